@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/retinanet_r50-caffe_fpn.py',
+    '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/schedule_1x.py',
+    '../_base_/det_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        depth=101,
+        init_cfg=dict(checkpoint='open-mmlab://detectron2/resnet101_caffe'),
+    )
+)
