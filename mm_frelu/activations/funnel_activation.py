@@ -1,0 +1,134 @@
+"""What every funnel activation shares: checks, start, computation, folding."""
+
+from numbers import Integral
+from typing import ClassVar, List, Optional, Tuple
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..ops import funnel
+from .window import build_window_conv, build_window_norm, fold_window, is_untouched, reset_window
+
+INITS = ('paper', 'identity')
+
+
+class FunnelActivation(BaseModule):
+    r"""Base of the layers :math:`y = \max(x, T(x))` whose condition :math:`T` is made of depthwise windows.
+
+    A subclass names its windows in :attr:`window_names` and gives their shapes to :meth:`_add_windows`.
+
+    Args:
+        num_channels: Channels of the input.
+        kernel_size: Length of a window's side, odd.
+        dilation: Distance between the taps of a window, in pixels.
+        init: Start of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
+        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
+    """
+
+    window_names: ClassVar[Tuple[Tuple[str, str], ...]]
+    """Names of the members (convolution, norm) of each window, in the order conv, norm, conv, norm: mmcv's
+    ``fuse_conv_bn`` folds a norm into the convolution registered last before it."""
+
+    def __init__(
+        self,
+        num_channels: Optional[int],
+        kernel_size: int,
+        dilation: int,
+        init: str,
+        combine: str = 'sum',
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        name = type(self).__name__
+        if num_channels is None:
+            raise TypeError(
+                f'{name} needs the number of channels that it acts on. Write '
+                f"act_cfg=dict(type='{name}', num_channels=64), or build it with "
+                f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
+            )
+        _check_positive(name, 'num_channels', num_channels)
+        _check_positive(name, 'kernel_size', kernel_size)
+        _check_positive(name, 'dilation', dilation)
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f'{name}: kernel_size must be odd, so that the window is centred on its pixel; got '
+                f'{kernel_size}. Use {kernel_size - 1} or {kernel_size + 1}.'
+            )
+        _check_choice(name, 'init', init, INITS)
+        _check_choice(name, 'combine', combine, ('sum', 'max'))
+        self.num_channels = num_channels
+        self.kernel_size = kernel_size
+        self.dilation = dilation
+        self.init = init
+        self.combine = combine
+
+    def _add_windows(
+        self, shapes: List[Tuple[int, int]], bias: bool, norm_cfg: Optional[dict]
+    ) -> None:
+        for (conv_name, norm_name), shape in zip(self.window_names, shapes):
+            conv = build_window_conv(self.num_channels, shape, self.dilation, bias)
+            norm = build_window_norm(norm_cfg, self.num_channels)
+            reset_window(conv, norm, self.init)
+            self.add_module(conv_name, conv)
+            self.add_module(norm_name, norm)
+
+    @property
+    def windows(self) -> List[Tuple[nn.Module, nn.Module]]:
+        """The (convolution, norm) pairs of the condition."""
+        return [(getattr(self, conv), getattr(self, norm)) for conv, norm in self.window_names]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Features of the same shape.
+        """
+        return funnel(x, self.windows, self.combine)
+
+    def init_weights(self) -> None:
+        """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""
+        if not self.is_init:
+            for conv, norm in self.windows:
+                reset_window(conv, norm, self.init)
+        super().init_weights()
+
+    def is_untrained(self) -> bool:
+        """Whether a window's norm is still as it was built. A folded layer and one without norm count as trained."""
+        return any(is_untouched(norm) for _, norm in self.windows)
+
+    def switch_to_deploy(self) -> None:
+        """Fold each window's norm into its convolution, in place; eval output stays the same within rounding.
+
+        The state dict is then that of a layer built with ``norm_cfg=None, bias=True``. A norm that computes its
+        statistics from the input (GN, LN, IN) stays, and is said to stay.
+        """
+        for names, window in zip(self.window_names, self.windows):
+            folded = fold_window(*window)
+            for name, module in zip(names, folded):
+                setattr(self, name, module)
+            if not isinstance(folded[1], nn.Identity):
+                print_log(
+                    f'{type(self).__name__}: {type(folded[1]).__name__} computes its statistics from the input and '
+                    f'cannot be folded into the window; it stays.',
+                    logger='current',
+                )
+
+    def extra_repr(self) -> str:
+        """What the members do not show."""
+        combine = f", combine='{self.combine}'" if len(self.window_names) > 1 else ''
+        return f"init='{self.init}'{combine}"
+
+
+def _check_positive(name: str, key: str, value: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{name}: {key} must be a positive integer, got {value!r}.')
+
+
+def _check_choice(name: str, key: str, value: str, choices: Tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name}: {key} must be one of {", ".join(choices)}; got {value!r}.')

@@ -1,0 +1,50 @@
+"""Light FReLU: a row and a column window instead of a square one (FReLU paper, ablation on the window size)."""
+
+from typing import Optional
+
+from mmengine.registry import MODELS
+
+from .funnel_activation import FunnelActivation
+
+
+@MODELS.register_module()
+class LightFReLU(FunnelActivation):
+    r"""Funnel activation with a 1xk and a kx1 window per channel, each with a norm of its own.
+
+    .. math::
+        y = \max(x,\ T_1(x) + T_2(x)) \quad\text{or}\quad y = \max(x,\ \max(T_1(x), T_2(x)))
+
+    The official ShuffleNetV2 uses the sum. In the paper's ablation on ResNet-50 the maximum is the better of the two.
+
+    Args:
+        num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
+        kernel_size: Length of both windows, odd.
+        dilation: Distance between a window's taps, in pixels.
+        bias: Whether the convolutions have a bias. The official light form has none.
+        combine: ``'sum'`` (official) or ``'max'``.
+        norm_cfg: Norm behind each window: BN, SyncBN, GN, LN, IN, or None.
+        init: ``'paper'`` or ``'identity'``, as in :class:`mm_frelu.FReLU`.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        init_cfg: Initialisation config, applied after ``init``.
+
+    Raises:
+        TypeError: Without ``num_channels``.
+        ValueError: For an even window or another value that is out of range.
+    """
+
+    window_names = (('conv1', 'norm1'), ('conv2', 'norm2'))
+
+    def __init__(
+        self,
+        num_channels: Optional[int] = None,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        bias: bool = False,
+        combine: str = 'sum',
+        norm_cfg: Optional[dict] = dict(type='BN'),
+        init: str = 'paper',
+        inplace: Optional[bool] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(num_channels, kernel_size, dilation, init, combine, init_cfg)
+        self._add_windows([(1, kernel_size), (kernel_size, 1)], bias, norm_cfg)

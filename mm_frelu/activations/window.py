@@ -1,0 +1,112 @@
+"""The window of a funnel activation: a depthwise convolution and its norm ("parametric pooling window", FReLU 3.1)."""
+
+from typing import Optional, Tuple
+
+from mmcv.cnn import build_norm_layer
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def build_window_conv(
+    num_channels: int, kernel_size: Tuple[int, int], dilation: int, bias: bool
+) -> nn.Conv2d:
+    """A depthwise convolution that keeps the shape of its input.
+
+    Args:
+        num_channels: Channels, each with a window of its own.
+        kernel_size: Height and width of the window, both odd.
+        dilation: Distance between the taps, in pixels.
+        bias: Whether each channel has a bias.
+    """
+    padding = tuple(dilation * (size // 2) for size in kernel_size)
+    return nn.Conv2d(
+        num_channels,
+        num_channels,
+        kernel_size,
+        padding=padding,
+        dilation=dilation,
+        groups=num_channels,
+        bias=bias,
+    )
+
+
+def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
+    """The norm behind a window, from a config as mmcv's layers take it.
+
+    Two types need a word more than ``build_norm_layer`` gives them here. ``LN`` of a feature map is taken over channels
+    and positions of one sample (the group norm paper's reading), which is a group norm of one group; ``nn.LayerNorm``
+    would look at the last dimension only. ``IN`` gets its scale and shift, without which a window could not start at
+    zero.
+
+    Args:
+        norm_cfg: Config of the norm, or None for no norm.
+        num_channels: Channels of the window.
+    """
+    if norm_cfg is None:
+        return nn.Identity()
+    norm_cfg = dict(norm_cfg)
+    if norm_cfg['type'] == 'LN':
+        norm_cfg.update(type='GN', num_groups=1)
+    elif norm_cfg['type'] in ('IN', 'IN2d'):
+        norm_cfg.setdefault('affine', True)
+    elif norm_cfg['type'] == 'GN' and num_channels % norm_cfg.get('num_groups', 1):
+        raise ValueError(
+            f'norm_cfg of a window: {num_channels} channels do not divide into '
+            f'num_groups={norm_cfg["num_groups"]}. Choose a divisor of {num_channels}.'
+        )
+    return build_norm_layer(norm_cfg, num_channels)[1]
+
+
+def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
+    """Give a window its starting weights.
+
+    ``'paper'`` is what the official code of 2020 starts from: Gaussian weights of standard deviation
+    ``sqrt(2 / (C * kh * kw))`` (fan-out), a uniform bias within ``1 / sqrt(kh * kw)``, a norm of scale 1 and shift 0.
+    ``'identity'`` also sets the norm's scale to 0 (without a norm: the weights and bias), so that the condition is 0
+    and the activation is exactly ReLU.
+
+    Args:
+        conv: The depthwise convolution.
+        norm: The norm behind it, or ``nn.Identity``.
+        init: ``'paper'`` or ``'identity'``.
+    """
+    conv.reset_parameters()
+    nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
+    if not isinstance(norm, nn.Identity):
+        norm.reset_parameters()
+    if init == 'identity':
+        silenced = [conv] if isinstance(norm, nn.Identity) else [norm]
+        for layer in silenced:
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def is_untouched(norm: nn.Module) -> bool:
+    """Whether a window's norm is as it was built: it has learnt nothing and, if it keeps statistics, seen no data."""
+    if getattr(norm, 'weight', None) is None:
+        return False
+    starts = (norm.weight == norm.weight.flatten()[0]).all() and norm.weight.flatten()[0] in (0, 1)
+    shifts = norm.bias is not None and norm.bias.any()
+    means = getattr(norm, 'running_mean', None)
+    seen = means is not None and (means.any() or (norm.running_var != 1).any())
+    return bool(starts) and not bool(shifts) and not bool(seen)
+
+
+def fold_window(conv: nn.Conv2d, norm: nn.Module) -> Tuple[nn.Conv2d, nn.Module]:
+    """Fold a norm with fixed statistics into its convolution.
+
+    Args:
+        conv: The depthwise convolution.
+        norm: The norm behind it.
+
+    Returns:
+        The folded convolution (with a bias) and ``nn.Identity``; or both layers as they were, where the norm computes
+        its statistics from the input (GN, LN, IN) and so cannot be folded.
+    """
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
+        return conv, norm
+    training = conv.training
+    folded = fuse_conv_bn_eval(conv.eval(), norm.eval())
+    return folded.train(training), nn.Identity()

@@ -1,0 +1,6 @@
+"""Backbones with one activation per site, registered under the scope ``mm_frelu``."""
+
+from .resnet import ResNet, ResNetV1c, ResNetV1d
+from .resnet_blocks import BasicBlock, Bottleneck
+
+__all__ = ['BasicBlock', 'Bottleneck', 'ResNet', 'ResNetV1c', 'ResNetV1d']

@@ -1,0 +1,58 @@
+"""Freezing parts of a backbone, and saying so when that keeps an activation from ever learning."""
+
+import logging
+from typing import List
+
+from mmengine.logging import print_log
+from torch import nn
+
+from ..activations import FunnelActivation
+
+
+def freeze(module: nn.Module) -> None:
+    """Put a module into eval mode and stop its gradients."""
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+
+
+def warn_of_untrained_windows(backbone: nn.Module) -> bool:
+    """Warn of windows that are as they were built and cannot change, or cannot gather statistics.
+
+    Meant for the moment when training starts: weights are loaded by then.
+
+    Args:
+        backbone: The network, in training mode.
+
+    Returns:
+        Whether there was anything to warn of.
+    """
+    frozen, fixed = [], []
+    for name, layer in backbone.named_modules():
+        if isinstance(layer, FunnelActivation) and layer.is_untrained():
+            if not any(parameter.requires_grad for parameter in layer.parameters()):
+                frozen.append(name)
+            elif not all(module.training for module in layer.modules()):
+                fixed.append(name)
+    if frozen:
+        _warn(
+            frozen,
+            'are frozen as they were built, so they will never learn. Load a checkpoint that was trained with them, '
+            'or freeze less (frozen_stages, norm_cfg requires_grad).',
+        )
+    if fixed:
+        _warn(
+            fixed,
+            'keep the statistics mean 0, variance 1, because their norms are in eval mode. Set act_norm_eval=False to '
+            'let them gather statistics while norm_eval=True fixes the other norms.',
+        )
+    return bool(frozen or fixed)
+
+
+def _warn(names: List[str], what: str) -> None:
+    shown = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+    print_log(
+        f'{len(names)} untrained activation windows ({shown}) {what}',
+        logger='current',
+        level=logging.WARNING,
+    )

@@ -1,0 +1,71 @@
+"""Which activation goes to which site of a residual network.
+
+A site is a place in a block where an activation stands; it bears the name of the module there. Each has a module of its
+own, because a funnel activation has parameters and its width differs from site to site. The official placement is all
+sites of layer1 to layer3, and ReLU in the stem and in layer4 (FReLU paper, ablation on stages; "we do not apply FReLU to
+the last stage to avoid overfitting", the author).
+"""
+
+from typing import Dict, Sequence, Tuple, Type, Union
+
+from torch import nn
+
+Sites = Union[str, Sequence[str]]
+
+
+def resolve_sites(act_sites: Sites, block: Type[nn.Module]) -> Tuple[str, ...]:
+    """Turn the config word into site names.
+
+    Args:
+        act_sites: ``'all'``, ``'partial'`` (after the block's first 3x3 convolution only) or site names.
+        block: A block class with ``sites`` and ``partial_sites``.
+
+    Raises:
+        ValueError: If the block has no such site.
+    """
+    if act_sites == 'all':
+        return block.sites
+    if act_sites == 'partial':
+        return block.partial_sites
+    names = (act_sites,) if isinstance(act_sites, str) else tuple(act_sites)
+    unknown = [name for name in names if name not in block.sites]
+    if unknown:
+        raise ValueError(
+            f"act_sites={act_sites!r}: {block.__name__} has no site {unknown[0]!r}. Use 'all', 'partial' or a tuple "
+            f'of names out of {block.sites}.'
+        )
+    return names
+
+
+def resolve_stages(act_stages: Sequence[int], num_stages: int) -> Tuple[int, ...]:
+    """Check the stages that get the activation.
+
+    Args:
+        act_stages: Stage numbers; 0 is layer1.
+        num_stages: How many stages the network has.
+
+    Raises:
+        ValueError: If a number is not a stage of the network.
+    """
+    stages = (act_stages,) if isinstance(act_stages, int) else tuple(act_stages)
+    wrong = [stage for stage in stages if stage not in range(num_stages)]
+    if wrong:
+        raise ValueError(
+            f'act_stages={act_stages!r}: {wrong[0]!r} is not a stage of this network. It has num_stages={num_stages}, '
+            f'counted from 0 (layer1) to {num_stages - 1} (layer{num_stages}).'
+        )
+    return stages
+
+
+def block_act_cfgs(
+    block: Type[nn.Module], act_sites: Sequence[str], act_cfg: dict, base_act_cfg: dict
+) -> Dict[str, dict]:
+    """The activation config of every site of a block.
+
+    Args:
+        block: A block class with ``sites``.
+        act_sites: Names of the sites that get ``act_cfg``.
+        act_cfg: Config of the activation under study.
+        base_act_cfg: Config of the activation elsewhere.
+    """
+    return {site: act_cfg if site in act_sites else base_act_cfg for site in block.sites}

@@ -1,0 +1,349 @@
+"""ResNet (v1, v1c, v1d) that puts the activation under study where the config says.
+
+With ReLU everywhere it computes what mmdet's and mmseg's ResNet compute, from the same state dict.
+"""
+
+import warnings
+from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
+
+from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmengine.model import BaseModule, Sequential
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+
+from ..activations import build_activation
+from ..registry import MODELS
+from .freezing import freeze, warn_of_untrained_windows
+from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
+from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
+
+
+@MODELS.register_module()
+class ResNet(BaseModule):
+    """ResNet backbone with FReLU, or another activation, by config.
+
+    The default placement is the official one: every site of layer1 to layer3, ReLU in the stem and in layer4. At depth
+    50 that is 39 windows in 13 blocks, which add 161,280 parameters with the windows' biases and 147,840 without. (The
+    paper's table 1 shows 25.5M with and without FReLU; its +0.01G FLOPs would fit one window per block. Either it is
+    rounded or its model is not the released one.)
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        in_channels: Channels of the image.
+        stem_channels: Output channels of the stem; ``base_channels`` if None.
+        base_channels: Width of layer1; each stage doubles it.
+        num_stages: Number of stages, 1 to 4.
+        strides: Stride of the first block of each stage.
+        dilations: Dilation of each stage. The activations' windows are not dilated, as in the official code.
+        out_indices: Stages whose output is returned.
+        style: Where a bottleneck has its stride: ``'pytorch'`` on the 3x3, ``'caffe'`` on the first 1x1.
+        deep_stem: Three 3x3 convolutions in the stem instead of one 7x7 (v1c, v1d).
+        avg_down: Average pooling and a 1x1 of stride 1 in the shortcut instead of a strided 1x1 (v1d).
+        frozen_stages: 0 freezes the stem, k the stem and layer1 to layerk, with their activations; -1 nothing.
+        conv_cfg: Config of the convolutions; plain Conv2d if None.
+        norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
+        norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
+        act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``. False lets untrained
+            windows gather statistics while the network's own norms stay fixed.
+        dcn: Config of a deformable convolution for the 3x3 of bottlenecks.
+        stage_with_dcn: Which stages use it.
+        plugins: mmcv plugin layers, each ``dict(cfg=..., position=..., stages=(bool, ...))``.
+        multi_grid: Dilation of each block of the last stage.
+        contract_dilation: Whether the first block of a dilated stage has half the dilation.
+        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
+        zero_init_residual: Whether the last norm of a block starts at zero.
+        pretrained: Deprecated; use ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: Initialisation config.
+        act_cfg: Config of the activation under study.
+        act_stages: Stages that get it; 0 is layer1.
+        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the first or only wide 3x3) or a tuple
+            out of ``act1``, ``act2``, ``act3``.
+        act_stem: Whether the stem gets it too.
+        base_act_cfg: Config of the activation everywhere else.
+
+    Raises:
+        ValueError: For a depth, stage, site or style that does not exist.
+
+    Examples:
+        >>> import torch
+        >>> features = ResNet(50, base_channels=8)(torch.rand(1, 3, 64, 64))
+        >>> [tuple(feature.shape) for feature in features]
+        [(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]
+    """
+
+    arch_settings: ClassVar[Dict[int, Tuple[Type[ResidualBlock], Tuple[int, ...]]]] = {
+        18: (BasicBlock, (2, 2, 2, 2)),
+        34: (BasicBlock, (3, 4, 6, 3)),
+        50: (Bottleneck, (3, 4, 6, 3)),
+        101: (Bottleneck, (3, 4, 23, 3)),
+        152: (Bottleneck, (3, 8, 36, 3)),
+    }
+
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int = 3,
+        stem_channels: Optional[int] = None,
+        base_channels: int = 64,
+        num_stages: int = 4,
+        strides: Sequence[int] = (1, 2, 2, 2),
+        dilations: Sequence[int] = (1, 1, 1, 1),
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        style: str = 'pytorch',
+        deep_stem: bool = False,
+        avg_down: bool = False,
+        frozen_stages: int = -1,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: dict = dict(type='BN', requires_grad=True),
+        norm_eval: bool = False,
+        act_norm_eval: Optional[bool] = None,
+        dcn: Optional[dict] = None,
+        stage_with_dcn: Sequence[bool] = (False, False, False, False),
+        plugins: Optional[List[dict]] = None,
+        multi_grid: Optional[Sequence[int]] = None,
+        contract_dilation: bool = False,
+        with_cp: bool = False,
+        zero_init_residual: bool = True,
+        pretrained: Optional[str] = None,
+        init_cfg: Optional[Union[dict, List[dict]]] = None,
+        act_cfg: dict = dict(type='FReLU'),
+        act_stages: Sequence[int] = (0, 1, 2),
+        act_sites: Sites = 'all',
+        act_stem: bool = False,
+        base_act_cfg: dict = dict(type='ReLU'),
+    ) -> None:
+        super().__init__(_resolve_init(pretrained, init_cfg))
+        if depth not in self.arch_settings:
+            raise ValueError(
+                f'ResNet has no depth {depth!r}; use one of {tuple(self.arch_settings)}.'
+            )
+        if num_stages not in range(1, 5):
+            raise ValueError(f'num_stages must be 1, 2, 3 or 4; got {num_stages!r}.')
+        for key, value in dict(strides=strides, dilations=dilations).items():
+            if len(value) != num_stages:
+                raise ValueError(f'{key}={value!r} must have one entry for each of {num_stages} stages.')
+        if not all(index in range(num_stages) for index in out_indices):
+            raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_stages - 1}.')
+        if frozen_stages not in range(-1, num_stages + 1):
+            raise ValueError(f'frozen_stages must lie in -1..{num_stages}; got {frozen_stages!r}.')
+
+        self.block, blocks_per_stage = self.arch_settings[depth]
+        self.depth = depth
+        self.out_indices = out_indices
+        self.style = style
+        self.deep_stem = deep_stem
+        self.avg_down = avg_down
+        self.frozen_stages = frozen_stages
+        self.conv_cfg = conv_cfg
+        self.norm_cfg = norm_cfg
+        self.norm_eval = norm_eval
+        self.act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        self.contract_dilation = contract_dilation
+        self.with_cp = with_cp
+        self._told_untrained = False
+
+        stages = resolve_stages(act_stages, num_stages)
+        sites = resolve_sites(act_sites, self.block)
+        self._make_stem(
+            in_channels, stem_channels or base_channels, act_cfg if act_stem else base_act_cfg
+        )
+        # A block starts as its shortcut where nothing else says how it starts.
+        starts_as_shortcut = zero_init_residual and not (init_cfg or pretrained)
+        self.inplanes = stem_channels or base_channels
+        self.res_layers = []
+        for stage, num_blocks in enumerate(blocks_per_stage[:num_stages]):
+            layer = self._make_stage(
+                num_blocks,
+                planes=base_channels * 2**stage,
+                stride=strides[stage],
+                dilation=dilations[stage],
+                grid=multi_grid if stage == num_stages - 1 else None,
+                dcn=dcn if stage_with_dcn[stage] else None,
+                plugins=_stage_plugins(plugins, stage, num_stages),
+                act_cfgs=block_act_cfgs(
+                    self.block, sites if stage in stages else (), act_cfg, base_act_cfg
+                ),
+                starts_as_shortcut=starts_as_shortcut,
+            )
+            self.res_layers.append(f'layer{stage + 1}')
+            self.add_module(self.res_layers[-1], layer)
+        self._freeze_stages()
+
+    def _make_stem(self, in_channels: int, channels: int, act_cfg: dict) -> None:
+        def activation(width: int) -> nn.Module:
+            return build_activation(act_cfg, width, norm_cfg=self.norm_cfg, inplace=True)
+
+        if self.deep_stem:
+            layers, width = [], in_channels
+            for out, stride in ((channels // 2, 2), (channels // 2, 1), (channels, 1)):
+                layers += [
+                    build_conv_layer(
+                        self.conv_cfg, width, out, 3, stride=stride, padding=1, bias=False
+                    ),
+                    build_norm_layer(self.norm_cfg, out)[1],
+                    activation(out),
+                ]
+                width = out
+            self.stem = Sequential(*layers)
+        else:
+            self.conv1 = build_conv_layer(
+                self.conv_cfg, in_channels, channels, 7, stride=2, padding=3, bias=False
+            )
+            self.norm1_name, norm = build_norm_layer(self.norm_cfg, channels, postfix=1)
+            self.add_module(self.norm1_name, norm)
+            self.act1 = activation(channels)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+    @property
+    def norm1(self) -> nn.Module:
+        """The norm of the 7x7 stem."""
+        return getattr(self, self.norm1_name)
+
+    def _make_stage(
+        self,
+        num_blocks: int,
+        planes: int,
+        stride: int,
+        dilation: int,
+        grid: Optional[Sequence[int]],
+        starts_as_shortcut: bool,
+        **block_options,
+    ) -> Sequential:
+        if grid is None:
+            first = dilation // 2 if self.contract_dilation and dilation > 1 else dilation
+            grid = (first, *[dilation] * (num_blocks - 1))
+        elif len(grid) != num_blocks:
+            raise ValueError(
+                f'multi_grid={grid!r} must have one entry for each of the {num_blocks} blocks of the last stage.'
+            )
+        init_cfg = None
+        if starts_as_shortcut:
+            last_norm = 'norm2' if self.block is BasicBlock else 'norm3'
+            init_cfg = dict(type='Constant', val=0, override=dict(name=last_norm))
+        blocks = []
+        for index in range(num_blocks):
+            blocks.append(
+                self.block(
+                    self.inplanes,
+                    planes,
+                    stride=stride if index == 0 else 1,
+                    dilation=grid[index],
+                    downsample=self._make_shortcut(planes, stride) if index == 0 else None,
+                    style=self.style,
+                    with_cp=self.with_cp,
+                    conv_cfg=self.conv_cfg,
+                    norm_cfg=self.norm_cfg,
+                    init_cfg=init_cfg,
+                    **block_options,
+                )
+            )
+            self.inplanes = planes * self.block.expansion
+        return Sequential(*blocks)
+
+    def _make_shortcut(self, planes: int, stride: int) -> Optional[nn.Sequential]:
+        channels = planes * self.block.expansion
+        if stride == 1 and self.inplanes == channels:
+            return None
+        pool = []
+        if self.avg_down:
+            pool = [nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)]
+            stride = 1
+        conv = build_conv_layer(
+            self.conv_cfg, self.inplanes, channels, 1, stride=stride, bias=False
+        )
+        return nn.Sequential(*pool, conv, build_norm_layer(self.norm_cfg, channels)[1])
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x: Images of shape (N, in_channels, H, W).
+
+        Returns:
+            The outputs of the stages in ``out_indices``.
+        """
+        x = self.stem(x) if self.deep_stem else self.act1(self.norm1(self.conv1(x)))
+        x = self.maxpool(x)
+        outs = []
+        for index, name in enumerate(self.res_layers):
+            x = getattr(self, name)(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'ResNet':
+        """Set the mode; frozen stages and fixed norms stay in eval."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode:
+            self._fix_norms()
+            if not self._told_untrained:
+                self._told_untrained = warn_of_untrained_windows(self)
+        return self
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages >= 0:
+            stem = [self.stem] if self.deep_stem else [self.conv1, self.norm1, self.act1]
+            for module in stem:
+                freeze(module)
+        for stage in range(1, self.frozen_stages + 1):
+            freeze(getattr(self, f'layer{stage}'))
+
+    def _fix_norms(self) -> None:
+        in_activations = {norm for act in self._activations() for norm in act.modules()}
+        for module in self.modules():
+            fixed = self.act_norm_eval if module in in_activations else self.norm_eval
+            if fixed and isinstance(module, _BatchNorm):
+                module.eval()
+
+    def _activations(self) -> List[nn.Module]:
+        stem = list(self.stem[2::3]) if self.deep_stem else [self.act1]
+        blocks = [block for name in self.res_layers for block in getattr(self, name)]
+        return stem + [getattr(block, site) for block in blocks for site in block.sites]
+
+
+def _resolve_init(
+    pretrained: Optional[str], init_cfg: Optional[Union[dict, List[dict]]]
+) -> Union[dict, List[dict]]:
+    if pretrained is not None:
+        if init_cfg:
+            raise ValueError('init_cfg and pretrained both say where the weights come from; give one.')
+        warnings.warn(
+            "pretrained is deprecated, use init_cfg=dict(type='Pretrained', checkpoint=...)",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return dict(type='Pretrained', checkpoint=pretrained)
+    return init_cfg or [
+        dict(type='Kaiming', layer='Conv2d'),
+        dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+    ]
+
+
+def _stage_plugins(plugins: Optional[List[dict]], stage: int, num_stages: int) -> List[dict]:
+    chosen = []
+    for plugin in plugins or []:
+        stages = plugin.get('stages')
+        if stages is not None and len(stages) != num_stages:
+            raise ValueError(
+                f'plugins: stages={stages!r} must have one entry for each of {num_stages} stages.'
+            )
+        if stages is None or stages[stage]:
+            chosen.append(dict(cfg=plugin['cfg'], position=plugin['position']))
+    return chosen
+
+
+@MODELS.register_module()
+class ResNetV1c(ResNet):
+    """ResNet with a deep stem (He et al., "Bag of Tricks for Image Classification", 2019). Arguments: :class:`ResNet`."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(deep_stem=True, avg_down=False, **kwargs)
+
+
+@MODELS.register_module()
+class ResNetV1d(ResNet):
+    """ResNet with a deep stem and pooled shortcuts (same source as v1c). Arguments: :class:`ResNet`."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(deep_stem=True, avg_down=True, **kwargs)

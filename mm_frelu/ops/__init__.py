@@ -1,0 +1,5 @@
+"""How an activation is computed: the eager reference that every faster path is held to."""
+
+from .funnel import funnel, funnel_condition
+
+__all__ = ['funnel', 'funnel_condition']

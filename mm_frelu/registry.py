@@ -1,0 +1,19 @@
+"""The child registries of mm_frelu.
+
+Backbones, transforms and hooks are registered here, under the scope ``mm_frelu``, so that a config names them
+``type='mm_frelu.ResNet'`` and never shadows a class of mmdet, mmseg or mmpretrain. Activation layers are different: they
+go into MMEngine's root registry (see :mod:`mm_frelu.activations`), so that ``type='FReLU'`` works under every scope.
+"""
+
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    'model', parent=MMENGINE_MODELS, scope='mm_frelu', locations=['mm_frelu.backbones']
+)
+TRANSFORMS = Registry(
+    'transform', parent=MMENGINE_TRANSFORMS, scope='mm_frelu', locations=['mm_frelu.datasets']
+)
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mm_frelu', locations=['mm_frelu.engine'])

@@ -1,0 +1,3 @@
+"""The version of mm_frelu."""
+
+__version__ = '0.1.0'
