@@ -1,0 +1,143 @@
+"""The part of an image to look at: given by hand, or found where the models differ most (FReLU paper, Figure 4)."""
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .differences import WRONG, count_answers, error_map
+
+# Shares of the image's width and height that an automatic crop may take. The window with the largest sum per square root of its
+# area wins: a difference in one place asks for the smallest, differences all over the image for the largest.
+_SHARES = (1 / 4, 1 / 3, 1 / 2)
+_MIN_SIDE = 64
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels: left and top edge, width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def from_text(cls, text: str) -> 'Box':
+        """Reads ``x,y,w,h``.
+
+        Args:
+            text: Four whole numbers with commas between.
+
+        Returns:
+            The box.
+
+        Raises:
+            ValueError: Not four whole numbers, a negative corner or an empty box.
+        """
+        try:
+            numbers = [int(part) for part in text.split(',')]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 4 or min(numbers[:2]) < 0 or min(numbers[2:]) < 1:
+            raise ValueError(
+                f"A crop is 'auto' or x,y,w,h in whole pixels, for example 640,256,512,256; found {text!r}."
+            )
+        return cls(*numbers)
+
+    def check_inside(self, image_size: Tuple[int, int]) -> None:
+        """Raises ValueError when the box leaves an image of this (width, height)."""
+        width, height = image_size
+        if self.x + self.width > width or self.y + self.height > height:
+            raise ValueError(
+                f'The crop {self.x},{self.y},{self.width},{self.height} (x,y,w,h) leaves the image, which is '
+                f'{width}x{height}: its right edge is {self.x + self.width}, its lower edge {self.y + self.height}.'
+            )
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """Returns this part of an array (H, W, ...)."""
+        return array[self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+def difference_density(
+    predictions: Sequence[np.ndarray],
+    ground_truth: Optional[np.ndarray] = None,
+    ignore_index: int = 255,
+) -> np.ndarray:
+    """What an automatic crop looks for: pixels with different answers or, for a single model, with errors.
+
+    Pixels without a label do not count: there (the bonnet of the own car in CityScapes) models say anything.
+
+    Args:
+        predictions: One array (H, W) of class numbers for each model.
+        ground_truth: Class numbers or ``ignore_index``, (H, W).
+        ignore_index: The label that stands for "not labelled".
+
+    Returns:
+        Array (H, W), larger where more answers differ; all zeros for one model without ground truth.
+    """
+    if len(predictions) == 1:
+        if ground_truth is None:
+            return np.zeros(predictions[0].shape, dtype=np.int64)
+        return (error_map(predictions[0], ground_truth, ignore_index) == WRONG).astype(np.int64)
+    density = count_answers(predictions).astype(np.int64) - 1
+    if ground_truth is not None:
+        density[ground_truth == ignore_index] = 0
+    return density
+
+
+def find_crop(density: np.ndarray) -> Optional[Box]:
+    """Finds the window with most of the density; it has the proportions of the image.
+
+    Args:
+        density: Array (H, W) of whole numbers, zero where nothing is to be seen.
+
+    Returns:
+        The window, or None when the density is zero everywhere or the image too small to be cut.
+    """
+    height, width = density.shape
+    if not density.any():
+        return None
+    integral = np.pad(density, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    best, best_score = None, 0.0
+    for share in _SHARES:
+        share = max(share, _MIN_SIDE / min(width, height))
+        if share >= 1:
+            continue
+        size = (round(width * share), round(height * share))
+        box, mass = _densest_window(integral, size)
+        score = mass / (size[0] * size[1]) ** 0.5
+        if score > best_score:
+            best, best_score = box, score
+    return best
+
+
+def _densest_window(integral: np.ndarray, size: Tuple[int, int]) -> Tuple[Box, float]:
+    """The window of ``size`` with the largest mass, and the mass.
+
+    What lies in the middle of the window counts more (the window, its middle half and its middle quarter are added), so that
+    the thing of interest does not end up in a corner. Of equal windows, the one nearest to the middle of all of them is taken.
+    """
+    width, height = size
+    weighted = np.zeros(())
+    for part in (1.0, 0.5, 0.25):
+        part_width, part_height = max(round(width * part), 1), max(round(height * part), 1)
+        left, top = (width - part_width) // 2, (height - part_height) // 2
+        sums = _window_sums(integral, part_width, part_height)
+        rows, columns = integral.shape[0] - height, integral.shape[1] - width
+        sums = sums[top : top + rows, left : left + columns]
+        if part == 1.0:
+            mass = sums
+        weighted = weighted + sums
+    ties = np.argwhere(weighted == weighted.max())
+    nearest = ((ties - ties.mean(axis=0)) ** 2).sum(axis=1).argmin()
+    y, x = (int(number) for number in ties[nearest])
+    return Box(x, y, width, height), float(mass[y, x])
+
+
+def _window_sums(integral: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Sums over all windows of this size, from an integral image with a leading row and column of zeros."""
+    return (
+        integral[height:, width:]
+        - integral[:-height, width:]
+        - integral[height:, :-width]
+        + integral[:-height, :-width]
+    )

@@ -1,0 +1,172 @@
+"""Putting panels, overview and legend on a white Matplotlib figure, pixel by pixel."""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from . import layout, overlay
+from . import palette as colors
+from .crop import Box
+from .legend import Entry, Legend, shorten, text_width
+
+_TITLE_SIZE = 8
+# The overview fills at most these shares of the figure's width, in width and in height.
+_OVERVIEW_SHARES = (0.26, 0.18)
+
+
+class Panel(NamedTuple):
+    """One picture with its title.
+
+    Attributes:
+        title: Shown in bold over the picture.
+        remark: Shown at the right of the title, or below it where the two do not fit into one line.
+        picture: RGB ``uint8`` array of the size of the grid's panels.
+    """
+
+    title: str
+    remark: str
+    picture: np.ndarray
+
+
+def compose(
+    grid: layout.Grid,
+    units: List[List[Panel]],
+    groups: List[List[Entry]],
+    note: str,
+    overview: Optional[Tuple[np.ndarray, Box]] = None,
+) -> Figure:
+    """Puts panels, overview and legend on a figure.
+
+    Args:
+        grid: Where the panels go.
+        units: The panels of each unit of the grid.
+        groups: Entries of the legend; each group starts a new row.
+        note: A line under the legend, or an empty text.
+        overview: The whole image, and the box of it that the panels show.
+
+    Returns:
+        A figure of :data:`~mm_frelu.visualization.layout.DPI` dots per inch. The label of each of its axes is the title of the
+        panel, ``'overview'`` or ``'legend'``.
+    """
+    title_lines = 1 if all(_fits(panel, grid) for unit in units for panel in unit) else 2
+    bottom = grid.bottom(title_lines)
+    band_top = bottom + 2 * layout.GAP
+    overview_size = _overview_size(overview[0], grid.width) if overview else (0, 0)
+    legend_left = layout.MARGIN
+    if overview:
+        legend_left += overview_size[0] + 2 * layout.MARGIN
+    legend = Legend(groups, note, grid.width - layout.MARGIN - legend_left)
+    legend_top = band_top
+    height = band_top + legend.height
+    if overview:
+        height = max(height, band_top + layout.LINE_HEIGHT + overview_size[1])
+    elif grid.free_columns(len(units)):
+        # The last row is not full: a legend that fits goes there, and the figure gets no band for it.
+        row, column = grid.cell(len(units) - 1)
+        room = grid.width - layout.MARGIN - grid.left(column + 1) - layout.MARGIN
+        inside = Legend(groups, note, room)
+        if inside.height <= grid.panel[1]:
+            legend, height = inside, bottom
+            legend_left = grid.left(column + 1) + layout.MARGIN
+            legend_top = grid.top(row, title_lines)
+    height += layout.MARGIN
+
+    size = (grid.width / layout.DPI, height / layout.DPI)
+    figure = Figure(figsize=size, dpi=layout.DPI, facecolor='white')
+    FigureCanvasAgg(figure)
+    for index, unit in enumerate(units):
+        for part, panel in enumerate(unit):
+            row, column = grid.cell(index, part)
+            place = (grid.left(column), grid.top(row, title_lines))
+            _add_panel(figure, panel, place, title_lines)
+    if overview:
+        _add_overview(figure, *overview, overview_size, (layout.MARGIN, band_top))
+    axes = _add_axes(figure, (legend_left, legend_top), (legend.width, max(legend.height, 1)))
+    axes.set_label('legend')
+    axes.set_axis_off()
+    legend.draw(axes)
+    return figure
+
+
+def _fits(panel: Panel, grid: layout.Grid) -> bool:
+    """Whether title and remark of a panel go into one line."""
+    if not panel.remark:
+        return True
+    width = text_width(panel.title, _TITLE_SIZE, 'bold') + text_width(panel.remark, _TITLE_SIZE - 1)
+    return width + layout.GAP <= grid.panel[0]
+
+
+def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines: int) -> None:
+    width, height = panel.picture.shape[1::-1]
+    axes = _add_axes(figure, place, (width, height))
+    axes.set_label(panel.title)
+    _show(axes, panel.picture)
+    room = width
+    if panel.remark and title_lines == 1:
+        room -= text_width(panel.remark, _TITLE_SIZE - 1) + layout.GAP
+    style = dict(va='baseline', parse_math=False, clip_on=False)
+    base = -0.3 * layout.LINE_HEIGHT
+    axes.text(
+        0,
+        base - (title_lines - 1) * layout.LINE_HEIGHT,
+        shorten(panel.title, room, _TITLE_SIZE, 'bold'),
+        fontsize=_TITLE_SIZE,
+        weight='bold',
+        **style,
+    )
+    if panel.remark:
+        align = dict(x=width, ha='right') if title_lines == 1 else dict(x=0, ha='left')
+        axes.text(y=base, s=panel.remark, fontsize=_TITLE_SIZE - 1, color='0.25', **align, **style)
+
+
+def _overview_size(image: np.ndarray, figure_width: int) -> Tuple[int, int]:
+    height, width = image.shape[:2]
+    across, down = (share * figure_width for share in _OVERVIEW_SHARES)
+    scale = min(across / width, down / height)
+    return max(round(width * scale), 8), max(round(height * scale), 8)
+
+
+def _add_overview(
+    figure: Figure, image: np.ndarray, box: Box, size: Tuple[int, int], place: Tuple[int, int]
+) -> None:
+    """The whole image, small, with a thin frame around the crop."""
+    axes = _add_axes(figure, (place[0], place[1] + layout.LINE_HEIGHT), size)
+    axes.set_label('overview')
+    _show(axes, overlay.shrink(overlay.enlarge_image(image, size), size))
+    axes.text(0, -0.3 * layout.LINE_HEIGHT, 'Whole image', fontsize=_TITLE_SIZE - 1, va='baseline')
+    x_scale, y_scale = size[0] / image.shape[1], size[1] / image.shape[0]
+    corner = (box.x * x_scale, box.y * y_scale)
+    frame = (box.width * x_scale, box.height * y_scale)
+    # White below the colour, so that the frame stands out from any scene.
+    for color, line in (('white', 2.0), (np.array(colors.FRAME) / 255, 1.0)):
+        axes.add_patch(Rectangle(corner, *frame, fill=False, edgecolor=color, linewidth=line))
+
+
+def _add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> Axes:
+    """Axes whose coordinates are pixels, y down, at a place counted from the top left of the figure."""
+    figure_width, figure_height = (figure.get_size_inches() * layout.DPI).round()
+    axes = figure.add_axes(
+        (
+            place[0] / figure_width,
+            1 - (place[1] + size[1]) / figure_height,
+            size[0] / figure_width,
+            size[1] / figure_height,
+        )
+    )
+    axes.set_xlim(0, size[0])
+    axes.set_ylim(size[1], 0)
+    return axes
+
+
+def _show(axes: Axes, picture: np.ndarray) -> None:
+    """Fills axes with a picture of their size, pixel by pixel, in a hairline frame."""
+    height, width = picture.shape[:2]
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation='nearest', aspect='auto')
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.4, color='0.5')
