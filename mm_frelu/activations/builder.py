@@ -60,8 +60,9 @@ def _activation_class(type_: Any) -> Type[nn.Module]:
     layer = type_ if inspect.isclass(type_) else MODELS.get(type_)
     if layer is None:
         names = activation_names()
-        near = get_close_matches(str(type_), names, n=1, cutoff=0.4)
-        hint = f" Did you mean '{near[0]}'?" if near else ''
+        spelt = {name.lower(): name for name in names}
+        near = get_close_matches(str(type_).lower(), spelt, n=1)
+        hint = f" Did you mean '{spelt[near[0]]}'?" if near else ''
         raise ValueError(
             f"Unknown activation '{type_}'.{hint} Registered activations: {', '.join(names)}."
         )

@@ -121,7 +121,9 @@ class ResNet(BaseModule):
             raise ValueError(f'num_stages must be 1, 2, 3 or 4; got {num_stages!r}.')
         for key, value in dict(strides=strides, dilations=dilations).items():
             if len(value) != num_stages:
-                raise ValueError(f'{key}={value!r} must have one entry for each of {num_stages} stages.')
+                raise ValueError(
+                    f'{key}={value!r} must have one entry for each of {num_stages} stages.'
+                )
         if not all(index in range(num_stages) for index in out_indices):
             raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_stages - 1}.')
         if frozen_stages not in range(-1, num_stages + 1):
@@ -307,7 +309,9 @@ def _resolve_init(
 ) -> Union[dict, List[dict]]:
     if pretrained is not None:
         if init_cfg:
-            raise ValueError('init_cfg and pretrained both say where the weights come from; give one.')
+            raise ValueError(
+                'init_cfg and pretrained both say where the weights come from; give one.'
+            )
         warnings.warn(
             "pretrained is deprecated, use init_cfg=dict(type='Pretrained', checkpoint=...)",
             DeprecationWarning,

@@ -131,7 +131,7 @@ class BasicBlock(ResidualBlock):
     ) -> None:
         super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg)
         for key, value in dict(dcn=dcn, plugins=plugins).items():
-            if value is not None:
+            if value:
                 raise ValueError(f'{key} needs bottleneck blocks: use depth 50, 101 or 152.')
         self.conv1 = build_conv_layer(
             conv_cfg,

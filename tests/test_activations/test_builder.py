@@ -44,7 +44,8 @@ def test_a_class_is_a_type_too():
 
 
 @pytest.mark.parametrize(
-    ('wrong', 'right'), [('FRelu', 'FReLU'), ('frelu', 'FReLU'), ('LightFRelu', 'LightFReLU'), ('Silu', 'SiLU')]
+    ('wrong', 'right'),
+    [('FRelu', 'FReLU'), ('frelu', 'FReLU'), ('LightFRelu', 'LightFReLU'), ('Silu', 'SiLU')],
 )
 def test_unknown_name_suggests_the_nearest(wrong, right):
     with pytest.raises(ValueError, match=f"Unknown activation '{wrong}'. Did you mean '{right}'"):

@@ -59,7 +59,7 @@ def test_formula_written_out(kernel_size, dilation):
 def test_light_form_is_a_row_and_a_column(combine):
     layer = randomise(LightFReLU(4, kernel_size=5, combine=combine)).eval()
     row, column = FReLU(4, kernel_size=5, bias=False), FReLU(4, kernel_size=5, bias=False)
-    for square, conv, norm in ((row, layer.conv1, layer.norm1), (column, layer.conv2, layer.norm2)):
+    for square, norm in ((row, layer.norm1), (column, layer.norm2)):
         square.eval().norm.load_state_dict(norm.state_dict())
         square.conv.weight.data.zero_()
     row.conv.weight.data[:, :, 2, :] = layer.conv1.weight.data[:, :, 0, :]
@@ -157,7 +157,9 @@ def test_inside_conv_module(name):
 
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_missing_channels_say_what_to_write(layer_class):
-    with pytest.raises(TypeError, match=rf"act_cfg=dict\(type='{layer_class.__name__}', num_channels"):
+    with pytest.raises(
+        TypeError, match=rf"act_cfg=dict\(type='{layer_class.__name__}', num_channels"
+    ):
         build_activation_layer(dict(type=layer_class.__name__))
 
 
@@ -170,7 +172,10 @@ def test_missing_channels_say_what_to_write(layer_class):
         (dict(kernel_size=(3, 3)), 'kernel_size must be a positive integer'),
         (dict(dilation=0), 'dilation must be a positive integer'),
         (dict(init='zero'), "init must be one of paper, identity; got 'zero'"),
-        (dict(norm_cfg=dict(type='GN', num_groups=3)), '8 channels do not divide into num_groups=3'),
+        (
+            dict(norm_cfg=dict(type='GN', num_groups=3)),
+            '8 channels do not divide into num_groups=3',
+        ),
     ],
 )
 def test_wrong_options(layer_class, options, message):
@@ -273,7 +278,7 @@ def test_autocast_and_compile(layer_class):
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_exports_to_convolutions_and_max(layer_class, tmp_path):
     onnx = pytest.importorskip('onnx', reason='the export extra is not installed')
-    layer = layer_class(8).eval()
+    layer = randomise(layer_class(8)).eval()
     layer.switch_to_deploy()
     path = tmp_path / 'layer.onnx'
     torch.onnx.export(layer, (torch.randn(1, 8, 9, 11),), str(path), dynamo=False)
