@@ -1,0 +1,61 @@
+"""Check that the heads of a model count as many classes as the dataset has.
+
+mmdet has a hook for it that speaks after everything is built; mmseg has none, and then CUDA stops with a device-side assert.
+"""
+
+from typing import Any, Dict, Iterator, Tuple
+
+from mm_frelu.engine.errors import UserError
+
+# Heads whose num_classes counts something else than the dataset's classes.
+_OTHER_HEADS = ('rpn_head', 'semantic_head')
+
+
+def check_num_classes(model: Any, key: str, settings: Dict[str, Any]) -> None:
+    """Compare ``num_classes`` of every head in a model config with the classes of a dataset.
+
+    Args:
+        model (dict): Model config; wrapped ones (test-time augmentation, ReplaceActivation) are searched too.
+        key (str): Config key of the dataset.
+        settings (Dict[str, Any]): Its config with ``classes`` filled in; datasets that name no classes are skipped.
+
+    Raises:
+        UserError: Naming both keys and both numbers.
+    """
+    classes = settings.get('classes')
+    if classes is None:
+        return
+    if isinstance(classes, str):
+        # A file of names is read by MMEngine; a bare word is the forgotten comma of a tuple.
+        if '.' in classes or '/' in classes:
+            return
+        raise UserError(
+            f'{key}.metainfo.classes is the string {classes!r}, which would count as {len(classes)} classes. '
+            f'Write a tuple: classes=({classes!r},).'
+        )
+    for place, number in _heads(model, 'model'):
+        if number != len(classes):
+            raise UserError(
+                f'{place}.num_classes is {number}, but {key} ({settings.get("type")}) has {len(classes)} classes '
+                f'({", ".join(map(str, classes[:3]))}, ...). Set num_classes={len(classes)} there, or give the dataset '
+                f'the {number} classes with metainfo=dict(classes=(...)).'
+            )
+
+
+def _heads(model: Any, place: str) -> Iterator[Tuple[str, int]]:
+    """Yield config key and ``num_classes`` of everything that sits under a key ending with ``head``."""
+    if isinstance(model, (list, tuple)):
+        for index, child in enumerate(model):
+            yield from _heads(child, f'{place}.{index}')
+    if not isinstance(model, dict):
+        return
+    name = [part for part in place.split('.') if not part.isdigit()][-1]
+    if (
+        name.endswith('head')
+        and name not in _OTHER_HEADS
+        and isinstance(model.get('num_classes'), int)
+    ):
+        yield place, model['num_classes']
+    for child_name, child in model.items():
+        if child_name not in _OTHER_HEADS:
+            yield from _heads(child, f'{place}.{child_name}')

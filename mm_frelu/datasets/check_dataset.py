@@ -1,0 +1,93 @@
+"""Look at the datasets of a config before anything is built, so that a wrong path costs a second and not a night.
+
+Only names are read, no image is decoded: folders, the pairs of images and labels, the head of an annotation file.
+"""
+
+import inspect
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from .check_classes import check_num_classes
+from .check_coco import check_coco
+from .check_paths import is_remote, join, require_file, require_folder
+from .check_segmentation import check_segmentation
+
+
+def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
+    """Check every dataset that the given dataloaders read.
+
+    Args:
+        cfg (Config): A whole training or test config.
+        loaders (Sequence[str]): Config keys, e.g. ``('train_dataloader', 'val_dataloader')``; absent ones are skipped.
+
+    Raises:
+        UserError: With the config key, the path, what was expected and found, and what to do.
+    """
+    for loader in loaders:
+        dataloader = cfg.get(loader)
+        if not dataloader:
+            continue
+        for key, dataset in leaf_datasets(dataloader.get('dataset'), f'{loader}.dataset'):
+            cls = dataset_class(dataset, cfg.get('default_scope'))
+            settings = with_defaults(dataset, cls)
+            if is_remote(settings):
+                continue
+            bases = {base.__name__ for base in cls.__mro__} if cls else set()
+            if 'BaseSegDataset' in bases:
+                check_segmentation(key, settings)
+            elif 'CocoDataset' in bases:
+                check_coco(key, settings)
+            else:
+                _check_other(key, settings)
+            check_num_classes(cfg.get('model'), key, settings)
+
+
+def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """Yield the datasets inside RepeatDataset, ConcatDataset and the like, each with its config key."""
+    if not isinstance(dataset, dict):
+        return
+    if isinstance(dataset.get('dataset'), dict):
+        yield from leaf_datasets(dataset['dataset'], f'{key}.dataset')
+    elif isinstance(dataset.get('datasets'), (list, tuple)):
+        for index, child in enumerate(dataset['datasets']):
+            yield from leaf_datasets(child, f'{key}.datasets.{index}')
+    else:
+        yield key, dataset
+
+
+def dataset_class(dataset: Dict[str, Any], scope: Optional[str]) -> Optional[type]:
+    """The class behind ``type``, found as the Runner will find it; None for a type that it will complain about."""
+    kind = dataset.get('type')
+    if isinstance(kind, type):
+        return kind
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        found = registry.get(kind)
+    return found if isinstance(found, type) else None
+
+
+def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:
+    """A dataset config with the arguments that its classes leave at their defaults, and its classes' names.
+
+    ``CityscapesDataset`` for example fixes both file suffixes and its 19 classes in the code.
+    """
+    settings: Dict[str, Any] = {}
+    for base in reversed(cls.__mro__ if cls else ()):
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            settings.update({p.name: p.default for p in parameters if p.default is not p.empty})
+    settings.update(dataset)
+    metainfo = dict(getattr(cls, 'METAINFO', {}))
+    metainfo.update(dataset.get('metainfo') or {})
+    settings['classes'] = metainfo.get('classes', metainfo.get('CLASSES'))
+    return settings
+
+
+def _check_other(key: str, settings: Dict[str, Any]) -> None:
+    """A dataset of another kind: its root and its annotation file have to exist."""
+    root = settings.get('data_root')
+    if root:
+        require_folder(f'{key}.data_root', root, 'the dataset')
+    if settings.get('ann_file'):
+        require_file(f'{key}.ann_file', join(root, settings['ann_file']), 'the annotations')

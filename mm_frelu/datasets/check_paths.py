@@ -1,0 +1,65 @@
+"""Paths of a dataset config, and what to say when there is nothing at them."""
+
+import os
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from mm_frelu.engine.errors import UserError
+
+
+def is_remote(settings: Dict[str, Any]) -> bool:
+    """Whether MMEngine reads the dataset through a storage backend (S3, HTTP, Petrel); such paths are not looked at."""
+    backend = settings.get('backend_args') or {}
+    paths = [settings.get('data_root'), settings.get('ann_file')]
+    return backend.get('backend', 'local') != 'local' or any('://' in str(path) for path in paths)
+
+
+def join(root: Optional[str], path: Optional[str]) -> str:
+    """Join as MMEngine's datasets do: an absolute ``path`` stays, an empty one is the root."""
+    return os.path.join(root or '', path or '') or '.'
+
+
+def require_folder(key: str, path: str, content: str) -> None:
+    """Raise unless ``path`` is a folder.
+
+    Args:
+        key (str): Config key of the path.
+        path (str): The joined path.
+        content (str): What the folder is expected to hold.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return
+    what = 'is a file, not a folder' if folder.is_file() else 'does not exist'
+    raise UserError(
+        f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
+        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or give another path with '
+        f'--cfg-options {_root_key(key)}=PATH.'
+    )
+
+
+def require_file(key: str, path: str, content: str) -> None:
+    """Raise unless ``path`` is a file; the arguments are those of :func:`require_folder`."""
+    file = Path(path).expanduser()
+    if file.is_file():
+        return
+    what = 'is a folder, not a file' if file.is_dir() else 'does not exist'
+    raise UserError(
+        f'{key}: the file {path} {what} (looked for {file.absolute()}). Expected: {content}.'
+        f'{_nearest_parent(file)} Put it there or give another path with --cfg-options {key}=PATH.'
+    )
+
+
+def _root_key(key: str) -> str:
+    """The dataset's root is nearly always what has to change, not the folder below it."""
+    return key.split('.data_prefix')[0] + ('.data_root' if '.data_prefix' in key else '')
+
+
+def _nearest_parent(path: Path) -> str:
+    """Say where the path breaks off and what is there."""
+    parent = path.absolute().parent
+    while not parent.is_dir() and parent != parent.parent:
+        parent = parent.parent
+    names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith('.'))
+    shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+    return f' The path exists up to {parent}, which has {shown or "nothing in it"}.'

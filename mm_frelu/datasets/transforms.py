@@ -1,0 +1,73 @@
+"""Transforms for the pipelines of our configs."""
+
+from typing import Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mm_frelu.engine.errors import UserError
+from mm_frelu.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CheckLabelIds(BaseTransform):
+    """Refuse a label map with ids that are no class, and name the file.
+
+    Without it such a label is a device-side assert on a GPU, and on a CPU "Target 33 is out of bounds" without a file.
+    Put it directly after ``LoadAnnotations``.
+
+    Required Keys:
+
+    - gt_seg_map (np.ndarray, (H, W), integer)
+    - seg_map_path (str)
+
+    Args:
+        num_classes (int): Number of classes; legal ids are 0 to ``num_classes - 1``.
+        ignore_index (int): The id that the loss leaves out. Defaults to 255.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        if num_classes < 1:
+            raise ValueError(f'CheckLabelIds: num_classes must be at least 1, got {num_classes}.')
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Return ``results`` as they came.
+
+        Raises:
+            UserError: When an id is out of range.
+        """
+        label = results['gt_seg_map']
+        wrong = (label >= self.num_classes) & (label != self.ignore_index)
+        if label.dtype.kind == 'i':
+            wrong |= (label < 0) & (label != self.ignore_index)
+        if wrong.any():
+            ids, counts = np.unique(label[wrong], return_counts=True)
+            raise UserError(
+                self._describe(results.get('seg_map_path'), ids, int(counts.sum()), label.size)
+            )
+        return results
+
+    def _describe(self, path: Optional[str], ids: np.ndarray, pixels: int, total: int) -> str:
+        shown = ', '.join(map(str, ids[:8])) + (', ...' if len(ids) > 8 else '')
+        last = self.num_classes - 1
+        if self.num_classes == 19 and 'labelIds' in str(path):
+            cause = 'These are labelIds; train on *_gtFine_labelTrainIds.png (csCreateTrainIdLabelImgs makes them).'
+        elif ids.tolist() == [self.num_classes]:
+            cause = (
+                'The ids seem to count from 1: set reduce_zero_label=True in the dataset if 0 means "no class", '
+                'or raise num_classes by one.'
+            )
+        else:
+            cause = (
+                'Likely causes: raw label ids instead of train ids (CityScapes: *_gtFine_labelTrainIds.png), a colour '
+                'picture instead of an id map, or num_classes too small.'
+            )
+        return (
+            f'seg_map_path {path}: ids {shown} in {pixels} of {total} pixels are no class; expected 0 to {last} or '
+            f'{self.ignore_index} (ignored). {cause}'
+        )
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_classes={self.num_classes}, ignore_index={self.ignore_index})'

@@ -1,0 +1,86 @@
+"""The options that tools/train.py and tools/test.py share, and the config that they lead to."""
+
+import argparse
+import difflib
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from .errors import UserError
+
+SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints; default: work_dir of the config, then ./work_dirs/<config name>',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config: a.b=c; lists as key="[a,b]" or key=a,b; nested ones as '
+        'key="[(a,b),(c,d)]"; an element of a list as pipeline.0.type=X. Quote the brackets, leave out spaces',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes; dist_*.sh and slurm_*.sh set it',
+    )
+    # Old launchers pass the rank as an option, torchrun in the environment.
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config of a tool and apply the options of :func:`add_common_arguments`.
+
+    Raises:
+        UserError: When the file does not exist or belongs to none of the libraries.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file; a wrong name is answered with the nearest right one.
+
+    Raises:
+        UserError: When there is no such file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []
+        nearest = difflib.get_close_matches(file.name, names, n=1, cutoff=0.3)
+        hint = f' Did you mean {file.parent / nearest[0]}?' if nearest else ''
+        raise UserError(
+            f'config {path}: there is no such file (looked for {file.absolute()}).{hint}'
+        )
+    return Config.fromfile(path)
+
+
+def task_of(cfg: Config) -> str:
+    """``'detection'``, ``'segmentation'`` or ``'classification'``, by the config's ``default_scope``.
+
+    Raises:
+        UserError: For another scope.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in SCOPES:
+        raise UserError(
+            f'default_scope is {scope!r} in the config; expected one of {", ".join(SCOPES)}. It names the library that '
+            'the types of the config come from.'
+        )
+    return SCOPES[scope]

@@ -1,0 +1,90 @@
+"""Is this file a PyTorch checkpoint at all? Asked before a model is built, so that the answer comes in a second."""
+
+import difflib
+import zipfile
+from pathlib import Path
+from typing import Any, Iterator, Tuple
+
+from .errors import UserError
+
+_PICKLE_START = b'\x80'  # files of torch < 1.6 are bare pickles
+_ZIP_START = b'PK'
+
+
+def is_remote(path: str) -> bool:
+    """Whether MMEngine fetches ``path`` itself: ``https://``, ``torchvision://``, ``open-mmlab://`` and the like."""
+    return '://' in str(path)
+
+
+def check_checkpoint_file(path: str, key: str) -> None:
+    """Refuse a checkpoint that is missing, empty, cut off or something else than a PyTorch file.
+
+    Args:
+        path (str): File name or URL; URLs are left to MMEngine.
+        key (str): Option or config key that names the file, for the message.
+
+    Raises:
+        UserError: With the reason and what to do.
+    """
+    if is_remote(path):
+        return
+    file = Path(path).expanduser()
+    where = f'{key}: {path}'
+    if file.is_dir():
+        raise UserError(f'{where} is a folder. Give a checkpoint file in it{_candidates(file)}.')
+    if not file.is_file():
+        raise UserError(
+            f'{where} does not exist (looked for {file.absolute()})'
+            f'{_candidates(file.parent, file.name)}. Give the path of a checkpoint (.pth).'
+        )
+    with file.open('rb') as stream:
+        start = stream.read(64)
+    if not start:
+        raise UserError(f'{where} is empty (0 bytes). Download or train it again.')
+    if start.startswith(b'version https://git-lfs'):
+        raise UserError(
+            f'{where} is a Git LFS pointer, not the weights. Run `git lfs pull` where it came from.'
+        )
+    if start.lstrip().startswith(b'<'):
+        raise UserError(
+            f'{where} is a web page (it starts with {start[:20]!r}), not a checkpoint. '
+            'The download went to a log-in or error page; fetch the file itself.'
+        )
+    if start.startswith(_ZIP_START):
+        if not zipfile.is_zipfile(file):
+            raise UserError(
+                f'{where} is cut off after {file.stat().st_size} bytes: the end of the archive is '
+                'missing. Download or copy it again.'
+            )
+    elif not start.startswith(_PICKLE_START):
+        raise UserError(
+            f'{where} is not a PyTorch checkpoint (it starts with {start[:12]!r}; expected the '
+            'file that torch.save writes).'
+        )
+
+
+def check_pretrained_files(cfg: Any, key: str = 'model') -> None:
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config."""
+    for place, checkpoint in _pretrained(cfg, key):
+        check_checkpoint_file(checkpoint, place)
+
+
+def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
+    if isinstance(cfg, dict):
+        checkpoint = cfg.get('checkpoint')
+        if cfg.get('type') == 'Pretrained' and isinstance(checkpoint, str):
+            yield f'{key}.checkpoint', checkpoint
+        for name, value in cfg.items():
+            yield from _pretrained(value, f'{key}.{name}')
+    elif isinstance(cfg, (list, tuple)):
+        for index, value in enumerate(cfg):
+            yield from _pretrained(value, f'{key}.{index}')
+
+
+def _candidates(folder: Path, name: str = '') -> str:
+    """Name the checkpoints that are there, nearest first."""
+    if not folder.is_dir():
+        return ''
+    names = sorted(entry.name for entry in folder.glob('*.pth'))
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
+    return f'; that folder has {", ".join(nearest)}' if nearest else ''

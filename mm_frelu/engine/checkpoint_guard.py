@@ -1,0 +1,182 @@
+"""Say in one sentence when a checkpoint and a model do not belong together.
+
+MMEngine loads with ``strict=False`` and prints every key that did not fit: for a ResNet-50 that is a screen of names in which
+"nothing fitted" and "only the new head is new" look alike, and ``tools/test.py`` then reports an mIoU near 0 without an error.
+"""
+
+import logging
+from collections import Counter
+from typing import Dict, List, Sequence, Tuple
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+from mm_frelu.registry import HOOKS
+
+from . import preprocessing
+from .errors import UserError
+
+
+@HOOKS.register_module()
+class CheckpointGuardHook(Hook):
+    """Compare a checkpoint with the model when it is loaded.
+
+    Args:
+        strict (bool): True for testing and resuming, where every weight must fit: the first misfit is an error. False for
+            fine-tuning from ``load_from``, where another head is legal: misfits are one warning, and only a checkpoint
+            of which nothing fits is an error.
+    """
+
+    # After EMAHook, which may exchange the weights in the checkpoint.
+    priority = 'VERY_LOW'
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+
+    def after_load_checkpoint(self, runner, checkpoint: Dict) -> None:
+        """Compare the preprocessing now, and the weights as soon as they are matched with the model.
+
+        The comparison of names is PyTorch's own, read from a load hook that runs once, so that keys which a layer renames
+        for an older checkpoint count as found.
+        """
+        source = runner.cfg.get('load_from') or f'the last checkpoint of {runner.work_dir}'
+        trained = preprocessing.of_checkpoint(checkpoint)
+        current = preprocessing.of_config(runner.cfg)
+        if trained and current and trained.differs(current):
+            _warn(
+                f'Preprocessing differs: {source} was trained on {trained}, this config feeds {current}. Write '
+                f'model.data_preprocessor = dict(..., {trained.as_config()}), or use weights that were trained your way.'
+            )
+
+        model = _unwrap(runner.model)
+        weights = checkpoint.get('state_dict', checkpoint)
+        shapes = {
+            key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)
+            for key, value in weights.items()
+            if hasattr(value, 'shape')
+        }
+
+        def report_once(module: nn.Module, incompatible) -> None:
+            handle.remove()
+            fit = Fit(module, shapes, incompatible.missing_keys, incompatible.unexpected_keys)
+            fit.report(str(source), self.strict)
+
+        handle = model.register_load_state_dict_post_hook(report_once)
+
+
+class Fit:
+    """How a checkpoint fits a model.
+
+    Args:
+        model (nn.Module): The model that was loaded into.
+        shapes (Dict[str, Tuple[int, ...]]): Names and shapes in the checkpoint.
+        missing (Sequence[str]): Names that only the model has.
+        unexpected (Sequence[str]): Names that only the checkpoint has.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        shapes: Dict[str, Tuple[int, ...]],
+        missing: Sequence[str],
+        unexpected: Sequence[str],
+    ) -> None:
+        expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        prefixes, harmless = _activation_prefixes(model)
+        missing = [key for key in missing if 'num_batches_tracked' not in key]
+        self.windows = [key for key in missing if key.startswith(prefixes)]
+        self.identity_windows = all(key.startswith(harmless) for key in self.windows)
+        self.missing = [key for key in missing if not key.startswith(prefixes)]
+        # A whole part that the model lacks, e.g. an auxiliary head left out for testing, cannot do harm.
+        parts = {key.split('.')[0] for key in expected}
+        self.unused = [key for key in unexpected if key.split('.')[0] not in parts]
+        self.unexpected = [key for key in unexpected if key.split('.')[0] in parts]
+        self.reshaped = [
+            f'{key} expected {expected[key]} found {shapes[key]}'
+            for key in expected
+            if key in shapes and shapes[key] != expected[key]
+        ]
+        self.total = sum('num_batches_tracked' not in key for key in expected)
+        self.fitting = self.total - len(missing) - len(self.reshaped)
+
+    def report(self, source: str, strict: bool) -> None:
+        """Warn, or raise where going on makes no sense.
+
+        Raises:
+            UserError: When nothing fits, or when ``strict`` and anything is missing, unexpected or of another shape.
+        """
+        if self.windows:
+            self._report_windows(source, strict)
+        misfits = self._misfits()
+        if not misfits:
+            return
+        summary = (
+            f'{source} fits {self.fitting} of the {self.total} weights of this model: {misfits}.'
+        )
+        if self.fitting <= 0:
+            raise UserError(
+                f'Checkpoint of another architecture: {summary} Use the checkpoint that belongs to the config.'
+            )
+        if strict:
+            raise UserError(
+                f'Checkpoint of another architecture: {summary} Use the config that it was trained with.'
+            )
+        _warn(f'{summary} What is missing or of another shape starts untrained.')
+
+    def _report_windows(self, source: str, strict: bool) -> None:
+        first = ', '.join(self.windows[:2])
+        what = f'{source} has no weights for the activations of this model ({len(self.windows)} missing: {first}, ...)'
+        if not strict:
+            _warn(f'{what}: it was trained without them, so the windows start untrained.')
+        elif self.identity_windows:
+            _warn(
+                f"{what}. They stay at init='identity', which is exactly the ReLU that it was trained with."
+            )
+        else:
+            raise UserError(
+                f'{what}: it was trained with another activation. Use the config that it was trained with, or fine-tune '
+                f'from it (load_from in tools/train.py) first.'
+            )
+
+    def _misfits(self) -> str:
+        groups = (
+            ('missing', self.missing),
+            ('unexpected', self.unexpected + (self.unused if self.fitting <= 0 else [])),
+            ('of another shape', self.reshaped),
+        )
+        return '; '.join(
+            f'{_by_part(keys)} {kind}, e.g. {_first(keys)}' for kind, keys in groups if keys
+        )
+
+
+def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    """Names of the activations of mm_frelu inside a model: all of them, and those that start as an exact ReLU."""
+    found: List[str] = []
+    identity: List[str] = []
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith('mm_frelu.activations'):
+            found.append(f'{name}.')
+            if getattr(module, 'init', None) == 'identity':
+                identity.append(f'{name}.')
+    return tuple(found), tuple(identity)
+
+
+def _by_part(keys: Sequence[str]) -> str:
+    counts = Counter(key.split('.')[0] for key in keys)
+    return ' and '.join(f'{number} of {part}' for part, number in counts.most_common())
+
+
+def _first(keys: Sequence[str], number: int = 3) -> str:
+    return ', '.join(keys[:number]) + (', ...' if len(keys) > number else '')
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,0 +1,39 @@
+"""Errors that are the user's to mend: told in one paragraph, without a traceback."""
+
+import functools
+import os
+import sys
+from typing import Any, Callable
+
+
+class UserError(ValueError):
+    """Something outside the code is wrong: a path, a file, a label, a config key.
+
+    The message says in one or two sentences what is wrong, where, what was expected and found, and what to do. The tools
+    print it and exit with code 1; in a notebook or a script of your own it is an ordinary ``ValueError``.
+
+    Args:
+        message (str): The paragraph to show. A DataLoader worker that fails has its error rebuilt in the main process with
+            the worker's whole traceback in front; only the paragraph is kept then.
+    """
+
+    def __init__(self, message: str) -> None:
+        if message.startswith('Caught ') and 'UserError: ' in message:
+            message = message.rsplit('UserError: ', 1)[1].strip()
+        super().__init__(message)
+
+
+def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a tool's ``main`` end with the message and exit code 1 when the user has something to mend."""
+
+    @functools.wraps(main)
+    def guarded(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            rank = os.environ.get('RANK', '0')
+            who = 'error' if rank == '0' else f'error (rank {rank})'
+            print(f'{who}: {error}', file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    return guarded

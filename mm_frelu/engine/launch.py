@@ -1,0 +1,76 @@
+"""From a config to a guarded Runner: the part that training and testing share."""
+
+from typing import Sequence
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mm_frelu.datasets.check_dataset import check_datasets
+
+from .checkpoint_file import check_pretrained_files
+from .distributed import close_distributed, prepare_distributed
+from .errors import UserError
+from .runner import GuardedRunner
+
+
+def build_runner(cfg: Config, strict: bool) -> Runner:
+    """Start the process group where there is a launcher, add the guards, and build the Runner.
+
+    Args:
+        cfg (Config): A config with ``launcher`` and ``work_dir``.
+        strict (bool): Whether every weight of a loaded checkpoint has to fit (testing, resuming).
+
+    Returns:
+        Runner: A :class:`GuardedRunner`, or the config's own ``runner_type``.
+    """
+    prepare_distributed(cfg)
+    add_checkpoint_guard(cfg, strict)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return GuardedRunner.from_cfg(cfg)
+
+
+def add_checkpoint_guard(cfg: Config, strict: bool) -> None:
+    """Put :class:`CheckpointGuardHook` among the custom hooks, once."""
+    hooks = cfg.get('custom_hooks') or []
+    kinds = ('mm_frelu.CheckpointGuardHook', 'CheckpointGuardHook')
+    for hook in hooks:
+        if isinstance(hook, dict) and hook.get('type') in kinds:
+            hook['strict'] = strict
+            return
+    cfg.custom_hooks = [*hooks, dict(type=kinds[0], strict=strict)]
+
+
+def train(cfg: Config) -> None:
+    """Check the data and the weights that a training config names, then train.
+
+    Raises:
+        UserError: When something is the user's to mend.
+    """
+    require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
+    check_pretrained_files(cfg.model)
+    check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    try:
+        build_runner(cfg, strict=bool(cfg.get('resume'))).train()
+    except ValueError as error:
+        if 'Expected more than 1 value per channel' not in str(error):
+            raise
+        raise UserError(
+            'A norm layer got one value per channel, as the 1x1 pooling of PSPNet gives with one image per process '
+            f'(train_dataloader.batch_size={cfg.train_dataloader.get("batch_size")}; the last batch of an epoch may be '
+            'smaller). Use batch_size of 2 or more, drop_last=True, or norm_cfg=dict(type="GN", num_groups=32) in the head.'
+        ) from error
+    finally:
+        close_distributed()
+
+
+def require_keys(cfg: Config, keys: Sequence[str], purpose: str) -> None:
+    """Raise when a config lacks what a tool is to run.
+
+    Raises:
+        UserError: Naming the missing keys.
+    """
+    missing = [key for key in keys if cfg.get(key) is None]
+    if missing:
+        raise UserError(f'{cfg.filename}: {purpose} needs {", ".join(missing)} in the config.')

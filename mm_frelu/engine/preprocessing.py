@@ -1,0 +1,113 @@
+"""Which pixels a set of weights expects, and whether the config feeds those.
+
+Weights and preprocessing belong together: the official FReLU weights want raw BGR 0..255, torchvision's want RGB with
+ImageNet's mean and std. A wrong pair loads without a word and costs accuracy, so it is compared here.
+"""
+
+import ast
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to an image, read as BGR 0..255, before the first convolution.
+
+    Attributes:
+        mean (Tuple[float, ...]): Subtracted from each channel, in the order that the network sees.
+        std (Tuple[float, ...]): Divides each channel.
+        rgb (bool): Whether the network sees RGB (``bgr_to_rgb=True``) instead of BGR.
+    """
+
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    rgb: bool
+
+    def __str__(self) -> str:
+        return (
+            f'{"RGB" if self.rgb else "BGR"} with mean={_short(self.mean)}, std={_short(self.std)}'
+        )
+
+    def as_config(self) -> str:
+        """The keys to write into ``model.data_preprocessor``."""
+        return f'mean={_short(self.mean)}, std={_short(self.std)}, bgr_to_rgb={self.rgb}'
+
+    def differs(self, other: 'Preprocessing', tolerance: float = 0.01) -> bool:
+        """Whether the two feed different pixels; 0.01 of 255 is rounding in a config, not a difference."""
+        pairs = list(zip(self.mean + self.std, other.mean + other.std))
+        return self.rgb != other.rgb or any(abs(a - b) > tolerance for a, b in pairs)
+
+
+def from_dict(cfg: Optional[Dict[str, Any]]) -> Optional[Preprocessing]:
+    """Read a ``data_preprocessor`` config, or the ``preprocessing`` entry that a converter writes.
+
+    Args:
+        cfg (dict, optional): Keys ``mean``, ``std`` (absent: none) and one of ``bgr_to_rgb``, ``to_rgb`` (mmpretrain),
+            ``channel_order='rgb' | 'bgr'``.
+
+    Returns:
+        Preprocessing, optional: None where ``cfg`` is empty or not about three channels.
+    """
+    if not cfg:
+        return None
+    mean, std = cfg.get('mean') or (0.0,), cfg.get('std') or (1.0,)
+    mean = tuple(float(value) for value in mean) * (3 if len(mean) == 1 else 1)
+    std = tuple(float(value) for value in std) * (3 if len(std) == 1 else 1)
+    if len(mean) != 3 or len(std) != 3:
+        return None
+    order = str(cfg.get('channel_order', '')).lower()
+    rgb = bool(cfg.get('bgr_to_rgb') or cfg.get('to_rgb') or order == 'rgb')
+    return Preprocessing(mean, std, rgb)
+
+
+def of_config(cfg: Dict[str, Any]) -> Optional[Preprocessing]:
+    """The preprocessing of a loaded config: the model's own first, then the top-level default."""
+    return from_dict(_find(cfg.get('model'))) or from_dict(cfg.get('data_preprocessor'))
+
+
+def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
+    """The preprocessing that a checkpoint was trained with, if it says so.
+
+    A converter's ``meta['preprocessing']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
+    The text is parsed, never executed: a checkpoint is somebody else's file.
+    """
+    meta = checkpoint.get('meta') or {}
+    recorded = from_dict(meta.get('preprocessing'))
+    if recorded is not None or not isinstance(meta.get('cfg'), str):
+        return recorded
+    try:
+        assigned = {
+            node.targets[0].id: _literal(node.value)
+            for node in ast.parse(meta['cfg']).body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+    except (SyntaxError, ValueError):
+        return None
+    return of_config(assigned)
+
+
+def _find(cfg: Any) -> Optional[Dict[str, Any]]:
+    """The first ``data_preprocessor`` in a model config; wrappers (TTA, ReplaceActivation) nest the model."""
+    if not isinstance(cfg, dict):
+        return None
+    if isinstance(cfg.get('data_preprocessor'), dict):
+        return cfg['data_preprocessor']
+    for value in cfg.values():
+        found = _find(value)
+        if found is not None:
+            return found
+    return None
+
+
+def _literal(node: ast.AST) -> Any:
+    """Evaluate the literals of a dumped config, where a dict is written ``dict(key=value)``; None for the rest."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        return {item.arg: _literal(item.value) for item in node.keywords if item.arg}
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _short(values: Tuple[float, ...]) -> str:
+    return '[' + ', '.join(f'{value:g}' for value in values) + ']'

@@ -1,0 +1,59 @@
+"""Name the file when an image or a label cannot be read.
+
+mmcv decodes from bytes, so OpenCV and Pillow speak of a buffer: on an empty image OpenCV raises an assertion about
+``buf``, on a broken label Pillow "cannot identify image file <_io.BytesIO ...>". In a dataset of 20,000 files that is no help.
+"""
+
+from typing import Any, Callable, Iterator, Optional
+
+from .errors import UserError
+
+
+class NamingLoader:
+    """A loading transform that says which file it failed on.
+
+    Args:
+        transform (Callable): A transform of a built pipeline, e.g. ``LoadImageFromFile`` or ``LoadAnnotations``.
+    """
+
+    def __init__(self, transform: Callable[[dict], Optional[dict]]) -> None:
+        self.transform = transform
+
+    def __call__(self, results: dict) -> Optional[dict]:
+        """Load as the wrapped transform does; errors become a :class:`UserError` with the path."""
+        try:
+            return self.transform(results)
+        except UserError:
+            raise
+        except Exception as error:
+            annotations = 'Annotations' in type(self.transform).__name__
+            key = 'seg_map_path' if annotations and results.get('seg_map_path') else 'img_path'
+            reason = str(error).strip().splitlines() or ['']
+            raise UserError(
+                f'{key} {results.get(key)}: cannot be read ({type(error).__name__}: {reason[0]}). '
+                'The file is missing, empty, cut off or no picture. Replace it or take it out of the dataset.'
+            ) from error
+
+    def __repr__(self) -> str:
+        return repr(self.transform)
+
+
+def name_files(dataset: Any) -> None:
+    """Wrap the ``Load*`` transforms of a built dataset, inside dataset wrappers too.
+
+    Must happen before the DataLoader starts its workers, which copy the dataset.
+    """
+    for leaf in _leaves(dataset):
+        transforms = getattr(getattr(leaf, 'pipeline', None), 'transforms', [])
+        for index, transform in enumerate(transforms):
+            if type(transform).__name__.startswith('Load'):
+                transforms[index] = NamingLoader(transform)
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    if inner[0] is None:
+        yield dataset
+    else:
+        for child in inner:
+            yield from _leaves(child)

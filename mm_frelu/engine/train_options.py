@@ -1,0 +1,96 @@
+"""What the options of tools/train.py mean, written into the config."""
+
+import argparse
+from typing import Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from .checkpoint_file import check_checkpoint_file
+from .errors import UserError
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--amp``, ``--auto-scale-lr`` and ``--resume``."""
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by (GPUs x batch size) / auto_scale_lr.base_batch_size of the config',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='continue, optimizer and schedule included, from PATH; without PATH from the last checkpoint of the work '
+        'folder, if there is one',
+    )
+
+
+def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the options of :func:`add_train_arguments` into ``cfg``.
+
+    Raises:
+        UserError: When the config cannot do what an option asks for.
+    """
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    resume(cfg, args.resume)
+    if cfg.get('load_from'):
+        key = '--resume' if args.resume else 'load_from'
+        check_checkpoint_file(cfg.load_from, key)
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turn ``OptimWrapper`` into ``AmpOptimWrapper`` with a dynamic loss scale."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind == 'AmpOptimWrapper':
+        print_log('--amp: mixed precision is already on in the config.', 'current', 30)
+    elif kind != 'OptimWrapper':
+        raise UserError(
+            f'--amp works with optim_wrapper.type OptimWrapper, and the config has {kind}. Leave --amp out and set mixed '
+            f'precision in that wrapper.'
+        )
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if not torch.cuda.is_available():
+        raise UserError(
+            '--amp: mixed precision needs a GPU, and PyTorch finds none. Leave --amp out.'
+        )
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Switch on MMEngine's linear rule, which the Runner applies once the optimizer is built."""
+    scaling = cfg.get('auto_scale_lr') or {}
+    if 'base_batch_size' not in scaling:
+        raise UserError(
+            '--auto-scale-lr: the config does not say for which batch size its learning rate was chosen. Add '
+            'auto_scale_lr = dict(enable=False, base_batch_size=N), N = GPUs x images per GPU (4xb2 in the name: 8).'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def resume(cfg: Config, source: Optional[str]) -> None:
+    """Continue from ``source`` (a path, or ``'auto'`` for the last checkpoint of the work folder).
+
+    With ``'auto'`` and no checkpoint yet, training starts as the config says, ``load_from`` included, so that a job which
+    may be stopped can always be started with ``--resume``.
+    """
+    if source is None:
+        return
+    if source == 'auto':
+        source = find_latest_checkpoint(cfg.work_dir)
+        if source is None:
+            print_log(
+                f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.', 'current', 30
+            )
+            cfg.resume = False
+            return
+    cfg.resume = True
+    cfg.load_from = source

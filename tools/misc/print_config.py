@@ -1,0 +1,47 @@
+"""Print a config with its bases and --cfg-options merged in.
+
+python tools/misc/print_config.py CONFIG [--save-path FILE.py] [--cfg-options K=V ...]
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Optional, Sequence
+
+from mmengine.config import DictAction
+
+import mm_frelu  # noqa: F401  (configs may import it)
+from mm_frelu.engine import UserError, exit_on_user_error
+from mm_frelu.engine.arguments import read_config
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Print the whole config.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--save-path', help='also write it to this file (.py, .json or .yml)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser.parse_args(argv)
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Print, and save where asked to."""
+    args = parse_args(argv)
+    cfg = read_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    print(cfg.pretty_text)
+    if args.save_path is None:
+        return
+    target = Path(args.save_path)
+    if target.suffix not in ('.py', '.json', '.yml', '.yaml'):
+        raise UserError(f'--save-path {target}: expected a name that ends with .py, .json or .yml.')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f'.{target.stem}.partial{target.suffix}')
+    cfg.dump(partial)
+    os.replace(partial, target)
+
+
+if __name__ == '__main__':
+    main()
