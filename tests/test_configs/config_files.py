@@ -1,0 +1,89 @@
+"""The config files of the project, and what their names promise. Helpers of the tests in this folder.
+
+Names follow mmdet 3.x and mmseg 1.x. What a name says is read here with expressions of its own, so that the tests
+compare two independent statements: the file's name and the file's content.
+"""
+
+import os
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[2]
+METHODS = ('retinanet', 'pspnet')
+CONFIG_PATHS: List[Path] = sorted(
+    path for method in METHODS for path in (ROOT / 'configs' / method).glob('*.py')
+)
+
+DATA_VARIABLES = ('COCO_ROOT', 'CITYSCAPES_DATASET', 'STREET_SCENES_ROOT')
+
+ACTS = 'frelu-p|frelu|relu|silu|prelu'
+RETINANET = re.compile(
+    rf'retinanet_r(?P<depth>\d+)(?P<caffe>-caffe)?-(?P<act>{ACTS})_fpn'
+    r'_(?:(?P<gpus>\d)xb(?P<batch>\d)-)?(?P<schedule>[12]x|demo)_(?P<dataset>coco|street-scenes)'
+)
+PSPNET = re.compile(
+    rf'pspnet_r(?P<depth>\d+)b-(?P<act>{ACTS})-d8'
+    r'_(?P<gpus>\d)xb(?P<batch>\d)-(?P<schedule>[48]0k|demo)_(?P<dataset>cityscapes|street-scenes)'
+    r'-(?P<height>\d+)x(?P<width>\d+)'
+)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the name of a config says about its content."""
+
+    method: str
+    depth: int
+    style: str
+    act: str
+    gpus: int
+    batch: int
+    schedule: str
+    dataset: str
+    crop: Optional[Tuple[int, int]]
+
+
+def read_name(path: Path) -> Promise:
+    """Read a config's name; AssertionError where it does not follow the rules."""
+    method = path.parent.name
+    match = {'retinanet': RETINANET, 'pspnet': PSPNET}[method].fullmatch(path.stem)
+    assert match, f'{path.name} does not follow the naming rules of configs/{method}'
+    words = match.groupdict()
+    return Promise(
+        method=method,
+        depth=int(words['depth']),
+        style='caffe' if words.get('caffe') else 'pytorch',
+        act=words['act'],
+        # mmdet's names leave out 8 GPUs with 2 images.
+        gpus=int(words['gpus'] or 8),
+        batch=int(words['batch'] or 2),
+        schedule=words['schedule'],
+        dataset=words['dataset'],
+        crop=(int(words['height']), int(words['width'])) if 'height' in words else None,
+    )
+
+
+def control_of(path: Path) -> Path:
+    """The ReLU control that belongs to a config."""
+    return path.with_name(path.name.replace(f'-{read_name(path).act}', '-relu'))
+
+
+def load(path: Path) -> Config:
+    """Load a config that the caller may change, without importing what it names."""
+    return deepcopy(_load_once(path, tuple(map(os.environ.get, DATA_VARIABLES))))
+
+
+@cache
+def _load_once(path: Path, variables: tuple) -> Config:
+    return Config.fromfile(path, import_custom_modules=False)
+
+
+def short_id(path: Path) -> str:
+    """Name of a config in a test id."""
+    return path.stem

@@ -1,0 +1,83 @@
+"""Each config and its ReLU control differ in the activation and in nothing else."""
+
+import ast
+
+import pytest
+from config_files import CONFIG_PATHS, control_of, load, read_name, short_id
+
+OTHERS = [path for path in CONFIG_PATHS if read_name(path).act != 'relu']
+CONTROLS = [path for path in CONFIG_PATHS if read_name(path).act == 'relu']
+
+ACTIVATION_KEYS = ('model.backbone.act_cfg', 'model.backbone.act_sites')
+PRELU_KEYS = (*ACTIVATION_KEYS, 'optim_wrapper.paramwise_cfg')
+
+
+def differences(a, b, prefix=''):
+    """The keys, written with dots, at which two nested configs differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            key
+            for name in {**a, **b}
+            for key in differences(a.get(name), b.get(name), f'{prefix}.{name}'.lstrip('.'))
+        ]
+    return [] if a == b and type(a) is type(b) else [prefix]
+
+
+@pytest.mark.parametrize(
+    ('a', 'b', 'keys'),
+    [
+        (dict(x=dict(y=1, z=2)), dict(x=dict(y=1, z=2)), []),
+        (dict(x=dict(y=1, z=2)), dict(x=dict(y=1, z=3), w=0), ['x.z', 'w']),
+        (dict(x=[dict(y=1)]), dict(x=[dict(y=2)]), ['x']),
+        (dict(x=1), dict(x=True), ['x']),
+    ],
+)
+def test_differences_are_found(a, b, keys):
+    assert differences(a, b) == keys
+
+
+@pytest.mark.parametrize('path', OTHERS, ids=short_id)
+def test_differs_from_its_control_in_nothing_but_the_activation(path):
+    control = control_of(path)
+    assert control in CONTROLS
+    allowed = PRELU_KEYS if read_name(path).act == 'prelu' else ACTIVATION_KEYS
+    found = differences(load(control).to_dict(), load(path).to_dict())
+    assert found
+    outside = [key for key in found if not any(f'{key}.'.startswith(f'{a}.') for a in allowed)]
+    assert outside == []
+
+
+@pytest.mark.parametrize('path', CONTROLS, ids=short_id)
+def test_control_is_relu_and_has_its_frelu(path):
+    assert load(path).model.backbone.act_cfg == dict(type='ReLU')
+    assert path.with_name(path.name.replace('-relu', '-frelu')).exists()
+
+
+@pytest.mark.parametrize('path', CONFIG_PATHS, ids=short_id)
+def test_inheritance_is_flat(path):
+    """A control stands on base files, everything else on its control."""
+    base = base_of(path)
+    if path in CONTROLS:
+        assert all(name.startswith('../_base_/') for name in base)
+    else:
+        assert base == f'./{control_of(path).name}'
+
+
+def base_of(path):
+    assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    return next(ast.literal_eval(node.value) for node in assigned if node.targets[0].id == '_base_')
+
+
+@pytest.mark.parametrize('path', CONFIG_PATHS, ids=short_id)
+def test_bases_are_our_own(path):
+    """`mmseg::` bases do not resolve under every distribution of mmengine."""
+    pending, seen = [path], set()
+    while pending:
+        file = pending.pop()
+        seen.add(file)
+        if '_base_ =' in file.read_text():
+            bases = base_of(file)
+            for name in [bases] if isinstance(bases, str) else bases:
+                assert '::' not in name
+                pending.append((file.parent / name).resolve(strict=True))
+    assert all('configs' in file.parts for file in seen)

@@ -1,0 +1,71 @@
+"""README.md, metafile.yml and model-index.yml list every config, and only what exists."""
+
+import re
+
+import pytest
+import yaml
+from config_files import CONFIG_PATHS, METHODS, ROOT, control_of, read_name
+
+by_method = pytest.mark.parametrize('method', METHODS)
+
+
+def stems(method):
+    return {path.stem for path in CONFIG_PATHS if path.parent.name == method}
+
+
+def metafile(method):
+    return yaml.safe_load((ROOT / 'configs' / method / 'metafile.yml').read_text())
+
+
+@by_method
+def test_readme_lists_every_config_beside_its_control(method):
+    text = (ROOT / 'configs' / method / 'README.md').read_text()
+    links = re.findall(r'\]\(([^)]+\.py)\)', text)
+    assert {link.removesuffix('.py') for link in links} == stems(method)
+    for path in CONFIG_PATHS:
+        if path.parent.name == method and read_name(path).act != 'relu':
+            rows = [row for row in text.splitlines() if f'({path.name})' in row]
+            assert any(f'({control_of(path).name})' in row for row in rows), path.name
+
+
+@by_method
+def test_readme_follows_the_template(method):
+    text = (ROOT / 'configs' / method / 'README.md').read_text()
+    assert '<!-- [ALGORITHM] -->' in text
+    assert 'https://arxiv.org/abs/2007.11824' in text
+    assert '```bibtex' in text
+    for command in re.findall(r'python (tools/\S+)', text):
+        assert (ROOT / command).exists(), command
+    for link in re.findall(r'\]\((?!https?://)([^)#]+)\)', text):
+        assert (ROOT / 'configs' / method / link).exists(), link
+    for config in re.findall(r'configs/\S+\.py', text):
+        assert (ROOT / config).exists(), config
+
+
+@by_method
+def test_metafile_lists_every_config(method):
+    content = metafile(method)
+    collections = [collection['Name'] for collection in content['Collections']]
+    names = [model['Name'] for model in content['Models']]
+    assert set(names) == stems(method)
+    assert len(set(names)) == len(names)
+    for model in content['Models']:
+        assert model['Config'] == f'configs/{method}/{model["Name"]}.py'
+        assert model['In Collection'] in collections
+        name = read_name(ROOT / model['Config'])
+        assert model['Metadata']['Batch Size'] == name.gpus * name.batch
+    for collection in content['Collections']:
+        assert (ROOT / collection['README']).exists()
+        assert (ROOT / collection['Code']['URL'].split('/main/')[1]).exists()
+
+
+@by_method
+def test_metafile_claims_no_result(method):
+    """Nothing was trained on COCO or CityScapes here, so there is neither a result nor a checkpoint to list."""
+    for model in metafile(method)['Models']:
+        assert not {'Results', 'Weights', 'Training log'} & set(model)
+
+
+def test_model_index_imports_every_metafile():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    assert index == dict(Import=[f'configs/{method}/metafile.yml' for method in sorted(METHODS)])

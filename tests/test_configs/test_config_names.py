@@ -1,0 +1,155 @@
+"""A config's name and its content say the same: depth, style, batch, schedule, crop, dataset."""
+
+from math import prod
+
+import pytest
+from config_files import CONFIG_PATHS, load, read_name, short_id
+
+all_configs = pytest.mark.parametrize('path', CONFIG_PATHS, ids=short_id)
+
+DATA = {
+    # name in file names: dataset class, default folder, the environment variable that names another
+    'coco': ('CocoDataset', 'data/coco', 'COCO_ROOT'),
+    'cityscapes': ('CityscapesDataset', 'data/cityscapes', 'CITYSCAPES_DATASET'),
+    'street-scenes': (None, 'data/street_scenes', 'STREET_SCENES_ROOT'),
+}
+WEIGHTS = {
+    (50, 'pytorch'): 'https://download.pytorch.org/models/resnet50-0676ba61.pth',
+    (101, 'pytorch'): 'https://download.pytorch.org/models/resnet101-63fe2227.pth',
+    (50, 'caffe'): 'open-mmlab://detectron2/resnet50_caffe',
+    (101, 'caffe'): 'open-mmlab://detectron2/resnet101_caffe',
+}
+
+
+def test_there_are_configs_for_both_methods():
+    assert {path.parent.name for path in CONFIG_PATHS} == {'retinanet', 'pspnet'}
+    assert len(CONFIG_PATHS) == 56
+
+
+@all_configs
+def test_backbone(path):
+    name, backbone = read_name(path), load(path).model.backbone
+    assert backbone.type == 'mm_frelu.ResNet'
+    assert backbone.depth == name.depth
+    assert backbone.style == name.style
+    strides, dilations = backbone.get('strides', (1, 2, 2, 2)), backbone.get('dilations', (1,) * 4)
+    # PSPNet's d8: the stem's 4, times the stages' strides; what is lost in stride comes back as dilation.
+    assert 4 * prod(strides) == (8 if name.method == 'pspnet' else 32)
+    assert dilations == ((1, 1, 2, 4) if name.method == 'pspnet' else (1, 1, 1, 1))
+
+
+@all_configs
+def test_weights_and_preprocessing_belong_together(path):
+    name, model = read_name(path), load(path).model
+    if name.schedule == 'demo':
+        assert model.backbone.init_cfg is None
+    else:
+        assert model.backbone.init_cfg == dict(
+            type='Pretrained', checkpoint=WEIGHTS[name.depth, name.style]
+        )
+    seen = model.data_preprocessor
+    if name.style == 'caffe':
+        assert (seen.mean, seen.std, seen.bgr_to_rgb) == (
+            [103.53, 116.28, 123.675],
+            [1.0] * 3,
+            False,
+        )
+    else:
+        assert (seen.mean, seen.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+        assert seen.bgr_to_rgb
+
+
+@all_configs
+def test_batch(path):
+    name, cfg = read_name(path), load(path)
+    assert cfg.train_dataloader.batch_size == name.batch
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=name.gpus * name.batch)
+
+
+@all_configs
+def test_schedule(path):
+    name, cfg = read_name(path), load(path)
+    loop, last = cfg.train_cfg, cfg.param_scheduler[-1]
+    if name.schedule in ('1x', '2x'):
+        epochs = 12 * int(name.schedule[0])
+        assert (loop.type, loop.max_epochs) == ('EpochBasedTrainLoop', epochs)
+        assert (last.type, last.end, last.by_epoch) == ('MultiStepLR', epochs, True)
+        assert last.milestones == [epochs * 2 // 3, epochs * 11 // 12]
+    else:
+        if name.schedule != 'demo':
+            assert loop.max_iters == 1000 * int(name.schedule[:-1])
+        assert loop.type == 'IterBasedTrainLoop'
+        assert (last.type, last.end, last.by_epoch) == ('PolyLR', loop.max_iters, False)
+
+
+@all_configs
+def test_what_is_evaluated_is_saved(path):
+    cfg = load(path)
+    saving, by_epoch = cfg.default_hooks.checkpoint, 'Epoch' in cfg.train_cfg.type
+    assert saving.get('by_epoch', True) == by_epoch == cfg.log_processor.by_epoch
+    assert saving.interval == cfg.train_cfg.val_interval
+    end = cfg.train_cfg.max_epochs if by_epoch else cfg.train_cfg.max_iters
+    assert end % saving.interval == 0
+    metric = {'CocoMetric': 'coco/bbox_mAP', 'IoUMetric': 'mIoU'}[cfg.val_evaluator.type]
+    assert saving.save_best == metric
+
+
+@all_configs
+def test_crop(path):
+    name, cfg = read_name(path), load(path)
+    crops = [step.crop_size for step in cfg.train_pipeline if step.type == 'RandomCrop']
+    if name.crop is None:
+        assert crops == []
+        return
+    assert crops == [name.crop]
+    assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
+    assert cfg.model.data_preprocessor.size == name.crop
+    slides = name.crop == (769, 769)
+    assert cfg.model.test_cfg.mode == ('slide' if slides else 'whole')
+    assert cfg.model.decode_head.align_corners == cfg.model.auxiliary_head.align_corners == slides
+    if slides:
+        assert cfg.model.test_cfg.crop_size == name.crop
+
+
+@all_configs
+def test_dataset(path):
+    name, cfg = read_name(path), load(path)
+    dataset_type, folder, _ = DATA[name.dataset]
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == folder
+        assert loader.dataset.type == dataset_type or name.dataset == 'street-scenes'
+    assert cfg.default_scope == {'retinanet': 'mmdet', 'pspnet': 'mmseg'}[name.method]
+    assert cfg.custom_imports == dict(imports=['mm_frelu'], allow_failed_imports=False)
+
+
+@all_configs
+def test_one_variable_moves_all_data(path, monkeypatch):
+    _, folder, variable = DATA[read_name(path).dataset]
+    monkeypatch.setenv(variable, '/elsewhere')
+    paths = [text for text in strings_in(load(path).to_dict()) if 'elsewhere' in text]
+    assert len(paths) >= 4
+    assert all(text.startswith('/elsewhere') for text in paths)
+    assert not [text for text in strings_in(load(path).to_dict()) if text.startswith(folder)]
+
+
+@all_configs
+def test_label_ids_are_checked_wherever_masks_are_read(path):
+    name, cfg = read_name(path), load(path)
+    pipelines = [cfg.train_pipeline, cfg.test_pipeline]
+    tta = cfg.tta_pipeline[-1].transforms
+    pipelines.append([step for choices in tta for step in choices[:1]])
+    for pipeline in pipelines:
+        types = [step.type for step in pipeline]
+        after = types[types.index('LoadAnnotations') + 1]
+        assert (after == 'mm_frelu.CheckLabelIds') == (name.method == 'pspnet')
+
+
+def strings_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from strings_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from strings_in(inner)
