@@ -1,0 +1,71 @@
+"""The pinhole camera that turns metres on the street into pixels.
+
+World coordinates are metres: x to the right, y up, z ahead of the car; the road surface is y = 0. A gentle ``bend``
+moves everything sideways with the square of the distance, which is what a curve of constant radius looks like from
+inside it. All lengths scale with the picture, so that one random draw gives the same scene at any size.
+"""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+NEAR = 1.2  # metres; nothing closer than this is projected
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A forward-looking camera behind a windscreen.
+
+    Attributes:
+        size: Width and height of the picture in pixels.
+        focal: Focal length in pixels.
+        vanishing_point: Where a straight road meets the horizon, in pixels.
+        eye_height: Height above the road in metres.
+        bend: Curvature of the road in 1/m; positive bends to the right.
+        roll: Rotation of the camera about its axis in radians.
+    """
+
+    size: Tuple[int, int]
+    focal: float
+    vanishing_point: Tuple[float, float]
+    eye_height: float
+    bend: float
+    roll: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, size: Tuple[int, int]) -> 'Camera':
+        """Draws a camera for a picture of ``size`` (width, height)."""
+        width, height = size
+        return cls(
+            size=size,
+            focal=width * rng.uniform(0.82, 1.02),
+            vanishing_point=(width * rng.uniform(0.36, 0.64), height * rng.uniform(0.38, 0.48)),
+            eye_height=rng.uniform(1.5, 2.2),
+            bend=rng.normal(0, 0.0012),
+            roll=np.deg2rad(rng.normal(0, 0.6)),
+        )
+
+    @property
+    def eye(self) -> np.ndarray:
+        """Position of the camera in the world."""
+        return np.array([0.0, self.eye_height, 0.0])
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Projects points (..., 3) in metres to positions (..., 2) in pixels."""
+        x, y, z = points[..., 0], points[..., 1], np.maximum(points[..., 2], NEAR)
+        scale = self.focal / z
+        right = (x + self.bend * z * z) * scale
+        down = (self.eye_height - y) * scale
+        cos, sin = np.cos(self.roll), np.sin(self.roll)
+        u = self.vanishing_point[0] + cos * right - sin * down
+        v = self.vanishing_point[1] + sin * right + cos * down
+        return np.stack([u, v], axis=-1)
+
+    def sees(self, corners: np.ndarray) -> bool:
+        """Whether the outside of a flat piece with corners (n, 3) faces the camera.
+
+        The corners run counter-clockwise as seen from outside.
+        """
+        u, v = self.project(corners).T
+        return float(u @ np.roll(v, -1) - v @ np.roll(u, -1)) < 0

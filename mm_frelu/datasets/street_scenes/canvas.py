@@ -1,0 +1,130 @@
+"""Where a scene is painted: colours with fine edges, and next to them the outlines that become labels."""
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+import cv2
+import numpy as np
+
+from .camera import Camera
+from .geometry import Thing
+from .labels import INSTANCE_LABELS
+from .light import Light
+
+SUPERSAMPLING = 2  # colours are painted at this many times the resolution and averaged
+_SHIFT = 4  # fractional bits of OpenCV coordinates
+
+
+@dataclass(frozen=True)
+class Region:
+    """One labelled polygon, as an annotator of CityScapes would click it.
+
+    Attributes:
+        label: CityScapes label name.
+        polygon: Whole-pixel corners (n, 2), inside the picture, n >= 3.
+        group: Whether it stands for several instances.
+    """
+
+    label: str
+    polygon: np.ndarray
+    group: bool = False
+
+
+class Canvas:
+    """Paints things and keeps their outlines in drawing order.
+
+    Args:
+        camera: Projects metres to pixels.
+        light: Gives the haze.
+    """
+
+    def __init__(self, camera: Camera, light: Light):
+        self.camera = camera
+        self.light = light
+        width, height = camera.size
+        self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 3), np.uint8)
+        self.regions: List[Region] = []
+
+    def paint(self, thing: Thing) -> None:
+        """Paints a thing over everything painted before and keeps its outline."""
+        outline = []
+        for patch in thing.patches:
+            if not patch.points.size:
+                continue
+            points = patch.points if patch.points.ndim == 3 else patch.points[None]
+            pixels = self.camera.project(points)
+            if patch.color is not None:
+                color = self.light.fade(patch.color, float(points[..., 2].mean()))
+                self.fill(pixels, color)
+            if patch.solid:
+                outline.extend(pixels)
+        self.mark(thing.label, outline, thing.group)
+
+    def fill(self, polygons: np.ndarray, color: np.ndarray) -> None:
+        """Fills polygons (k, n, 2) given in picture pixels."""
+        color = tuple(float(value) for value in np.clip(color, 0, 255))
+        for corners in _fixed_point(polygons * SUPERSAMPLING):
+            cv2.fillPoly(self.pixels, [corners], color, cv2.LINE_AA, _SHIFT)
+
+    def darken(self, areas: Sequence[np.ndarray], strength: float, softness: float) -> None:
+        """Throws shadows on the ground; where two overlap it gets no darker than under one.
+
+        Args:
+            areas: Points (n, 3) in metres; the convex hull of each is darkened.
+            strength: 0 leaves the ground as it is, 1 makes it black.
+            softness: Width of the edge as a share of the picture's width.
+        """
+        height, width = self.pixels.shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        for points in areas:
+            corners = self.camera.project(points).astype(np.float32) * SUPERSAMPLING
+            cv2.fillConvexPoly(
+                mask, _fixed_point(cv2.convexHull(corners)[:, 0]), 255, cv2.LINE_AA, _SHIFT
+            )
+        reach = max(1, round(softness * width))
+        mask = cv2.blur(mask, (reach, reach))
+        self.pixels = cv2.multiply(
+            self.pixels, cv2.merge([255 - mask * strength] * 3).astype(np.uint8), scale=1 / 255
+        )
+
+    def mark(self, label: str, outline: List[np.ndarray], group: bool = False) -> None:
+        """Keeps the joint outline of several polygons (n, 2), in picture pixels, under a label.
+
+        The outline has no holes, as in CityScapes: what is seen through a fence is fence. An instance keeps only its
+        largest piece, since one polygon is one instance there.
+        """
+        width, height = self.camera.size
+        if not outline:
+            return
+        corners = np.concatenate(outline)
+        x0, y0 = np.clip(np.floor(corners.min(0)), 0, (width, height)).astype(int)
+        x1, y1 = np.clip(np.ceil(corners.max(0)) + 1, 0, (width, height)).astype(int)
+        if x1 <= x0 or y1 <= y0:
+            return
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        for polygon in outline:
+            cv2.fillPoly(mask, [_fixed_point(polygon - (x0, y0))], 1, cv2.LINE_8, _SHIFT)
+        pieces, _ = cv2.findContours(
+            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(int(x0), int(y0))
+        )
+        if not pieces:
+            return
+        if not group and label in INSTANCE_LABELS:
+            pieces = [max(pieces, key=cv2.contourArea)]
+        for piece in pieces:
+            polygon = cv2.approxPolyDP(piece, 0.6, True)[:, 0]
+            # A polygon file needs three corners, even for a speck of one pixel.
+            polygon = np.concatenate(
+                [polygon, np.repeat(polygon[-1:], max(0, 3 - len(polygon)), 0)]
+            )
+            self.regions.append(Region(label, polygon.astype(int), group))
+
+    def picture(self) -> np.ndarray:
+        """The painted colours at picture size, float32 (height, width, 3) in 0..255."""
+        picture = cv2.resize(self.pixels, self.camera.size, interpolation=cv2.INTER_AREA)
+        return picture.astype(np.float32)
+
+
+def _fixed_point(corners: np.ndarray) -> np.ndarray:
+    # OpenCV counts from the middle of the first pixel, we count from its corner.
+    return np.round((corners - 0.5) * (1 << _SHIFT)).astype(np.int32)

@@ -1,0 +1,117 @@
+"""A whole data set of street scenes in one folder, complete or not there at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Tuple, Union
+
+from .scene import SPLITS, draw_scene
+from .writers import SplitWriter
+
+DRAWING = 1
+"""Goes up whenever the same seed draws other pictures, so that an older set is not taken for a current one."""
+
+PARAMETER_FILE = 'street_scenes.json'
+_CONTENTS = frozenset({'leftImg8bit', 'gtFine', 'annotations', PARAMETER_FILE})
+
+
+def generate_street_scenes(
+    out_dir: Union[str, Path],
+    train: int = 200,
+    val: int = 50,
+    size: Tuple[int, int] = (512, 256),
+    seed: int = 0,
+    on_scene: Optional[Callable[[int, int], None]] = None,
+) -> bool:
+    """Draws street scenes and writes them in CityScapes layout, with COCO JSON beside it.
+
+    ``out_dir`` gets ``leftImg8bit/``, ``gtFine/``, ``annotations/instances_{train,val}.json`` and
+    ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The set is written into a
+    temporary folder beside ``out_dir`` and moved there when it is complete.
+
+    Args:
+        out_dir: Folder of the data set. It may hold an older set of this function, which is then replaced.
+        train: Number of scenes to train on.
+        val: Number of scenes to evaluate on.
+        size: Width and height in pixels.
+        seed: Seed of the set, 0 or more.
+        on_scene: Called with (scenes done, scenes in all) after each scene.
+
+    Returns:
+        True if scenes were drawn, False if ``out_dir`` held this very set already.
+
+    Raises:
+        ValueError: If a count, the size or the seed makes no sense.
+        FileExistsError: If ``out_dir`` holds anything that is not a set of this function.
+    """
+    _check(train, val, size, seed)
+    target = Path(out_dir)
+    parameters = dict(
+        generator='mm_frelu street scenes',
+        drawing=DRAWING,
+        train=train,
+        val=val,
+        size=list(size),
+        seed=seed,
+    )
+    if _owned_parameters(target) == parameters:
+        return False
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=target.parent))
+    try:
+        done = 0
+        for split, count in zip(SPLITS, (train, val)):
+            writer = SplitWriter(unfinished, split)
+            for index in range(count):
+                writer.add(index, draw_scene(tuple(size), seed, split, index))
+                done += 1
+                if on_scene is not None:
+                    on_scene(done, train + val)
+            writer.close()
+        (unfinished / PARAMETER_FILE).write_text(json.dumps(parameters, indent=2) + '\n')
+        unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return True
+
+
+def _check(train: int, val: int, size: Tuple[int, int], seed: int) -> None:
+    for name, count in (('train', train), ('val', val)):
+        if count < 1:
+            raise ValueError(f'{name}: expected a number of scenes of 1 or more, found {count}')
+    if len(size) != 2 or size[0] < 64 or size[1] < 32:
+        found = 'x'.join(str(length) for length in size)
+        raise ValueError(f'size: expected width x height of at least 64x32 pixels, found {found}')
+    if seed < 0:
+        raise ValueError(f'seed: expected 0 or more, found {seed}')
+
+
+def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
+    """Parameters of the set in ``target``; None if nothing is there; raises if something else is."""
+    if not target.exists():
+        return None
+    if not target.is_dir():
+        raise FileExistsError(f'{target}: expected a folder, found a file; choose another folder')
+    found = {path.name for path in target.iterdir()}
+    if not found:
+        return None
+    strangers = sorted(found - _CONTENTS)
+    if strangers or PARAMETER_FILE not in found:
+        what = f'it holds {strangers[0]!r}' if strangers else f'it has no {PARAMETER_FILE}'
+        raise FileExistsError(
+            f'{target}: expected an empty folder or a set of street scenes, but {what}; '
+            'choose another folder or empty this one'
+        )
+    try:
+        return json.loads((target / PARAMETER_FILE).read_text())
+    except json.JSONDecodeError as error:
+        raise FileExistsError(
+            f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, found no valid JSON '
+            f'({error}); remove the folder if it can go'
+        ) from error

@@ -1,0 +1,191 @@
+"""Flat pieces in space, of which every thing on the street is made.
+
+A :class:`Patch` is one or more polygons of one colour. :class:`Plane` holds drawings that are flat (people, bicycles,
+signs); :class:`Face` is one side of a box and hands out the rectangles on it (windows, lamps, doors).
+"""
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+
+@dataclass
+class Patch:
+    """Polygons of one colour.
+
+    Attributes:
+        points: Corners in metres, shape (polygons, corners, 3) or (corners, 3) for one polygon.
+        color: Red, green, blue as seen in this light; ``None`` for a patch that only belongs to the outline.
+        solid: Whether the patch belongs to the outline of its thing. Windows and lamps lie inside it and need not.
+    """
+
+    points: np.ndarray
+    color: Optional[np.ndarray]
+    solid: bool = True
+
+
+@dataclass
+class Thing:
+    """Something with one label.
+
+    Attributes:
+        label: CityScapes label name.
+        depth: Distance in metres that decides the drawing order.
+        patches: What it is drawn with, from back to front.
+        shadow: Points (n, 3) on the ground whose hull the sun's shadow fills.
+        footprint: Corners (n, 3) of what it stands on, dark even under a grey sky.
+        group: Several instances that nobody could tell apart ('persongroup' in CityScapes, crowd in COCO).
+    """
+
+    label: str
+    depth: float
+    patches: List[Patch] = field(default_factory=list)
+    shadow: Optional[np.ndarray] = None
+    footprint: Optional[np.ndarray] = None
+    group: bool = False
+
+    def add(self, points: np.ndarray, color: Optional[np.ndarray], solid: bool = True) -> None:
+        """Appends a patch."""
+        self.patches.append(Patch(points, color, solid))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A vertical drawing plane: x runs along ``heading``, y runs up, the origin is at ``position``.
+
+    Attributes:
+        position: Origin (3,) in metres.
+        heading: Angle of the x axis in the ground plane; 0 faces the camera, pi/2 points straight ahead.
+        lean: Sideways shift per metre of height.
+    """
+
+    position: np.ndarray
+    heading: float = 0.0
+    lean: float = 0.0
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Maps points (..., 2) of the drawing to the world, shape (..., 3)."""
+        points = np.asarray(points, dtype=float)
+        x = points[..., 0] + self.lean * points[..., 1]
+        offset = np.stack([x * np.cos(self.heading), points[..., 1], x * np.sin(self.heading)], -1)
+        return self.position + offset
+
+
+@dataclass(frozen=True)
+class Face:
+    """A quadrilateral with corners bottom left, bottom right, top right, top left as seen from outside."""
+
+    corners: np.ndarray
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Unit normal that points outwards."""
+        bottom_left, bottom_right, _, top_left = self.corners
+        normal = np.cross(top_left - bottom_left, bottom_right - bottom_left)
+        return normal / max(np.linalg.norm(normal), 1e-9)
+
+    def at(self, uv: np.ndarray) -> np.ndarray:
+        """Maps positions (..., 2) in the unit square to the world."""
+        uv = np.asarray(uv, dtype=float)
+        u, v = uv[..., :1], uv[..., 1:]
+        a, b, c, d = self.corners
+        return (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c)
+
+    def rectangle(self, left: float, bottom: float, right: float, top: float) -> np.ndarray:
+        """A rectangle in unit coordinates as corners (4, 3)."""
+        return self.at([(left, bottom), (right, bottom), (right, top), (left, top)])
+
+    def grid(
+        self, columns: Sequence[Tuple[float, float]], rows: Sequence[Tuple[float, float]]
+    ) -> np.ndarray:
+        """The rectangles of every column and row interval, shape (columns * rows, 4, 3)."""
+        if not len(columns) or not len(rows):
+            return np.zeros((0, 4, 3))
+        quads = [[(a, c), (b, c), (b, d), (a, d)] for a, b in columns for c, d in rows]
+        return self.at(np.array(quads))
+
+
+def place(points: np.ndarray, position: np.ndarray, yaw: float) -> np.ndarray:
+    """Turns points given as (right, up, ahead) by ``yaw`` to the left and moves them to ``position``."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    return np.stack([x * cos - z * sin, y, x * sin + z * cos], -1) + position
+
+
+def block(
+    low: Tuple[float, float, float, float, float],
+    high: Tuple[float, float, float, float, float],
+) -> Dict[str, Face]:
+    """The sides of a box whose top may be smaller than its bottom.
+
+    Args:
+        low: Bottom rectangle as left, right, rear, front, height.
+        high: Top rectangle likewise.
+
+    Returns:
+        Faces under the names 'rear', 'front', 'left', 'right', 'top'.
+    """
+    corners = {}
+    for level, (left, right, rear, front, height) in (('low', low), ('high', high)):
+        for side, x in (('left', left), ('right', right)):
+            for end, z in (('rear', rear), ('front', front)):
+                corners[level, side, end] = np.array([x, height, z])
+
+    def face(*names: Tuple[str, str, str]) -> Face:
+        return Face(np.stack([corners[name] for name in names]))
+
+    def wall(first: Tuple[str, str], second: Tuple[str, str]) -> Face:
+        return face(('low', *first), ('low', *second), ('high', *second), ('high', *first))
+
+    rear_left, rear_right = ('left', 'rear'), ('right', 'rear')
+    front_left, front_right = ('left', 'front'), ('right', 'front')
+    return {
+        'rear': wall(rear_left, rear_right),
+        'front': wall(front_right, front_left),
+        'left': wall(front_left, rear_left),
+        'right': wall(rear_right, front_right),
+        'top': face(
+            ('high', *rear_left),
+            ('high', *rear_right),
+            ('high', *front_right),
+            ('high', *front_left),
+        ),
+    }
+
+
+def limb(
+    start: Sequence[float], end: Sequence[float], width: float, end_width: Optional[float] = None
+) -> np.ndarray:
+    """A straight tapered bar from ``start`` to ``end`` as corners (4, 2)."""
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    along = end - start
+    across = np.array([-along[1], along[0]]) / max(np.linalg.norm(along), 1e-9) / 2
+    last = width if end_width is None else end_width
+    return np.stack(
+        [start + across * width, end + across * last, end - across * last, start - across * width]
+    )
+
+
+def disc(
+    center: Sequence[float], radius: float, stretch: float = 1.0, corners: int = 14
+) -> np.ndarray:
+    """A circle, ``stretch`` times as high as wide, as corners (n, 2)."""
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return np.asarray(center, float) + radius * np.stack(
+        [np.cos(angle), stretch * np.sin(angle)], -1
+    )
+
+
+def ring(center: Sequence[float], radius: float, width: float, corners: int = 18) -> np.ndarray:
+    """A circle with a hole as one polygon with a seam, corners (2n + 2, 2)."""
+    angle = np.linspace(0, 2 * np.pi, corners + 1)
+    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
+    return np.asarray(center, float) + np.concatenate(
+        [circle * radius, circle[::-1] * (radius - width)]
+    )
+
+
+def box_shape(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """An upright rectangle as corners (4, 2)."""
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])

@@ -1,0 +1,31 @@
+"""Names, ids and colours of the classes, all taken from cityscapesscripts."""
+
+from cityscapesscripts.helpers.labels import labels, name2label
+
+COCO_CATEGORIES = (
+    'person',
+    'rider',
+    'car',
+    'truck',
+    'bus',
+    'train',
+    'motorcycle',
+    'bicycle',
+    'traffic light',
+    'traffic sign',
+)
+"""Detection categories in the order of their ids, 1 to 10: CityScapes' instance classes and the two small fixtures."""
+
+INSTANCE_LABELS = frozenset(label.name for label in labels if label.hasInstances) | set(
+    COCO_CATEGORIES
+)
+"""Labels of which one polygon is one object."""
+
+TRAIN_LABELS = tuple(
+    label.name
+    for label in sorted(labels, key=lambda label: label.trainId)
+    if 0 <= label.trainId < 255
+)
+"""The 19 classes that CityScapes evaluates, in the order of their train ids."""
+
+__all__ = ['COCO_CATEGORIES', 'INSTANCE_LABELS', 'TRAIN_LABELS', 'name2label']

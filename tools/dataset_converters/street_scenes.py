@@ -1,0 +1,90 @@
+"""Draws a data set of street scenes in CityScapes layout, with COCO JSON for the same pictures.
+
+Example:
+    python tools/dataset_converters/street_scenes.py data/street_scenes --train 240 --val 60 --size 256x128
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Tuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mm_frelu.datasets import generate_street_scenes
+
+
+def parse_size(text: str) -> Tuple[int, int]:
+    """Reads '512x256' as (512, 256)."""
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'expected WIDTHxHEIGHT such as 512x256, found {text!r}')
+    return int(match[1]), int(match[2])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description='Draw street scenes in CityScapes layout, with COCO JSON. The same arguments give the same bytes.'
+    )
+    parser.add_argument('out', type=Path, help='folder of the data set')
+    parser.add_argument(
+        '--train', type=int, default=200, metavar='N', help='scenes to train on (default: 200)'
+    )
+    parser.add_argument(
+        '--val', type=int, default=50, metavar='M', help='scenes to evaluate on (default: 50)'
+    )
+    parser.add_argument(
+        '--size',
+        type=parse_size,
+        default=(512, 256),
+        metavar='WxH',
+        help='pixels (default: 512x256)',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, metavar='S', help='seed of the set (default: 0)'
+    )
+    return parser
+
+
+def main() -> None:
+    """Generates the set and says where it is."""
+    parser = build_parser()
+    args = parser.parse_args()
+    columns = (
+        TextColumn('Drawing street scenes'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task('scenes', total=args.train + args.val)
+        try:
+            drawn = generate_street_scenes(
+                args.out,
+                train=args.train,
+                val=args.val,
+                size=args.size,
+                seed=args.seed,
+                on_scene=lambda done, total: progress.update(task, completed=done),
+            )
+        except (ValueError, FileExistsError) as error:
+            progress.stop()
+            parser.error(str(error))
+        progress.update(task, visible=drawn)
+    width, height = args.size
+    found = 'Wrote' if drawn else 'Already there:'
+    print(
+        f'{found} {args.train} + {args.val} street scenes of {width} x {height} pixels (seed {args.seed}) in {args.out}'
+    )
+    for path, what in (
+        ('leftImg8bit/{train,val}/', 'pictures'),
+        ('gtFine/{train,val}/', 'label images and polygons, as CityScapes has them'),
+        ('annotations/instances_{train,val}.json', 'boxes and masks, as COCO has them'),
+    ):
+        print(f'  {args.out / path}  {what}')
+
+
+if __name__ == '__main__':
+    main()
