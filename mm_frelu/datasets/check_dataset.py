@@ -42,6 +42,16 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             else:
                 _check_other(key, settings)
             check_num_classes(cfg.get('model'), key, settings)
+        _check_evaluator(cfg, loader.replace('dataloader', 'evaluator'))
+
+
+def _check_evaluator(cfg: Config, key: str) -> None:
+    """CocoMetric reads the annotations from a path of its own, which is easily forgotten when data_root changes."""
+    evaluators = cfg.get(key) or []
+    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+        ann_file = evaluator.get('ann_file') if isinstance(evaluator, dict) else None
+        if ann_file and '://' not in ann_file:
+            require_file(f'{key}.ann_file', ann_file, 'the annotation file of that dataloader')
 
 
 def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:

@@ -33,8 +33,8 @@ def require_folder(key: str, path: str, content: str) -> None:
     what = 'is a file, not a folder' if folder.is_file() else 'does not exist'
     raise UserError(
         f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
-        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or give another path with '
-        f'--cfg-options {_root_key(key)}=PATH.'
+        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or change data_root in the config '
+        f'(on the command line: --cfg-options {_root_key(key)}=PATH, and so for every dataloader and evaluator).'
     )
 
 

@@ -113,7 +113,7 @@ class Fit:
         if not misfits:
             return
         summary = (
-            f'{source} fits {self.fitting} of the {self.total} weights of this model: {misfits}.'
+            f'{source} fits {self.fitting} of the {self.total} tensors of this model: {misfits}.'
         )
         if self.fitting <= 0:
             raise UserError(
@@ -141,11 +141,13 @@ class Fit:
             )
 
     def _misfits(self) -> str:
-        groups = (
+        groups = [
             ('missing', self.missing),
-            ('unexpected', self.unexpected + (self.unused if self.fitting <= 0 else [])),
+            ('unexpected', self.unexpected),
             ('of another shape', self.reshaped),
-        )
+        ]
+        if any(keys for _, keys in groups):
+            groups.append(('for parts that this model lacks', self.unused))
         return '; '.join(
             f'{_by_part(keys)} {kind}, e.g. {_first(keys)}' for kind, keys in groups if keys
         )

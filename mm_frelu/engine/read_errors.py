@@ -44,10 +44,16 @@ def name_files(dataset: Any) -> None:
     Must happen before the DataLoader starts its workers, which copy the dataset.
     """
     for leaf in _leaves(dataset):
-        transforms = getattr(getattr(leaf, 'pipeline', None), 'transforms', [])
-        for index, transform in enumerate(transforms):
-            if type(transform).__name__.startswith('Load'):
-                transforms[index] = NamingLoader(transform)
+        _wrap(getattr(leaf, 'pipeline', None))
+
+
+def _wrap(pipeline: Any) -> None:
+    transforms = getattr(pipeline, 'transforms', [])
+    for index, transform in enumerate(transforms):
+        if type(transform).__name__.startswith('Load'):
+            transforms[index] = NamingLoader(transform)
+        for subroutine in getattr(transform, 'subroutines', []):  # of TestTimeAug
+            _wrap(subroutine)
 
 
 def _leaves(dataset: Any) -> Iterator[Any]:

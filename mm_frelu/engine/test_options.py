@@ -104,12 +104,13 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
         raise UserError(
             '--show: there is no screen here (DISPLAY is not set). Use --show-dir FOLDER.'
         )
-    hooks = cfg.setdefault('default_hooks', {})
-    hook = hooks.setdefault('visualization', dict(type=_HOOKS[task]))
-    hook.update(draw=True, interval=1) if task != 'classification' else hook.update(
-        enable=True, interval=1
-    )
+    # Set, then read back: a Config stores its own copies of the dicts that it is given.
+    cfg.setdefault('default_hooks', {})
+    cfg.default_hooks.setdefault('visualization', dict(type=_HOOKS[task]))
     cfg.setdefault('visualizer', dict(type=_VISUALIZERS[task], name='visualizer'))
+    hook = cfg.default_hooks['visualization']
+    switch = 'enable' if task == 'classification' else 'draw'
+    hook.update({switch: True, 'interval': 1})
     if show:
         hook.update(show=True, wait_time=wait_time)
     if not show_dir:

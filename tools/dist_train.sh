@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Train with several processes, one per GPU (or on CPUs with gloo where there is none).
+#
+#   tools/dist_train.sh CONFIG GPUS [options of train.py]
+#
+# Several machines: run it on each with NNODES, NODE_RANK and MASTER_ADDR set. PORT (29500) separates jobs on one machine,
+# PYTHON is the interpreter.
+set -euo pipefail
+
+if [[ $# -lt 2 ]]; then
+    echo "usage: $0 CONFIG GPUS [options of train.py]" >&2
+    exit 2
+fi
+CONFIG=$1
+GPUS=$2
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+export PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}"
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

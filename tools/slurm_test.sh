@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Test on a Slurm cluster.
+#
+#   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]
+#
+# GPUS (4) in all, GPUS_PER_NODE (4), CPUS_PER_TASK (5); SRUN_ARGS holds further options of srun, separated by spaces.
+set -euo pipefail
+
+if [[ $# -lt 4 ]]; then
+    echo "usage: $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]" >&2
+    exit 2
+fi
+PARTITION=$1
+JOB_NAME=$2
+CONFIG=$3
+CHECKPOINT=$4
+GPUS=${GPUS:-4}
+GPUS_PER_NODE=${GPUS_PER_NODE:-4}
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+read -r -a EXTRA <<< "${SRUN_ARGS:-}"
+
+export PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}"
+exec srun --partition="$PARTITION" \
+    --job-name="$JOB_NAME" \
+    --gres=gpu:"$GPUS_PER_NODE" \
+    --ntasks="$GPUS" \
+    --ntasks-per-node="$GPUS_PER_NODE" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${EXTRA[@]+"${EXTRA[@]}"} \
+    "${PYTHON:-python}" -u "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher slurm "${@:5}"
