@@ -53,28 +53,8 @@ def compose(
         panel, ``'overview'`` or ``'legend'``.
     """
     title_lines = 1 if all(_fits(panel, grid) for unit in units for panel in unit) else 2
-    bottom = grid.bottom(title_lines)
-    band_top = bottom + 2 * layout.GAP
-    overview_size = _overview_size(overview[0], grid.width) if overview else (0, 0)
-    legend_left = layout.MARGIN
-    if overview:
-        legend_left += overview_size[0] + 2 * layout.MARGIN
-    legend = Legend(groups, note, grid.width - layout.MARGIN - legend_left)
-    legend_top = band_top
-    height = band_top + legend.height
-    if overview:
-        height = max(height, band_top + layout.LINE_HEIGHT + overview_size[1])
-    elif grid.free_columns(len(units)):
-        # The last row is not full: a legend that fits goes there, and the figure gets no band for it.
-        row, column = grid.cell(len(units) - 1)
-        room = grid.width - layout.MARGIN - grid.left(column + 1) - layout.MARGIN
-        inside = Legend(groups, note, room)
-        if inside.height <= grid.panel[1]:
-            legend, height = inside, bottom
-            legend_left = grid.left(column + 1) + layout.MARGIN
-            legend_top = grid.top(row, title_lines)
-    height += layout.MARGIN
-
+    places = _Places(grid, title_lines, len(units), overview[0].shape[1::-1] if overview else None)
+    legend, legend_place, height = places.for_legend(groups, note)
     size = (grid.width / layout.DPI, height / layout.DPI)
     figure = Figure(figsize=size, dpi=layout.DPI, facecolor='white')
     FigureCanvasAgg(figure)
@@ -84,12 +64,71 @@ def compose(
             place = (grid.left(column), grid.top(row, title_lines))
             _add_panel(figure, panel, place, title_lines)
     if overview:
-        _add_overview(figure, *overview, overview_size, (layout.MARGIN, band_top))
-    axes = _add_axes(figure, (legend_left, legend_top), (legend.width, max(legend.height, 1)))
+        _add_overview(figure, *overview, places.overview_size, places.overview)
+    axes = _add_axes(figure, legend_place, (legend.width, max(legend.height, 1)))
     axes.set_label('legend')
     axes.set_axis_off()
     legend.draw(axes)
     return figure
+
+
+class _Places:
+    """Where overview and legend go: into the grid's empty place if it has one, else into a band below it.
+
+    The overview comes first; a legend goes into the empty place only when there is no overview and it fits.
+    """
+
+    def __init__(
+        self,
+        grid: layout.Grid,
+        title_lines: int,
+        num_units: int,
+        image_size: Optional[Tuple[int, int]],
+    ) -> None:
+        self.grid = grid
+        self.bottom = grid.bottom(title_lines)
+        self.band = self.bottom + 2 * layout.GAP
+        self.hole = None
+        hole = grid.hole(num_units)
+        if hole:
+            row, column, rows = hole
+            top = grid.top(row, title_lines)
+            size = (grid.width - layout.MARGIN - grid.left(column), grid.panel[1])
+            if rows == 2:
+                size = (size[0], self.bottom - top)
+            self.hole = (grid.left(column), top), size
+        self.overview, self.overview_size, self.in_hole = None, None, False
+        if image_size is not None:
+            self._place_overview(image_size)
+
+    def _place_overview(self, image_size: Tuple[int, int]) -> None:
+        """The place of the overview's picture; its title stands above."""
+        if self.hole:
+            (left, top), (width, height) = self.hole
+            limits = (min(width, self.grid.panel[0]), min(height, self.grid.panel[1]))
+            self.overview, self.in_hole = (left, top), True
+        else:
+            limits = tuple(share * self.grid.width for share in _OVERVIEW_SHARES)
+            self.overview = (layout.MARGIN, self.band + layout.LINE_HEIGHT)
+        scale = min(limits[0] / image_size[0], limits[1] / image_size[1])
+        self.overview_size = tuple(max(round(side * scale), 8) for side in image_size)
+
+    def for_legend(
+        self, groups: List[List[Entry]], note: str
+    ) -> Tuple[Legend, Tuple[int, int], int]:
+        """The legend, its place and the height of the figure that this makes."""
+        if self.hole and not self.in_hole:
+            (left, top), (width, height) = self.hole
+            legend = Legend(groups, note, width - layout.MARGIN)
+            if legend.height <= height:
+                return legend, (left + layout.MARGIN, top), self.bottom + layout.MARGIN
+        left, height = layout.MARGIN, 0
+        if self.overview and not self.in_hole:
+            left += self.overview_size[0] + 2 * layout.MARGIN
+            height = layout.LINE_HEIGHT + self.overview_size[1]
+        legend = Legend(groups, note, self.grid.width - layout.MARGIN - left)
+        height = max(height, legend.height)
+        return legend, (left, self.band), self.band + height + layout.MARGIN
 
 
 def _fits(panel: Panel, grid: layout.Grid) -> bool:
@@ -112,7 +151,7 @@ def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines
     base = -0.3 * layout.LINE_HEIGHT
     axes.text(
         0,
-        base - (title_lines - 1) * layout.LINE_HEIGHT,
+        base - layout.LINE_HEIGHT if panel.remark and title_lines == 2 else base,
         shorten(panel.title, room, _TITLE_SIZE, 'bold'),
         fontsize=_TITLE_SIZE,
         weight='bold',
@@ -123,18 +162,11 @@ def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines
         axes.text(y=base, s=panel.remark, fontsize=_TITLE_SIZE - 1, color='0.25', **align, **style)
 
 
-def _overview_size(image: np.ndarray, figure_width: int) -> Tuple[int, int]:
-    height, width = image.shape[:2]
-    across, down = (share * figure_width for share in _OVERVIEW_SHARES)
-    scale = min(across / width, down / height)
-    return max(round(width * scale), 8), max(round(height * scale), 8)
-
-
 def _add_overview(
     figure: Figure, image: np.ndarray, box: Box, size: Tuple[int, int], place: Tuple[int, int]
 ) -> None:
     """The whole image, small, with a thin frame around the crop."""
-    axes = _add_axes(figure, (place[0], place[1] + layout.LINE_HEIGHT), size)
+    axes = _add_axes(figure, place, size)
     axes.set_label('overview')
     _show(axes, overlay.shrink(overlay.enlarge_image(image, size), size))
     axes.text(0, -0.3 * layout.LINE_HEIGHT, 'Whole image', fontsize=_TITLE_SIZE - 1, va='baseline')

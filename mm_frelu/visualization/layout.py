@@ -6,7 +6,7 @@ up with predictions and errors with errors. Without ground truth a unit is one p
 """
 
 import math
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 DPI = 200
 
@@ -54,9 +54,20 @@ class Grid(NamedTuple):
             return unit, part
         return 2 * (unit // self.columns) + part, unit % self.columns
 
-    def free_columns(self, num_units: int) -> int:
-        """Number of panels that stay empty at the end of the last row, for single panels; 0 for pairs."""
-        return 0 if self.paired else self.rows * self.columns - num_units
+    def hole(self, num_units: int) -> Optional[Tuple[int, int, int]]:
+        """The empty place at the end of the grid, where the last units do not fill it.
+
+        Args:
+            num_units: Number of units in the grid.
+
+        Returns:
+            First row, first column and number of rows of the place, which reaches to the right end; None if the grid is full.
+        """
+        per_row = 1 if self.paired and self.columns == 2 else self.columns
+        if num_units % per_row == 0:
+            return None
+        row, column = self.cell(num_units - 1)
+        return row, column + 1, 2 if self.paired else 1
 
     def left(self, column: int) -> int:
         """Left edge of a column, in pixels from the left of the figure."""

@@ -13,6 +13,7 @@ from .layout import DPI, LINE_HEIGHT
 FONT_SIZE = 7.5
 _SWATCH = (round(0.17 * DPI), round(0.1 * DPI))
 _SPACE = round(0.06 * DPI)
+_GROUP_GAP = round(0.05 * DPI)
 _COLUMN_GAP = round(0.16 * DPI)
 _MAX_LETTERS = 30
 
@@ -101,7 +102,8 @@ class Legend:
     def height(self) -> int:
         """Height in pixels."""
         rows = sum(-(-len(group) // self.columns) for group in self.groups)
-        return (rows + len(self.note_lines)) * LINE_HEIGHT
+        parts = len(self.groups) + bool(self.note_lines)
+        return (rows + len(self.note_lines)) * LINE_HEIGHT + max(parts - 1, 0) * _GROUP_GAP
 
     def draw(self, axes: Axes) -> None:
         """Draws into axes whose coordinates are pixels, with y down from the upper edge of the legend.
@@ -109,16 +111,15 @@ class Legend:
         Args:
             axes: Axes of the size of the legend.
         """
-        row = 0
+        top = 0
         for group in self.groups:
             for index, entry in enumerate(group):
                 x = (index % self.columns) * self.column_width
-                y = (row + index // self.columns + 0.5) * LINE_HEIGHT
+                y = top + (index // self.columns + 0.5) * LINE_HEIGHT
                 self._draw_entry(axes, entry, x, y)
-            row += -(-len(group) // self.columns)
-        for line in self.note_lines:
-            _write(axes, 0, (row + 0.5) * LINE_HEIGHT, line, color='0.35')
-            row += 1
+            top += -(-len(group) // self.columns) * LINE_HEIGHT + _GROUP_GAP
+        for index, line in enumerate(self.note_lines):
+            _write(axes, 0, top + (index + 0.5) * LINE_HEIGHT, line, color='0.35')
 
     @staticmethod
     def _draw_entry(axes: Axes, entry: Entry, x: float, y: float) -> None:

@@ -1,0 +1,223 @@
+"""Finding the images to draw, the label file of each, and reading both."""
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mm_frelu.engine.errors import UserError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
+
+_CITYSCAPES_IMAGE = '_leftImg8bit'
+_CITYSCAPES_LABELS = '_gtFine_labelTrainIds.png'
+_CITYSCAPES_OTHERS = ('_gtFine_', '_gtCoarse_')
+
+
+class ImageFile(NamedTuple):
+    """An image and where it was found.
+
+    Attributes:
+        path: The file.
+        relative: Its path below the folder that was searched; the bare name for a file that was named itself.
+    """
+
+    path: Path
+    relative: Path
+
+    @property
+    def key(self) -> Path:
+        """The relative path without suffix, and without what CityScapes adds to the names of images."""
+        name = self.relative.stem
+        if name.endswith(_CITYSCAPES_IMAGE):
+            name = name[: -len(_CITYSCAPES_IMAGE)]
+        return self.relative.with_name(name)
+
+
+def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[ImageFile]:
+    """Lists the named files, and the images in the named folders and the folders below them.
+
+    Label maps in CityScapes' naming are not images.
+
+    Args:
+        paths: Files and folders.
+        leave_out: A folder that is not searched; the one that is written to.
+
+    Returns:
+        The images, in the order of ``paths``, sorted within a folder; none twice.
+
+    Raises:
+        UserError: A path that does not exist, or a folder without an image.
+    """
+    found: Dict[Path, ImageFile] = {}
+    for path in map(Path, paths):
+        if path.is_file():
+            found.setdefault(path.resolve(), ImageFile(path, Path(path.name)))
+            continue
+        if not path.is_dir():
+            raise UserError(
+                f'--images {path}: there is no such file or folder (looked for {path.absolute()}).'
+            )
+        inside = [
+            file
+            for file in sorted(path.rglob('*'))
+            if file.suffix.lower() in IMAGE_SUFFIXES
+            and file.is_file()
+            and not any(part in file.name for part in _CITYSCAPES_OTHERS)
+            and not (leave_out and leave_out.resolve() in file.resolve().parents)
+        ]
+        if not inside:
+            raise UserError(
+                f'--images {path}: neither this folder nor those below it hold an image; looked for '
+                f'{", ".join("*" + suffix for suffix in IMAGE_SUFFIXES)}.'
+            )
+        for file in inside:
+            found.setdefault(file.resolve(), ImageFile(file, file.relative_to(path)))
+    return list(found.values())
+
+
+class LabelFolder:
+    """A folder of label maps, searched with the folders below it.
+
+    CityScapes' ``X_leftImg8bit.png`` belongs to ``X_gtFine_labelTrainIds.png``. Any other image belongs to the file of the same
+    name with another suffix, first at the same place below the folder, then anywhere in it.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        UserError: The folder does not exist or holds no label map.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(
+                f'--gt {folder}: there is no such folder (looked for {self.folder.absolute()}).'
+            )
+        self._by_key: Dict[Path, Path] = {}
+        self._by_name: Dict[str, List[Path]] = {}
+        suffixes = ('.png', '.tif', '.tiff', '.bmp')
+        for file in sorted(self.folder.rglob('*')):
+            name = file.name
+            if name.endswith(_CITYSCAPES_LABELS):
+                name = name[: -len(_CITYSCAPES_LABELS)]
+            elif file.suffix.lower() in suffixes and not any(
+                part in name for part in _CITYSCAPES_OTHERS
+            ):
+                name = file.stem
+            else:
+                continue
+            self._by_key[file.relative_to(self.folder).with_name(name)] = file
+            self._by_name.setdefault(name, []).append(file)
+        if not self._by_key:
+            raise UserError(f'--gt {folder}: no label maps (PNG files) in it.{self._hint()}')
+
+    def find(self, image: ImageFile) -> Path:
+        """The label map of an image.
+
+        Raises:
+            UserError: There is none, or there are several of that name.
+        """
+        key = image.key
+        if key in self._by_key:
+            return self._by_key[key]
+        candidates = self._by_name.get(key.name, [])
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise UserError(
+                f'{image.path}: {len(candidates)} label maps could belong to it, {candidates[0]} and {candidates[1]} '
+                'for example. Give --images and --gt the same folders inside.'
+            )
+        cityscapes = image.path.stem.endswith(_CITYSCAPES_IMAGE)
+        expected = f'{key.name}{_CITYSCAPES_LABELS}' if cityscapes else f'{key.name}.png'
+        raise UserError(
+            f'{image.path}: no label map in {self.folder}; expected {expected}.{self._hint()}'
+        )
+
+    def _hint(self) -> str:
+        if next(self.folder.rglob(f'*{_CITYSCAPES_LABELS}'), None) is not None or not next(
+            self.folder.rglob('*_gtFine_labelIds.png'), None
+        ):
+            return ''
+        return (
+            ' There are the labelIds that CityScapes ships; make the train ids from them with '
+            'CITYSCAPES_DATASET=<data_root> csCreateTrainIdLabelImgs.'
+        )
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Reads an image, turned upright as its camera says.
+
+    Args:
+        path: The file.
+
+    Returns:
+        RGB ``uint8`` array (H, W, 3). Grey images get three equal channels, 16 bits become 8, transparency is dropped.
+
+    Raises:
+        UserError: The file is no image or is damaged.
+    """
+    image = _open(path)
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'):
+        grey = np.clip(np.asarray(image).astype(np.int64) // 256, 0, 255).astype(np.uint8)
+        image = Image.fromarray(grey)
+    return np.asarray(image.convert('RGB'))
+
+
+def read_labels(
+    path: Path,
+    size: Tuple[int, int],
+    num_classes: int,
+    ignore_index: int = 255,
+    reduce_zero_label: bool = False,
+) -> np.ndarray:
+    """Reads a label map and checks it.
+
+    Args:
+        path: A file with one channel of class numbers; a palette in it is not looked at.
+        size: Width and height of the image.
+        num_classes: Number of classes.
+        ignore_index: The label that stands for "not labelled".
+        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class.
+
+    Returns:
+        Integer array (H, W).
+
+    Raises:
+        UserError: Unreadable, in colours, of another size, or with numbers that belong to no class.
+    """
+    image = _open(path)
+    if len(image.getbands()) != 1:
+        raise UserError(
+            f'{path} is a picture in colours ({image.mode}); expected one channel of class numbers. For CityScapes that '
+            'is *_gtFine_labelTrainIds.png, not *_color.png.'
+        )
+    if image.size != tuple(size):
+        raise UserError(
+            f'{path} is {image.width}x{image.height}, its image {size[0]}x{size[1]}; they must have the same size.'
+        )
+    labels = np.asarray(image).astype(np.int64)
+    if reduce_zero_label:
+        labels = np.where((labels == 0) | (labels == ignore_index), ignore_index, labels - 1)
+    ids = np.unique(labels)
+    outside = ids[((ids < 0) | (ids >= num_classes)) & (ids != ignore_index)].tolist()
+    if outside:
+        shown = ', '.join(map(str, outside[:6])) + (', ...' if len(outside) > 6 else '')
+        raise UserError(
+            f'{path} holds labels that belong to no class: {shown}. Expected 0 to {num_classes - 1}, or {ignore_index} '
+            'for "not labelled". Are they ids of another label set (CityScapes: labelIds in place of labelTrainIds)?'
+        )
+    return labels
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f'{path} cannot be read as an image ({error}).') from None
+    return image
