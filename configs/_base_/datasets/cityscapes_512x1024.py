@@ -7,7 +7,7 @@ crop_size = (512, 1024)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    # Says it when labelIds are read in place of labelTrainIds; otherwise mIoU would just stay near zero.
+    # Names the file when labels are no classes, labelIds in place of labelTrainIds for instance.
     dict(type='mm_frelu.CheckLabelIds', num_classes=19),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
