@@ -5,6 +5,7 @@ moves everything sideways with the square of the distance, which is what a curve
 inside it. All lengths scale with the picture, so that one random draw gives the same scene at any size.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -57,15 +58,17 @@ class Camera:
         scale = self.focal / z
         right = (x + self.bend * z * z) * scale
         down = (self.eye_height - y) * scale
-        cos, sin = np.cos(self.roll), np.sin(self.roll)
-        u = self.vanishing_point[0] + cos * right - sin * down
-        v = self.vanishing_point[1] + sin * right + cos * down
-        return np.stack([u, v], axis=-1)
+        cos, sin = math.cos(self.roll), math.sin(self.roll)
+        pixels = np.empty((*points.shape[:-1], 2))
+        pixels[..., 0] = self.vanishing_point[0] + cos * right - sin * down
+        pixels[..., 1] = self.vanishing_point[1] + sin * right + cos * down
+        return pixels
 
     def sees(self, corners: np.ndarray) -> bool:
         """Whether the outside of a flat piece with corners (n, 3) faces the camera.
 
         The corners run counter-clockwise as seen from outside.
         """
-        u, v = self.project(corners).T
-        return float(u @ np.roll(v, -1) - v @ np.roll(u, -1)) < 0
+        pixels = self.project(corners).tolist()
+        pairs = zip(pixels, pixels[1:] + pixels[:1])
+        return sum(u0 * v1 - u1 * v0 for (u0, v0), (u1, v1) in pairs) < 0

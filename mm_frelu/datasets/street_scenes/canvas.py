@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from .camera import Camera
-from .geometry import Thing
+from .geometry import Patch, Thing
 from .labels import INSTANCE_LABELS
 from .light import Light
 
@@ -47,24 +47,54 @@ class Canvas:
 
     def paint(self, thing: Thing) -> None:
         """Paints a thing over everything painted before and keeps its outline."""
-        outline = []
-        for patch in thing.patches:
-            if not patch.points.size:
-                continue
-            points = patch.points if patch.points.ndim == 3 else patch.points[None]
-            pixels = self.camera.project(points)
-            if patch.color is not None:
-                color = self.light.fade(patch.color, float(points[..., 2].mean()))
-                self.fill(pixels, color)
-            if patch.solid:
-                outline.extend(pixels)
+        if not thing.patches:
+            return
+        pixels = self.draw(thing.patches)
+        outline = [
+            polygon
+            for patch, polygons in zip(thing.patches, pixels)
+            if patch.solid
+            for polygon in polygons
+        ]
         self.mark(thing.label, outline, thing.group)
 
-    def fill(self, polygons: np.ndarray, color: np.ndarray) -> None:
-        """Fills polygons (k, n, 2) given in picture pixels."""
-        color = tuple(float(value) for value in np.clip(color, 0, 255))
-        for corners in _fixed_point(polygons * SUPERSAMPLING):
-            cv2.fillPoly(self.pixels, [corners], color, cv2.LINE_AA, _SHIFT)
+    def draw(self, patches: Sequence[Patch]) -> List[np.ndarray]:
+        """Paints patches, which changes no label, and returns their corners in picture pixels."""
+        # All corners are projected at once: a scene has some thousand polygons of a few corners.
+        shapes = [patch.points.shape for patch in patches]
+        points = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])
+        pixels = self.camera.project(points)
+        counts, corners = np.array([shape[:2] for shape in shapes]).T
+        ends = np.cumsum(np.repeat(corners, counts))
+        starts = np.concatenate([[0], ends[:-1]])
+
+        colors = np.zeros((len(ends), 3))
+        painted = np.ones(len(ends), bool)
+        first = 0
+        for patch, count in zip(patches, counts.tolist()):
+            if patch.color is None:
+                painted[first : first + count] = False
+            else:
+                colors[first : first + count] = patch.color
+            first += count
+        low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
+        painted &= ((high > 0) & (low < self.camera.size)).all(1)
+
+        colors = np.clip(self.light.fade(colors, points[starts, 2:]), 0, 255).tolist()
+        fixed = _fixed_point(pixels * SUPERSAMPLING)
+        for i, start, end in zip(
+            *(a[painted].tolist() for a in (np.arange(len(ends)), starts, ends))
+        ):
+            cv2.fillPoly(self.pixels, [fixed[start:end]], colors[i], cv2.LINE_AA, _SHIFT)
+        splits = np.split(pixels, np.cumsum(counts * corners)[:-1])
+        return [chunk.reshape(*shape[:2], 2) for chunk, shape in zip(splits, shapes)]
+
+    def fill(self, polygon: np.ndarray, color: np.ndarray) -> None:
+        """Fills a polygon (n, 2) given in picture pixels."""
+        color = np.clip(color, 0, 255).tolist()
+        cv2.fillPoly(
+            self.pixels, [_fixed_point(polygon * SUPERSAMPLING)], color, cv2.LINE_AA, _SHIFT
+        )
 
     def darken(self, areas: Sequence[np.ndarray], strength: float, softness: float) -> None:
         """Throws shadows on the ground; where two overlap it gets no darker than under one.
@@ -102,8 +132,9 @@ class Canvas:
         if x1 <= x0 or y1 <= y0:
             return
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        for polygon in outline:
-            cv2.fillPoly(mask, [_fixed_point(polygon - (x0, y0))], 1, cv2.LINE_8, _SHIFT)
+        ends = np.cumsum([len(polygon) for polygon in outline])
+        for polygon in np.split(_fixed_point(corners - (x0, y0)), ends[:-1]):
+            cv2.fillPoly(mask, [polygon], 1, cv2.LINE_8, _SHIFT)
         pieces, _ = cv2.findContours(
             mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(int(x0), int(y0))
         )

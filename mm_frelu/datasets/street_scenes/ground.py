@@ -2,11 +2,12 @@
 
 from typing import Sequence, Tuple
 
+import cv2
 import numpy as np
 
 from .camera import NEAR
 from .canvas import Canvas
-from .geometry import Thing
+from .geometry import Patch, Thing
 from .light import Color
 from .noise import smooth_noise
 from .street import FAR, LANE, Side, Street
@@ -29,8 +30,8 @@ class Ground:
         # Denser towards the camera, where a metre is many pixels.
         self.stations = np.geomspace(NEAR, FAR, 24)
 
-    def paint(self) -> None:
-        """Paints sky, ground and road, farthest first."""
+    def paint(self, rails: bool) -> None:
+        """Paints sky, ground and road, farthest first; ``rails`` lie in the lane of the guest."""
         rng = self.rng
         self.paint_sky()
         asphalt = np.array(
@@ -48,28 +49,26 @@ class Ground:
             self._paint_side(side, paving * rng.uniform(0.94, 1.06), grass * rng.uniform(0.9, 1.1))
         self.strip('road', left, right, asphalt)
         self._paint_wear(asphalt)
+        if rails:
+            self._paint_rails(asphalt)
         self._paint_lines()
 
     def paint_sky(self) -> None:
         """A gradient with clouds of smooth noise."""
         canvas, light = self.canvas, self.light
-        height, width = canvas.pixels.shape[:2]
-        horizon = canvas.camera.vanishing_point[1] / canvas.camera.size[1]
+        width, height = size = canvas.camera.size
+        horizon = canvas.camera.vanishing_point[1]
         climb = (
-            np.clip(1 - np.linspace(0, 1, height) / max(horizon, 0.05), 0, 1)[:, None, None] ** 0.8
+            np.clip(1 - np.arange(height, dtype=np.float32) / horizon, 0, 1)[:, None, None] ** 0.8
         )
         sky = light.horizon + (light.zenith - light.horizon) * climb
-        clouds = smooth_noise(self.rng, (width, height), cells=(5, 9)) + 0.5 * smooth_noise(
-            self.rng, (width, height), cells=(14, 24)
-        )
-        cover = np.clip((clouds - 0.9 + 1.5 * light.clouds) * 0.9, 0, 1)[..., None] * (
-            0.3 + 0.7 * climb
-        )
-        bright = np.minimum(np.array([246.0, 246.0, 246.0]) * light.tint, 255)
-        shaded = bright * 0.86
-        tops = shaded + (bright - shaded) * np.clip(clouds, 0, 1)[..., None]
-        canvas.pixels[:] = np.clip(sky + (tops - sky) * cover * 0.75, 0, 255)
-        width, height = canvas.camera.size
+        clouds = smooth_noise(self.rng, size, cells=(5, 9))
+        clouds = (clouds + 0.5 * smooth_noise(self.rng, size, cells=(14, 24)))[..., None]
+        cover = np.clip((clouds - 0.9 + 1.5 * light.clouds) * 0.9, 0, 1) * (0.3 + 0.7 * climb)
+        bright = np.minimum(246 * light.tint, 255)
+        tops = bright * (0.86 + 0.14 * np.clip(clouds, 0, 1))
+        sky = np.clip(sky + (tops - sky) * cover * 0.75, 0, 255).astype(np.uint8)
+        canvas.pixels = cv2.resize(sky, canvas.pixels.shape[1::-1])
         corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
         canvas.mark('sky', [corners])
 
@@ -91,9 +90,7 @@ class Ground:
     def flat(self, quads: np.ndarray, color: np.ndarray) -> None:
         """Paints quads (k, 4, 3) that change no label, such as lane lines on the road."""
         if len(quads):
-            distance = quads[..., 2].mean(1)
-            for quad, z in zip(self.canvas.camera.project(quads), distance):
-                self.canvas.fill(quad[None], self.light.fade(color, float(z)))
+            self.canvas.draw([Patch(quads, color)])
 
     def rows(
         self, spans: Sequence[Tuple[float, float, float, float]], height: float = 0.0
@@ -204,6 +201,13 @@ class Ground:
                 [(-0.4, 0, z + 2.2), (0.4, 0, z + 2.2), (0.0, 0, z + 4.0), (0.0, 0, z + 4.0)]
             )
             self.flat(np.stack([shaft, tip]), white)
+
+    def _paint_rails(self, asphalt: np.ndarray) -> None:
+        """Tram rails let into the road: label road, as in CityScapes where cars drive on them."""
+        center = self.street.lanes[self.street.guest_lane]
+        for x in (center - 0.72, center + 0.72):
+            self._solid_line(x, 0.2, self.light.shade(asphalt * 0.7, _UP))
+            self._solid_line(x, 0.07, self.light.shade((176, 178, 180), _UP))
 
     def _solid_line(self, x: float, width: float, color: np.ndarray) -> None:
         near, far = self.stations[:-3], self.stations[1:-2]

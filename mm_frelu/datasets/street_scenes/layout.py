@@ -23,36 +23,40 @@ _CLEAR = 44.0  # metres; beyond this single objects are too small to be worth a 
 
 
 def place_frontage(
-    rng: np.random.Generator, view: View, side: Side, barrier: Optional[str]
+    rng: np.random.Generator, view: View, street: Street, side: Side, barrier: Optional[str]
 ) -> List[Thing]:
-    """Buildings with gaps between them, from the camera to the end of the street.
+    """Buildings, and gaps with gardens or parks between them, to the end of the street.
 
     Args:
         rng: Source of all variation.
         view: Camera and light.
+        street: Says how built up it is here.
         side: Side of the street.
         barrier: What certainly stands in the first gap.
     """
     things: List[Thing] = []
-    kinds = ['building', *BARRIERS]
+    kinds = ['building', *BARRIERS, 'park']
+    open_share = np.array([0.26, 0.30, 0.16, 0.28]) * (1 - street.built_up)
     z = NEAR
-    gap_at = rng.uniform(5, 11)  # where the gap with the certain barrier begins
+    gap_at = rng.uniform(4, 9)  # where the gap with the certain barrier begins
     while z < 95:
         if barrier and z < gap_at:
             kind, length = 'building', gap_at - z
         elif barrier:
-            kind, length, barrier = barrier, rng.uniform(9, 16), None
+            kind, length, barrier = barrier, rng.uniform(10, 18), None
         else:
-            kind = str(rng.choice(kinds, p=[0.66, 0.1, 0.14, 0.1]))
-            length = rng.uniform(10, 24) if kind == 'building' else rng.uniform(7, 14)
+            kind = str(rng.choice(kinds, p=[street.built_up, *open_share]))
+            length = rng.uniform(10, 24) if kind == 'building' else rng.uniform(8, 16)
         end = z + length
         if kind == 'building':
-            things.append(
-                frontage.building(rng, view, side.sign, side.front, z, end, rng.uniform(0, 1.2))
-            )
+            setback = rng.uniform(0, 1.2)
+            things.append(frontage.building(rng, view, side.sign, side.front, z, end, setback))
         else:
-            builder = {'wall': frontage.wall, 'fence': frontage.fence, 'hedge': plants.hedge}[kind]
-            things.append(builder(rng, view, side.sign, side.front, z, end))
+            if kind != 'park':
+                builder = {'wall': frontage.wall, 'fence': frontage.fence, 'hedge': plants.hedge}[
+                    kind
+                ]
+                things.append(builder(rng, view, side.sign, side.front, z, end))
             things.extend(_garden(rng, view, side, z, end))
         z = end + (rng.uniform(1.5, 4) if rng.random() < 0.2 else 0.0)
     return things
@@ -63,7 +67,7 @@ def _garden(
 ) -> List[Thing]:
     """Trees and a house behind a fence, wall or hedge."""
     things = []
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         things.append(
             frontage.building(rng, view, side.sign, side.front, near + 1, far, rng.uniform(9, 18))
         )
@@ -99,7 +103,7 @@ def place_furniture(rng: np.random.Generator, view: View, side: Side) -> List[Th
     while z < _CLEAR:
         position = np.array([side.sign * (side.kerb + rng.uniform(0.35, 0.6)), 0.0, z])
         kind = rng.choice(['lamp', 'light', 'sign', 'bollards'], p=[0.24, 0.3, 0.36, 0.1])
-        if z > 26 and kind in ('light', 'sign'):
+        if z > 21 and kind in ('light', 'sign'):
             kind = 'lamp'
         if kind == 'lamp':
             things.extend(fixtures.lamp_post(rng, view, position, side.sign))
@@ -117,9 +121,9 @@ def place_people(rng: np.random.Generator, view: View, side: Side) -> List[Thing
     """Walkers, groups of them and parked bicycles on one sidewalk."""
     things: List[Thing] = []
     inner, outer = side.path
-    for _ in range(rng.integers(1, 6)):
+    for _ in range(rng.integers(2, 7)):
         x = rng.uniform(inner + 0.4, outer - 0.3)
-        z = 6 + 20 * rng.beta(1.2, 1.8)
+        z = 6 + 18 * rng.beta(1.1, 1.9)
         things.append(people.person(rng, view, np.array([side.sign * x, 0.12, z])))
     if rng.random() < 0.3:
         z = rng.uniform(24, 40)
@@ -143,20 +147,15 @@ def place_traffic(rng: np.random.Generator, view: View, street: Street, guest: s
         guest: A vehicle of :data:`GUESTS` that certainly takes part.
     """
     things: List[Thing] = []
-    others = [i for i, x in enumerate(street.lanes) if abs(x) > 1]
-    own = (
-        len(street.lanes) - 1
-        if not others
-        else [i for i in range(len(street.lanes)) if i not in others][0]
-    )
-    guest_lane = own if rng.random() < 0.3 else int(rng.choice(others))
     for i, (x, oncoming) in enumerate(zip(street.lanes, street.oncoming)):
-        first = guest if i == guest_lane else None
-        z = rng.uniform(9, 17) if i == own else rng.uniform(6.5, 13)
-        things.extend(_lane(rng, view, x, z, np.pi if oncoming else 0.0, first))
+        first = guest if i == street.guest_lane else None
+        # The lane ahead of us keeps its distance.
+        z = rng.uniform(10, 20) if abs(x) < 1 else rng.uniform(7, 14)
+        gap = 6 + 24 * (1 - street.busy)
+        things.extend(_lane(rng, view, x, z, np.pi if oncoming else 0.0, gap, first))
     for side in street.sides:
         if side.parking:
-            things.extend(_parked(rng, view, side))
+            things.extend(_parked(rng, view, side, 0.25 + 0.55 * street.busy))
         if rng.random() < 0.45:
             x = side.sign * (side.kerb - (2.7 if side.parking else 0.7))
             position = np.array([x, 0.0, rng.uniform(6.5, 16)])
@@ -170,7 +169,13 @@ def place_traffic(rng: np.random.Generator, view: View, street: Street, guest: s
 
 
 def _lane(
-    rng: np.random.Generator, view: View, x: float, z: float, yaw: float, first: Optional[str]
+    rng: np.random.Generator,
+    view: View,
+    x: float,
+    z: float,
+    yaw: float,
+    gap: float,
+    first: Optional[str],
 ) -> List[Thing]:
     things: List[Thing] = []
     while z < _CLEAR:
@@ -188,7 +193,7 @@ def _lane(
             things.append(
                 builder(rng, view, drift + [0, 0, z + length / 2], yaw + rng.normal(0, 0.02))
             )
-        z += length + rng.uniform(4, 20)
+        z += length + gap * rng.uniform(0.6, 1.6)
         first = None
     if rng.random() < 0.4:
         things.append(_car_group(rng, view, x, z + 6, yaw))
@@ -204,9 +209,9 @@ def _car_group(rng: np.random.Generator, view: View, x: float, z: float, yaw: fl
     return group
 
 
-def _parked(rng: np.random.Generator, view: View, side: Side) -> List[Thing]:
+def _parked(rng: np.random.Generator, view: View, side: Side, share: float) -> List[Thing]:
     things: List[Thing] = []
-    z, share = rng.uniform(5, 9), rng.uniform(0.4, 0.85)
+    z = rng.uniform(5, 9)
     while z < 36:
         if rng.random() < share:
             position = np.array([side.sign * (side.kerb - 1.05), 0.0, z])

@@ -81,8 +81,8 @@ class Light:
         """The colour of something without a direction, such as cloth or leaves."""
         return np.asarray(color) * self.tint * (self.ambient + (1 - self.ambient) * 0.7)
 
-    def fade(self, color: np.ndarray, distance: float) -> np.ndarray:
-        """Mixes a colour with the haze between it and the camera."""
+    def fade(self, color: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Mixes colours (k, 3) with the haze between them and the camera, at distances (k, 1)."""
         share = np.exp(-distance / self.visibility)
         return color * share + self.horizon * (1 - share)
 

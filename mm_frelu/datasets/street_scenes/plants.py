@@ -81,10 +81,10 @@ def _crown(
     offset = np.stack([np.cos(angle) * distance, np.sin(angle) * distance], -1)
     towards_sun = offset @ np.array([np.sign(view.light.sun[0]) * 0.5, 0.85])
     order = np.argsort(towards_sun)
-    base = pick(rng, _LEAVES, 0.15)
-    for i in order:
-        clump_radius = min(radii) * rng.uniform(0.2, 0.4)
-        clump = disc(np.array(center) + offset[i] * np.array(radii) * 0.85, clump_radius, 1.0, 9)
-        clump = clump + rng.normal(0, 0.12 * clump_radius, clump.shape)
-        shade = 0.8 + 0.26 * towards_sun[i] + rng.normal(0, 0.07)
-        thing.add(plane(clump), view.light.lit(base) * shade)
+    offset, towards_sun = offset[order], towards_sun[order]
+    size = min(radii) * rng.uniform(0.2, 0.4, (count, 1, 1))
+    rough = disc((0, 0), 1.0, corners=9) + rng.normal(0, 0.12, (count, 9, 2))
+    clumps = np.array(center) + (offset * radii * 0.85)[:, None] + rough * size
+    shade = 0.8 + 0.26 * towards_sun + rng.normal(0, 0.07, count)
+    color = view.light.lit(pick(rng, _LEAVES, 0.15))
+    thing.add(plane(clumps), color * shade[:, None])

@@ -56,16 +56,17 @@ def draw_scene(size: Tuple[int, int], seed: int, split: str, index: int) -> Scen
     view = View(Camera.sample(rng, size), Light.sample(rng))
     street = Street.sample(rng)
     canvas = Canvas(view.camera, view.light)
-    Ground(canvas, street, rng).paint()
+    Ground(canvas, street, rng).paint(rails=guest == 'train')
 
-    backdrop = _backdrop(rng, view)
-    things = _furnish(rng, view, street, str(guest), str(barrier))
+    layers = _furnish(rng, view, street, str(guest), str(barrier))
+    things = [thing for layer in layers for thing in layer]
     shadows = [thing.shadow for thing in things if thing.shadow is not None]
     canvas.darken(shadows, view.light.shadow, softness=0.004)
     footprints = [thing.footprint for thing in things if thing.footprint is not None]
     canvas.darken(footprints, 0.45, softness=0.012)
-    for thing in backdrop + sorted(things, key=lambda thing: -thing.depth):
-        canvas.paint(thing)
+    for layer in layers:
+        for thing in sorted(layer, key=lambda thing: -thing.depth):
+            canvas.paint(thing)
     _hide_borders(rng, canvas)
 
     owners = owner_map(canvas.regions, size)
@@ -85,15 +86,19 @@ def _backdrop(rng: np.random.Generator, view: View) -> List[Thing]:
 
 def _furnish(
     rng: np.random.Generator, view: View, street: Street, guest: str, barrier: str
-) -> List[Thing]:
-    things: List[Thing] = []
+) -> List[List[Thing]]:
+    """Everything that stands, in layers: nothing in a layer hides anything in a later one."""
+    frontage: List[Thing] = []
+    things = layout.place_traffic(rng, view, street, guest)
     barrier_side = int(rng.integers(2))
     for i, side in enumerate(street.sides):
-        things += layout.place_frontage(rng, view, side, barrier if i == barrier_side else None)
+        frontage += layout.place_frontage(
+            rng, view, street, side, barrier if i == barrier_side else None
+        )
         things += layout.place_green(rng, view, side)
         things += layout.place_furniture(rng, view, side)
         things += layout.place_people(rng, view, side)
-    return things + layout.place_traffic(rng, view, street, guest)
+    return [_backdrop(rng, view), frontage, things]
 
 
 def _hide_borders(rng: np.random.Generator, canvas: Canvas) -> None:
@@ -107,8 +112,8 @@ def _hide_borders(rng: np.random.Generator, canvas: Canvas) -> None:
             height,
         )
         color = canvas.light.lit(np.array((70, 74, 80)) * rng.uniform(0.5, 2.0))
-        canvas.fill(bonnet[None], color)
-        canvas.fill((bonnet + (0, 0.012 * height))[None], color * 0.8)
+        canvas.fill(bonnet, color)
+        canvas.fill(bonnet + (0, 0.012 * height), color * 0.8)
         canvas.mark('ego vehicle', [bonnet])
     if rng.random() < 0.4:
         rim = max(1, round(rng.uniform(0.004, 0.012) * width))

@@ -37,12 +37,18 @@ class Street:
     Attributes:
         lanes: Centre of every lane as signed x; the camera drives in the lane at 0.
         oncoming: For every lane whether its traffic comes towards the camera.
+        guest_lane: Index of the lane in which the rare vehicle of the scene drives.
         sides: Left and right.
+        built_up: Share of the frontage that is buildings: a suburb at 0, a city centre at 1.
+        busy: How dense the traffic is, 0 to 1.
     """
 
     lanes: Tuple[float, ...]
     oncoming: Tuple[bool, ...]
+    guest_lane: int
     sides: Tuple[Side, Side]
+    built_up: float
+    busy: float
 
     @property
     def edges(self) -> Tuple[float, float]:
@@ -62,7 +68,7 @@ class Street:
         for sign in (-1, 1):
             parking = bool(rng.random() < 0.5)
             road = sign * lanes[0 if sign < 0 else -1] + LANE / 2 + (2.1 if parking else 0.3)
-            grass = rng.uniform(1.0, 2.6) if rng.random() < 0.5 else 0.0
+            grass = rng.uniform(1.2, 3.4) if rng.random() < 0.55 else 0.0
             inside = bool(rng.random() < 0.5)  # the grass lies between kerb and sidewalk
             inner = road + (grass if inside else 0.0)
             outer = inner + rng.uniform(1.8, 3.4)
@@ -71,4 +77,14 @@ class Street:
                 Side(sign, road, (inner, outer), verge, max(outer, verge[1]) + 0.1, parking)
             )
         oncoming = tuple(i < against for i in range(len(lanes)))
-        return cls(tuple(lanes), oncoming, (sides[0], sides[1]))
+        others = [i for i in range(len(lanes)) if i != against]
+        # Straight ahead it would hide much of the street; most often it is beside us.
+        guest_lane = against if rng.random() < 0.25 else int(rng.choice(others))
+        return cls(
+            lanes=tuple(lanes),
+            oncoming=oncoming,
+            guest_lane=guest_lane,
+            sides=(sides[0], sides[1]),
+            built_up=rng.uniform(0.15, 0.95),
+            busy=rng.uniform(0.0, 1.0),
+        )

@@ -78,6 +78,9 @@ def car(rng: np.random.Generator, view: View, position: np.ndarray, yaw: float) 
             thing.add(face.grid(columns, [(0.1, 0.84)]), glass, solid=False)
             # A strip of sky in the glass.
             thing.add(face.grid(columns, [(0.62, 0.84)]), glass + 34, solid=False)
+    if 'front' in sides:
+        grille = view.light.shade((40, 42, 46), sides['front'].normal)
+        thing.add(sides['front'].rectangle(0.24, 0.42, 0.76, 0.68), grille, solid=False)
     _lamps(thing, view, sides, low=0.42, high=0.78)
     _wheels(
         thing, view, position, yaw, half, 0.32, (rear + 0.19 * length, front - 0.19 * length), sides
