@@ -1,23 +1,37 @@
-"""Models on torch's meta device: all modules and shapes, no memory, no arithmetic. Helper of the tests in this folder."""
+"""What a config's model consists of, found on torch's meta device: no memory, no arithmetic. Helper of the tests here."""
 
+import json
+from functools import cache
 from pathlib import Path
+from typing import Dict, NamedTuple
 
 import mmdet.models  # noqa: F401
 import mmseg.models  # noqa: F401
 import torch
 from config_files import load
 from mmengine.registry import MODELS, DefaultScope
-from torch import nn
 
 
-def build_on_meta(path: Path) -> nn.Module:
-    """Build the model of a config without its weights."""
+class Anatomy(NamedTuple):
+    """The parts of a model."""
+
+    kinds: Dict[str, str]
+    """Class name of each module, by the module's name."""
+    num_parameters: int
+
+
+def anatomy(path: Path) -> Anatomy:
+    """The parts of a config's model. Configs that describe the same model share one answer."""
     cfg = load(path)
     cfg.model.backbone.init_cfg = None
-    with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
-        return MODELS.build(cfg.model)
+    return _dissect(cfg.default_scope, json.dumps(cfg.model.to_dict(), sort_keys=True))
 
 
-def count_parameters(path: Path) -> int:
-    """Number of parameters of a config's model."""
-    return sum(parameter.numel() for parameter in build_on_meta(path).parameters())
+@cache
+def _dissect(scope: str, model_cfg: str) -> Anatomy:
+    with DefaultScope.overwrite_default_scope(scope), torch.device('meta'):
+        model = MODELS.build(json.loads(model_cfg))
+    return Anatomy(
+        kinds={name: type(module).__name__ for name, module in model.named_modules()},
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 from config_files import CONFIG_PATHS, METHODS, ROOT, control_of, read_name
-from meta_models import count_parameters
+from meta_models import anatomy
 
 by_method = pytest.mark.parametrize('method', METHODS)
 
@@ -64,7 +64,7 @@ def test_metafile_counts_the_parameters(method):
     for model in metafile(method)['Models']:
         path = ROOT / model['Config']
         # The demo's numbers are there to be turned; a table of them would only be wrong.
-        expected = None if read_name(path).schedule == 'demo' else count_parameters(path)
+        expected = None if read_name(path).schedule == 'demo' else anatomy(path).num_parameters
         assert model['Metadata'].get('Parameters') == expected
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from config_files import CONFIG_PATHS, control_of, load, read_name, short_id
-from meta_models import build_on_meta, count_parameters
+from meta_models import anatomy
 from mmdet.datasets import CocoDataset
 from mmseg.datasets import CityscapesDataset
 
@@ -27,8 +27,7 @@ def sites_of(name):
 
 @all_configs
 def test_activation_sits_where_the_name_promises(path):
-    name, model = read_name(path), build_on_meta(path)
-    kinds = {key: type(module).__name__ for key, module in model.named_modules()}
+    name, kinds = read_name(path), anatomy(path).kinds
     if name.act == 'relu':
         assert {kinds[site] for site in sites_of(name)} == {'ReLU'}
         assert not {'FReLU', 'SiLU', 'PReLU'} & set(kinds.values())
@@ -70,9 +69,10 @@ def test_added_parameters(path):
         for stage, blocks in enumerate(BLOCKS[name.depth])
         for site in sites
     )
-    assert count_parameters(path) - count_parameters(control_of(path)) == 12 * channels
+    added = anatomy(path).num_parameters - anatomy(control_of(path)).num_parameters
+    assert added == 12 * channels
     if name.depth == 50:
-        assert 12 * channels == (26_880 if name.act == 'frelu-p' else 161_280)
+        assert added == (26_880 if name.act == 'frelu-p' else 161_280)
 
 
 @all_configs
