@@ -127,7 +127,7 @@ class Fit:
 
     def _report_windows(self, source: str, strict: bool) -> None:
         first = ', '.join(self.windows[:2])
-        what = f'{source} has no weights for the activations of this model ({len(self.windows)} missing: {first}, ...)'
+        what = f'{source} has no weights for the activations of this model ({len(self.windows)} missing: {first} and more)'
         if not strict:
             _warn(f'{what}: it was trained without them, so the windows start untrained.')
         elif self.identity_windows:
@@ -171,7 +171,7 @@ def _by_part(keys: Sequence[str]) -> str:
 
 
 def _first(keys: Sequence[str], number: int = 3) -> str:
-    return ', '.join(keys[:number]) + (', ...' if len(keys) > number else '')
+    return ', '.join(keys[:number]) + (' and more' if len(keys) > number else '')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

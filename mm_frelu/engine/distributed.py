@@ -10,7 +10,6 @@ import subprocess
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import distributed
 
 from .errors import UserError
@@ -27,7 +26,8 @@ def prepare_distributed(cfg: Config) -> None:
     """Check the launcher's environment and, without CUDA, start a gloo process group.
 
     Args:
-        cfg (Config): ``launcher`` and ``env_cfg.dist_cfg`` are read; the backend is set to gloo where nccl cannot work.
+        cfg (Config): ``launcher`` and ``env_cfg.dist_cfg`` are read; the backend is set to gloo where nccl cannot work, which
+            :class:`~mm_frelu.engine.runner.GuardedRunner` logs.
 
     Raises:
         UserError: When the launcher has not started this process.
@@ -54,9 +54,7 @@ def prepare_distributed(cfg: Config) -> None:
     os.environ.setdefault('MASTER_PORT', '29500')
     os.environ.setdefault('MASTER_ADDR', _first_slurm_host())
     dist_cfg = cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})
-    if dist_cfg.get('backend', 'nccl') != 'gloo':
-        dist_cfg['backend'] = 'gloo'
-        print_log('There is no GPU: the processes talk through gloo instead of nccl.', 'current')
+    dist_cfg['backend'] = 'gloo'
     timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
     distributed.init_process_group('gloo', timeout=timeout)
 

@@ -37,6 +37,9 @@ class GuardedRunner(Runner):
             )
             model = revert_sync_batchnorm(model)
         if self.distributed and on_cpu:
+            self.logger.info(
+                f'There is no GPU: the {self.world_size} processes talk through gloo, not nccl.'
+            )
             self.cfg.sync_bn = None
             # The parent names a GPU in device_ids, which DDP refuses for a model on the CPU.
             model_wrapper_cfg = {

@@ -1,0 +1,112 @@
+"""dist_*.sh and slurm_*.sh: two processes on CPUs train and test; Slurm gets the options it should."""
+
+import os
+import re
+import socket
+import sys
+
+import pytest
+import tiny_project
+import torch
+
+TOOLS = tiny_project.REPOSITORY / 'tools'
+FAKE_SRUN = """#!/bin/sh
+# Writes down what it was asked for, then runs the command as Slurm would run a single task.
+for argument in "$@"; do echo "$argument"; done > "$RECORD"
+while [ "${1#-}" != "$1" ]; do shift; done
+SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0 SLURM_NODELIST= exec "$@"
+"""
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_train_and_test(segmentor, tmp_path):
+    work_dir = tmp_path / 'a folder with spaces'
+    script = TOOLS / 'dist_train.sh'
+    done = tiny_project.run(
+        script, segmentor.config, 2, '--work-dir', work_dir, cwd=tmp_path, PORT=free_port()
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    log = next(work_dir.glob('*/*.log')).read_text()
+    assert 'GPU number: 2' in log
+    assert 'the 2 processes talk through gloo' in log
+    assert len(re.findall('SyncBN layers work as BN', log)) == 1
+    assert 'Iter(val) [2/2]' in log  # four images, two for each process
+    checkpoint = work_dir / 'iter_2.pth'
+
+    script, out = TOOLS / 'dist_test.sh', tmp_path / 'out'
+    arguments = (segmentor.config, checkpoint, 2, '--work-dir', tmp_path / 'two', '--out', out)
+    done = tiny_project.run(script, *arguments, cwd=tmp_path, PORT=free_port())
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert len(list(out.glob('*.png'))) == 4
+    tiny_project.load_tool('test.py').main(
+        [str(segmentor.config), str(checkpoint), '--work-dir', str(tmp_path / 'one')]
+    )
+    logs = [next((tmp_path / name).glob('*/*.log')).read_text() for name in ('one', 'two')]
+    one, two = (re.search(r'aAcc: .*mIoU: .*mAcc: [\d.]+', log)[0] for log in logs)
+    assert one == two
+
+
+@pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_test.sh'])
+def test_slurm_scripts_pass_everything_on(script, segmentor, tmp_path):
+    srun = tmp_path / 'bin' / 'srun'
+    srun.parent.mkdir()
+    srun.write_text(FAKE_SRUN)
+    srun.chmod(0o755)
+    files = [segmentor.config] + ([segmentor.checkpoint] if 'test' in script else [])
+    options = ['--work-dir', tmp_path / 'my run', '--cfg-options', 'train_cfg.max_iters=1']
+    done = tiny_project.run(
+        TOOLS / script,
+        'vision',
+        'my job',
+        *files,
+        *options,
+        cwd=tmp_path,
+        PATH=f'{srun.parent}{os.pathsep}{os.environ["PATH"]}',
+        RECORD=str(tmp_path / 'record'),
+        GPUS='16',
+        GPUS_PER_NODE='8',
+        CPUS_PER_TASK='3',
+        SRUN_ARGS='--quotatype=spot --exclusive',
+        MASTER_PORT=free_port(),
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    tool = TOOLS / script.replace('slurm_', '').replace('.sh', '.py')
+    assert (tmp_path / 'record').read_text().splitlines() == [
+        '--partition=vision',
+        '--job-name=my job',
+        '--gres=gpu:8',
+        '--ntasks=16',
+        '--ntasks-per-node=8',
+        '--cpus-per-task=3',
+        '--kill-on-bad-exit=1',
+        '--quotatype=spot',
+        '--exclusive',
+        sys.executable,
+        '-u',
+        *map(str, [tool, *files, '--launcher', 'slurm', *options]),
+    ]
+    log = next((tmp_path / 'my run').glob('*/*.log')).read_text()
+    assert 'Distributed launcher: slurm' in log
+    assert 'mIoU: ' in log
+
+
+@pytest.mark.parametrize(
+    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+)
+def test_scripts_without_arguments_say_how_to_call_them(script, tmp_path):
+    done = tiny_project.run(TOOLS / script, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout.startswith('usage: ')
+
+
+def test_a_launcher_that_did_not_launch_is_named(segmentor, capsys, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(SystemExit):
+        tiny_project.load_tool('train.py').main([str(segmentor.config), '--launcher', 'pytorch'])
+    assert 'Use tools/dist_train.sh' in capsys.readouterr().err
+    assert not torch.distributed.is_initialized()
