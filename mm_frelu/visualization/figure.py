@@ -1,6 +1,6 @@
 """Putting panels, overview and legend on a white Matplotlib figure, pixel by pixel."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def compose(
         A figure of :data:`~mm_frelu.visualization.layout.DPI` dots per inch. The label of each of its axes is the title of the
         panel, ``'overview'`` or ``'legend'``.
     """
-    title_lines = 1 if all(_fits(panel, grid) for unit in units for panel in unit) else 2
+    title_lines = _title_lines(grid, units)
     places = _Places(grid, title_lines, len(units), overview[0].shape[1::-1] if overview else None)
     legend, legend_place, height = places.for_legend(groups, note)
     size = (grid.width / layout.DPI, height / layout.DPI)
@@ -62,7 +62,7 @@ def compose(
         for part, panel in enumerate(unit):
             row, column = grid.cell(index, part)
             place = (grid.left(column), grid.top(row, title_lines))
-            _add_panel(figure, panel, place, title_lines)
+            _add_panel(figure, panel, place, title_lines[row])
     if overview:
         _add_overview(figure, *overview, places.overview_size, places.overview)
     axes = _add_axes(figure, legend_place, (legend.width, max(legend.height, 1)))
@@ -81,7 +81,7 @@ class _Places:
     def __init__(
         self,
         grid: layout.Grid,
-        title_lines: int,
+        title_lines: Sequence[int],
         num_units: int,
         image_size: Optional[Tuple[int, int]],
     ) -> None:
@@ -131,12 +131,24 @@ class _Places:
         return legend, (left, self.band), self.band + height + layout.MARGIN
 
 
+def _title_lines(grid: layout.Grid, units: List[List[Panel]]) -> List[int]:
+    """Lines above each row: two in rows with remarks, in a figure where one of them does not fit beside its title."""
+    lines = [1] * grid.rows
+    panels = [panel for unit in units for panel in unit if panel.remark]
+    if all(_fits(panel, grid) for panel in panels):
+        return lines
+    for index, unit in enumerate(units):
+        for part, panel in enumerate(unit):
+            if panel.remark:
+                lines[grid.cell(index, part)[0]] = 2
+    return lines
+
+
 def _fits(panel: Panel, grid: layout.Grid) -> bool:
     """Whether title and remark of a panel go into one line."""
-    if not panel.remark:
-        return True
-    width = text_width(panel.title, _TITLE_SIZE, 'bold') + text_width(panel.remark, _TITLE_SIZE - 1)
-    return width + layout.GAP <= grid.panel[0]
+    title = text_width(panel.title, _TITLE_SIZE, 'bold')
+    remark = text_width(panel.remark, _TITLE_SIZE - 1)
+    return title + layout.GAP + remark <= grid.panel[0]
 
 
 def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines: int) -> None:

@@ -6,13 +6,13 @@ up with predictions and errors with errors. Without ground truth a unit is one p
 """
 
 import math
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 DPI = 200
 
 _FIGURE_WIDTH = round(7.2 * DPI)
 _MAX_GRID_HEIGHT = round(7.2 * DPI)
-_MIN_PANEL_WIDTH = round(1.1 * DPI)
+_MIN_PANEL_WIDTH = round(0.6 * DPI)
 MARGIN = round(0.1 * DPI)
 GAP = round(0.08 * DPI)
 LINE_HEIGHT = round(0.17 * DPI)
@@ -73,11 +73,19 @@ class Grid(NamedTuple):
         """Left edge of a column, in pixels from the left of the figure."""
         return MARGIN + column * (self.panel[0] + GAP)
 
-    def top(self, row: int, title_lines: int) -> int:
-        """Upper edge of the panels of a row, in pixels from the top of the figure."""
-        return MARGIN + row * (self.panel[1] + GAP) + (row + 1) * title_lines * LINE_HEIGHT
+    def top(self, row: int, title_lines: Sequence[int]) -> int:
+        """Upper edge of the panels of a row, in pixels from the top of the figure.
 
-    def bottom(self, title_lines: int) -> int:
+        Args:
+            row: Number of the row.
+            title_lines: Lines of text above the panels, for each row.
+
+        Returns:
+            The edge.
+        """
+        return MARGIN + row * (self.panel[1] + GAP) + sum(title_lines[: row + 1]) * LINE_HEIGHT
+
+    def bottom(self, title_lines: Sequence[int]) -> int:
         """Lower edge of the last row, in pixels from the top of the figure."""
         return self.top(self.rows - 1, title_lines) + self.panel[1]
 

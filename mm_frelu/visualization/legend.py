@@ -1,5 +1,6 @@
 """The legend: the classes that the picture shows, and what the colours of the error and difference maps mean."""
 
+from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Entry(NamedTuple):
     color: Optional[Tuple[int, int, int]]
 
 
+@lru_cache(maxsize=1024)
 def text_width(text: str, font_size: float = FONT_SIZE, weight: str = 'normal') -> float:
     """Width of a text in pixels of the figure.
 
@@ -46,9 +48,15 @@ def shorten(text: str, width: float, font_size: float = FONT_SIZE, weight: str =
     """Cuts a text to a width in pixels and ends it with an ellipsis when something was cut."""
     if text_width(text, font_size, weight) <= width:
         return text
-    while len(text) > 1 and text_width(text + '…', font_size, weight) > width:
-        text = text[:-1].rstrip()
-    return text + '…'
+    # The longest beginning that fits, by bisection.
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if text_width(text[:middle] + '…', font_size, weight) <= width:
+            fits = middle
+        else:
+            too_long = middle
+    return text[:fits].rstrip() + '…'
 
 
 def class_entries(
