@@ -23,11 +23,13 @@ class Region:
         label: CityScapes label name.
         polygon: Whole-pixel corners (n, 2), inside the picture, n >= 3.
         group: Whether it stands for several instances.
+        depth: Distance in metres; the grain of a surface vanishes with it.
     """
 
     label: str
     polygon: np.ndarray
     group: bool = False
+    depth: float = 0.0
 
 
 class Canvas:
@@ -56,7 +58,7 @@ class Canvas:
             if patch.solid
             for polygon in polygons
         ]
-        self.mark(thing.label, outline, thing.group)
+        self.mark(thing.label, outline, thing.group, thing.depth)
 
     def draw(self, patches: Sequence[Patch]) -> List[np.ndarray]:
         """Paints patches, which changes no label, and returns their corners in picture pixels."""
@@ -79,6 +81,7 @@ class Canvas:
             first += count
         low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
         painted &= ((high > 0) & (low < self.camera.size)).all(1)
+        painted &= (high - low).max(1) > 0.25  # too small to be seen
 
         colors = np.clip(self.light.fade(colors, points[starts, 2:]), 0, 255).tolist()
         fixed = _fixed_point(pixels * SUPERSAMPLING)
@@ -117,7 +120,9 @@ class Canvas:
             self.pixels, cv2.merge([255 - mask * strength] * 3).astype(np.uint8), scale=1 / 255
         )
 
-    def mark(self, label: str, outline: List[np.ndarray], group: bool = False) -> None:
+    def mark(
+        self, label: str, outline: List[np.ndarray], group: bool = False, depth: float = 0.0
+    ) -> None:
         """Keeps the joint outline of several polygons (n, 2), in picture pixels, under a label.
 
         The outline has no holes, as in CityScapes: what is seen through a fence is fence. An instance keeps only its
@@ -148,7 +153,7 @@ class Canvas:
             polygon = np.concatenate(
                 [polygon, np.repeat(polygon[-1:], max(0, 3 - len(polygon)), 0)]
             )
-            self.regions.append(Region(label, polygon.astype(int), group))
+            self.regions.append(Region(label, polygon.astype(int), group, depth))
 
     def picture(self) -> np.ndarray:
         """The painted colours at picture size, float32 (height, width, 3) in 0..255."""

@@ -45,7 +45,7 @@ def traffic_light(
         body = view.light.lit((36, 38, 40) if rng.random() < 0.75 else (206, 170, 40))
         head.add(plane(box_shape(x - 0.24, y - 0.62, x + 0.24, y + 0.62)), body)
         for i, color in enumerate(_LENSES):
-            lens = disc((x, y + 0.39 - 0.39 * i), 0.165, corners=10)
+            lens = disc((x, y + 0.39 - 0.39 * i), 0.165, corners=24)
             # A lit lens shines by itself, whatever the daylight.
             glow = np.array(color) * 1.1 if i == lit else view.light.lit(np.array(color) * 0.26)
             head.add(plane(lens), glow, solid=False)
@@ -102,11 +102,11 @@ def _sign(rng: np.random.Generator, view: View, plane: Plane, y: float, depth: f
     kind = rng.choice(['ban', 'order', 'warning', 'stop', 'square', 'priority', 'board'])
     center = (0.0, y)
     if kind == 'ban':
-        thing.add(plane(disc(center, size, corners=18)), red)
-        thing.add(plane(disc(center, size * 0.68, corners=18)), white, solid=False)
+        thing.add(plane(disc(center, size, corners=24)), red)
+        thing.add(plane(disc(center, size * 0.68, corners=24)), white, solid=False)
         thing.add(plane(limb((-0.14, y), (0.14, y), 0.2)), black, solid=False)
     elif kind == 'order':
-        thing.add(plane(disc(center, size, corners=18)), blue)
+        thing.add(plane(disc(center, size, corners=24)), blue)
         thing.add(plane(limb((0, y - 0.2), (0, y + 0.2), 0.11)), white, solid=False)
         thing.add(
             plane(np.array([(-0.17, y + 0.06), (0.17, y + 0.06), (0, y + 0.28)])),

@@ -81,7 +81,7 @@ class Ground:
         quads = np.stack(
             [np.stack([np.full_like(z, x), np.full_like(z, height), z], -1) for x, z in columns], 1
         )
-        thing = Thing(label, FAR)
+        thing = Thing(label, depth=0.0)
         shaded = self.light.shade(color, _UP)
         for quad in quads[::-1]:
             thing.add(quad, shaded)
@@ -123,7 +123,7 @@ class Ground:
             (kerb, kerb + sign * 0.16, a, b) for a, b in zip(self.stations[:-1], self.stations[1:])
         ]
         label = 'sidewalk' if side.path[0] == side.kerb else 'terrain'
-        edge = Thing(label, FAR)
+        edge = Thing(label, depth=0.0)
         facing = np.array([-sign, 0.0, 0.0])
         for x, _, near_z, far_z in reversed(top):
             face = np.array([(x, 0, near_z), (x, 0.12, near_z), (x, 0.12, far_z), (x, 0, far_z)])
@@ -151,11 +151,10 @@ class Ground:
         for _ in range(rng.integers(0, 4)):
             z = np.linspace(rng.uniform(4, 8), rng.uniform(10, 24), 9)
             x = rng.uniform(left, right) + np.cumsum(rng.normal(0, 0.25, 9))
-            spans = [
-                (np.clip(a, left, right), np.clip(a, left, right) + 0.04, c, d)
-                for a, c, d in zip(x, z[:-1], z[1:])
-            ]
-            self.flat(self.rows(spans), self.light.shade(asphalt * 0.6, _UP))
+            edges = [(np.clip(x + shift, left, right), 0 * x, z) for shift in (0.0, 0.04)]
+            first, second = (np.stack(edge, -1) for edge in edges)
+            crack = np.stack([first[:-1], second[:-1], second[1:], first[1:]], 1)
+            self.flat(crack, self.light.shade(asphalt * 0.68, _UP))
         for _ in range(rng.integers(0, 3)):
             x, z = rng.uniform(left + 0.5, right - 0.5), rng.uniform(5, 20)
             angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)

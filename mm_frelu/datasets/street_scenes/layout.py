@@ -3,13 +3,16 @@
 Every function returns things in no particular order; the scene sorts them by distance.
 """
 
-from typing import Callable, List, Optional
+from types import MappingProxyType
+from typing import Callable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from . import fixtures, frontage, people, plants, vehicles
+from . import fixtures, frontage, people, plants
 from .camera import NEAR
+from .cars import car
 from .geometry import Thing
+from .large_vehicles import bus, train, truck
 from .solids import View
 from .street import Side, Street
 
@@ -18,6 +21,11 @@ GUESTS = ('bus', 'truck', 'train', 'motorcycle')
 
 BARRIERS = ('wall', 'fence', 'hedge')
 """What may stand between buildings; every scene gets one of them for certain, in turn."""
+
+_BUILDERS: Mapping[str, Tuple[Callable[..., Thing], float]] = MappingProxyType(
+    {'car': (car, 4.6), 'truck': (truck, 9.0), 'bus': (bus, 12.0), 'train': (train, 27.0)}
+)
+"""Builders of vehicles and the room in metres that each takes up in its lane."""
 
 _CLEAR = 44.0  # metres; beyond this single objects are too small to be worth a box
 
@@ -188,8 +196,7 @@ def _lane(
             things.extend(people.rider(rng, view, position, _across(rng), motor=True))
             length = 2.2
         else:
-            builder: Callable[..., Thing] = getattr(vehicles, kind)
-            length = {'car': 4.6, 'truck': 9.0, 'bus': 12.0, 'train': 27.0}[kind]
+            builder, length = _BUILDERS[kind]
             things.append(
                 builder(rng, view, drift + [0, 0, z + length / 2], yaw + rng.normal(0, 0.02))
             )
@@ -204,7 +211,7 @@ def _car_group(rng: np.random.Generator, view: View, x: float, z: float, yaw: fl
     """A queue far ahead in which no single car can be told from the next."""
     group = Thing('car', z, group=True)
     for i in reversed(range(int(rng.integers(2, 5)))):
-        one = vehicles.car(rng, view, np.array([x, 0.0, z + 5.2 * i]), yaw)
+        one = car(rng, view, np.array([x, 0.0, z + 5.2 * i]), yaw)
         group.patches.extend(one.patches)
     return group
 
@@ -215,7 +222,7 @@ def _parked(rng: np.random.Generator, view: View, side: Side, share: float) -> L
     while z < 36:
         if rng.random() < share:
             position = np.array([side.sign * (side.kerb - 1.05), 0.0, z])
-            things.append(vehicles.car(rng, view, position, np.pi if side.sign < 0 else 0.0))
+            things.append(car(rng, view, position, np.pi if side.sign < 0 else 0.0))
         z += rng.uniform(5.4, 6.6)
     return things
 

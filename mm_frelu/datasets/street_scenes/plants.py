@@ -25,7 +25,7 @@ def tree(rng: np.random.Generator, view: View, position: np.ndarray, size: float
         thing.add(
             plane(limb((0, trunk * 0.85), (tip * radius, middle), 0.14 * size, 0.05)), bark * 0.9
         )
-    _crown(rng, view, thing, plane, (0.0, middle), (radius, radius * rng.uniform(0.85, 1.25)), 44)
+    _crown(rng, view, thing, plane, (0.0, middle), (radius, radius * rng.uniform(0.85, 1.25)), 76)
     return thing
 
 
@@ -35,7 +35,7 @@ def bush(
     """A bush or a piece of hedge that stands on the ground."""
     thing = Thing('vegetation', float(position[2]), shadow=None)
     plane = Plane(position)
-    _crown(rng, view, thing, plane, (0.0, height * 0.5), (width / 2, height / 2), 26)
+    _crown(rng, view, thing, plane, (0.0, height * 0.5), (width / 2, height / 2), 40)
     return thing
 
 
@@ -47,7 +47,7 @@ def hedge(
     height = rng.uniform(1.3, 3.2)
     for z in np.arange(far, max(near, 4.0), -1.5):
         position = np.array([sign * (front + 0.8), 0.0, z])
-        _crown(rng, view, thing, Plane(position), (0.0, height * 0.5), (1.1, height * 0.55), 11)
+        _crown(rng, view, thing, Plane(position), (0.0, height * 0.5), (1.1, height * 0.55), 18)
     return thing
 
 
@@ -81,10 +81,18 @@ def _crown(
     offset = np.stack([np.cos(angle) * distance, np.sin(angle) * distance], -1)
     towards_sun = offset @ np.array([np.sign(view.light.sun[0]) * 0.5, 0.85])
     order = np.argsort(towards_sun)
+    order = np.concatenate([order[::2], order[1::2]])  # both halves from dark to light
     offset, towards_sun = offset[order], towards_sun[order]
-    size = min(radii) * rng.uniform(0.2, 0.4, (count, 1, 1))
-    rough = disc((0, 0), 1.0, corners=9) + rng.normal(0, 0.12, (count, 9, 2))
+    # A second half of small tufts breaks up the edge and the surface.
+    size = min(radii) * np.concatenate(
+        [
+            rng.uniform(0.2, 0.4, (count - count // 2, 1, 1)),
+            rng.uniform(0.07, 0.14, (count // 2, 1, 1)),
+        ]
+    )
+    offset[count - count // 2 :] *= 1.22
+    rough = disc((0, 0), 1.0, corners=10) + rng.normal(0, 0.14, (count, 10, 2))
     clumps = np.array(center) + (offset * radii * 0.85)[:, None] + rough * size
-    shade = 0.8 + 0.26 * towards_sun + rng.normal(0, 0.07, count)
+    shade = 0.8 + 0.26 * towards_sun + rng.normal(0, 0.08, count)
     color = view.light.lit(pick(rng, _LEAVES, 0.15))
     thing.add(plane(clumps), color * shade[:, None])

@@ -39,10 +39,11 @@ def expose(
     """
     height, width = owners.shape
     size = (width, height)
-    amount = np.array(
-        [(0.0, 0.0), *(_GRAIN.get(region.label, _GRAIN_OF_THINGS) for region in regions)],
-        np.float32,
-    )
+    strength = [
+        np.array(_GRAIN.get(region.label, _GRAIN_OF_THINGS)) * np.exp(-region.depth / 60)
+        for region in regions
+    ]
+    amount = np.array([(0.0, 0.0), *strength], np.float32)
     grain = smooth_noise(rng, size, cells=(512, 256))
     blotches = smooth_noise(rng, size, cells=(48, 24))
     picture = picture * (1 + amount[owners, 0] * grain + amount[owners, 1] * blotches)[..., None]
