@@ -91,29 +91,18 @@ def test_detection_writes_a_pickle_with_one_entry_per_image(tool, detector, tmp_
     assert 'coco/bbox_mAP: ' in log_of(tmp_path)
 
 
+@pytest.mark.parametrize('absolute', [False, True])
 @pytest.mark.parametrize('kind', ['segmentor', 'detector'])
-def test_show_dir_saves_every_image_and_says_where(kind, tool, request, tmp_path):
+def test_show_dir_saves_every_image_and_says_where(kind, absolute, tool, request, tmp_path):
     trained = request.getfixturevalue(kind)
-    config, checkpoint = str(trained.config), str(trained.checkpoint)
-    tool.main(
-        [config, checkpoint, '--work-dir', str(tmp_path / 'run'), '--show-dir', 'pictures', '--tta']
-    )
-    folder = next((tmp_path / 'run').glob('*/pictures'))
+    show_dir = tmp_path / 'there' if absolute else 'pictures'
+    arguments = ['--work-dir', str(tmp_path / 'run'), '--show-dir', str(show_dir), '--tta']
+    tool.main([str(trained.config), str(trained.checkpoint), *arguments])
+    folder = show_dir if absolute else next((tmp_path / 'run').glob('*/pictures'))
     pictures = list(folder.glob('*.png'))
     assert len(pictures) == 4
     assert len({read(path).tobytes() for path in pictures}) == 4
     assert f'4 pictures are in {folder}' in log_of(tmp_path / 'run')
-    tool.main(
-        [
-            config,
-            checkpoint,
-            '--work-dir',
-            str(tmp_path / 'run'),
-            '--show-dir',
-            str(tmp_path / 'there'),
-        ]
-    )
-    assert len(list((tmp_path / 'there').glob('*.png'))) == 4
 
 
 def test_cityscapes_format_writes_label_ids_for_the_test_server(tool, segmentor, tmp_path):

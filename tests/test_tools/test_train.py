@@ -115,9 +115,14 @@ def test_amp_changes_the_wrapper_warns_and_refuses(monkeypatch):
     cfg = with_wrapper('OptimWrapper')
     enable_amp(cfg)
     assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale='dynamic')
+    warnings = []
+    monkeypatch.setattr(
+        'mm_frelu.engine.train_options.print_log', lambda *args: warnings.append(args)
+    )
     already = with_wrapper('AmpOptimWrapper')
     enable_amp(already)
     assert already.optim_wrapper == dict(type='AmpOptimWrapper')
+    assert 'already on' in warnings[0][0]
     with pytest.raises(UserError, match='ApexOptimWrapper'):
         enable_amp(with_wrapper('ApexOptimWrapper'))
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
