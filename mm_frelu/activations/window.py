@@ -85,13 +85,14 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
 
 def is_untouched(norm: nn.Module) -> bool:
     """Whether a window's norm is as it was built: it has learnt nothing and, if it keeps statistics, seen no data."""
-    if getattr(norm, 'weight', None) is None:
+    if getattr(norm, 'weight', None) is None or norm.weight.is_meta:
         return False
-    starts = (norm.weight == norm.weight.flatten()[0]).all() and norm.weight.flatten()[0] in (0, 1)
-    shifts = norm.bias is not None and norm.bias.any()
+    first = norm.weight[0]
+    scaled = (norm.weight != first).any() or first not in (0, 1)
+    shifted = norm.bias.any()
     means = getattr(norm, 'running_mean', None)
     seen = means is not None and (means.any() or (norm.running_var != 1).any())
-    return bool(starts) and not bool(shifts) and not bool(seen)
+    return not bool(scaled or shifted or seen)
 
 
 def fold_window(conv: nn.Conv2d, norm: nn.Module) -> Tuple[nn.Conv2d, nn.Module]:

@@ -29,11 +29,12 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     """
     frozen, fixed = [], []
     for name, layer in backbone.named_modules():
-        if isinstance(layer, FunnelActivation) and layer.is_untrained():
-            if not any(parameter.requires_grad for parameter in layer.parameters()):
-                frozen.append(name)
-            elif not all(module.training for module in layer.modules()):
-                fixed.append(name)
+        if not isinstance(layer, FunnelActivation):
+            continue
+        learns = any(parameter.requires_grad for parameter in layer.parameters())
+        gathers = all(module.training for module in layer.modules())
+        if not (learns and gathers) and layer.is_untrained():
+            (fixed if learns else frozen).append(name)
     if frozen:
         _warn(
             frozen,

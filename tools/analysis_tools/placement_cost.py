@@ -1,0 +1,111 @@
+"""What each placement of FReLU in ResNet adds: parameters, and memory kept for backward.
+
+    python tools/analysis_tools/placement_cost.py --depth 50 --shape 512 1024 --output-stride 8
+
+The memory is counted, not estimated: the network runs forward on tensors without data (torch's meta device), and every
+tensor that autograd saves for backward is added up once. It is what a training step keeps beside parameters, gradients
+and optimizer state; it does not depend on the machine.
+"""
+
+import argparse
+from typing import Dict, Optional, Sequence, Tuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mm_frelu import ResNet
+
+PLACEMENTS = {
+    'ReLU': dict(act_cfg=dict(type='ReLU')),
+    'FReLU, one site per block (partial)': dict(act_sites='partial'),
+    'FReLU, layer3 only': dict(act_stages=(2,)),
+    'FReLU, layer2 and layer3': dict(act_stages=(1, 2)),
+    'FReLU, layer1 to layer3 (official)': dict(),
+    'FReLU, all stages and stem': dict(act_stages=(0, 1, 2, 3), act_stem=True),
+    'LightFReLU, layer1 to layer3': dict(act_cfg=dict(type='LightFReLU')),
+    'ReLU, with_cp': dict(act_cfg=dict(type='ReLU'), with_cp=True),
+    'FReLU, layer1 to layer3, with_cp': dict(with_cp=True),
+}
+OUTPUT_STRIDES = {
+    32: dict(),
+    8: dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True),
+}
+
+
+def kept_bytes(model: torch.nn.Module, image: torch.Tensor) -> int:
+    """Bytes that a training forward keeps for backward, its own parameters and statistics not counted.
+
+    Args:
+        model: The network, on the meta device.
+        image: Its input, of shape (N, 3, H, W).
+    """
+    storages: Dict[int, int] = {}
+    owned = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    # Storages are told apart by their address, so none may be freed before the count is done.
+    alive = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        alive.append(storage)
+        storages[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        features = model(image)
+    del features
+    return sum(size for address, size in storages.items() if address not in owned)
+
+
+def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) -> Dict[str, Tuple]:
+    """Parameters and kept bytes of every placement.
+
+    Args:
+        depth: Depth of the ResNet.
+        shape: Height and width of the images.
+        batch: Number of images.
+        output_stride: 32, or 8 for the dilated network of PSPNet.
+
+    Returns:
+        ``{placement: (parameters, bytes kept)}``.
+    """
+    costs = {}
+    for name, options in PLACEMENTS.items():
+        with torch.device('meta'):
+            model = ResNet(depth, **OUTPUT_STRIDES[output_stride], **options).train()
+            kept = kept_bytes(model, torch.empty(batch, 3, *shape))
+        costs[name] = (sum(parameter.numel() for parameter in model.parameters()), kept)
+    return costs
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description='Parameters and memory of FReLU placements')
+    parser.add_argument('--depth', type=int, default=50, choices=sorted(ResNet.arch_settings))
+    parser.add_argument('--shape', type=int, nargs=2, default=(512, 1024), metavar=('H', 'W'))
+    parser.add_argument('--batch', type=int, default=1)
+    parser.add_argument('--output-stride', type=int, default=32, choices=sorted(OUTPUT_STRIDES))
+    args = parser.parse_args(argv)
+    costs = measure(args.depth, tuple(args.shape), args.batch, args.output_stride)
+    base_parameters, base_kept = costs['ReLU']
+    table = Table(
+        title=f'ResNet-{args.depth}, batch {args.batch} x 3 x {args.shape[0]} x {args.shape[1]}, fp32, output stride '
+        f'{args.output_stride}, torch {torch.__version__}'
+    )
+    for heading in ('placement', 'parameters', 'added', 'kept for backward', 'of ReLU'):
+        table.add_column(
+            heading, justify='left' if heading == 'placement' else 'right', no_wrap=True
+        )
+    for name, (parameters, kept) in costs.items():
+        table.add_row(
+            name,
+            f'{parameters:,}',
+            f'{parameters - base_parameters:,}',
+            f'{kept / 2**20:,.0f} MiB',
+            f'{kept / base_kept:.2f}',
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == '__main__':
+    main()
