@@ -65,7 +65,7 @@ def building(
     lit_share = rng.uniform(0, 0.25)
     for name, face in sides.items():
         length = 12.0 if name == 'rear' else far - near
-        if name == 'rear' and rng.random() < 0.5:  # a blind gable
+        if name == 'rear' and rng.random() < 0.3:  # a blind gable
             continue
         count = max(1, int(length / (pane_width + gap)))
         pitch = 1 / count
