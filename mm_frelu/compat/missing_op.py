@@ -67,6 +67,7 @@ def _distribution() -> Tuple[str, str]:
 def _asking_file(name: str) -> str:
     """File of ``mmcv.ops`` that loads a function of ``mmcv._ext``."""
     for path in sorted((Path(mmcv.__file__).parent / 'ops').glob('*.py')):
-        if f"'{name}'" in path.read_text(encoding='utf-8'):
+        # __init__.py lists public names, some of which are also names of functions of mmcv._ext.
+        if path.stem != '__init__' and f"'{name}'" in path.read_text(encoding='utf-8'):
             return f'mmcv/ops/{path.name}'
     return 'no file of mmcv.ops'

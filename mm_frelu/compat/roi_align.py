@@ -116,7 +116,9 @@ def roi_align_backward(
 
 def _check_average(pool_mode: int) -> None:
     if pool_mode != AVERAGE:
-        raise MissingOpError(missing_op_message("roi_align with pool_mode='max'", 'roi_align'))
+        raise MissingOpError(
+            missing_op_message("roi_align with pool_mode='max'", 'roi_align_forward')
+        )
 
 
 def _bins_from_pixels(
