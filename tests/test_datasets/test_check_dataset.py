@@ -1,0 +1,202 @@
+"""What is said about datasets that are not there or do not fit, before anything is built."""
+
+import json
+import shutil
+
+import pytest
+import tiny_project
+from mmengine.config import Config
+
+from mm_frelu.datasets import check_coco as coco_module
+from mm_frelu.datasets import check_datasets
+from mm_frelu.engine import UserError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@pytest.fixture
+def data(street_scenes, tmp_path):
+    """A copy that may be broken."""
+    return shutil.copytree(street_scenes, tmp_path / 'data')
+
+
+@pytest.fixture
+def segmentation(data):
+    return Config(tiny_project.segmentation(data))
+
+
+@pytest.fixture
+def detection(data):
+    return Config(tiny_project.detection(data))
+
+
+def message(cfg) -> str:
+    with pytest.raises(UserError) as error:
+        check_datasets(cfg, LOADERS)
+    return str(error.value)
+
+
+def edit(file, change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_whole_datasets_pass(segmentation, detection):
+    check_datasets(segmentation, LOADERS)
+    check_datasets(detection, LOADERS)
+
+
+def test_a_missing_root_says_key_path_layout_and_what_is_there(segmentation, data):
+    segmentation.train_dataloader.dataset.data_root = str(data / 'cityscapes')
+    text = message(segmentation)
+    assert text.startswith('train_dataloader.dataset.data_root: the folder')
+    assert f'looked for {data / "cityscapes"}' in text
+    assert 'leftImg8bit/train/**/*_leftImg8bit.png' in text
+    assert f'exists up to {data}, which has annotations, gtFine, leftImg8bit' in text
+    assert '--cfg-options train_dataloader.dataset.data_root=PATH' in text
+
+
+@pytest.mark.parametrize('part', ['img_path', 'seg_map_path'])
+def test_a_missing_folder_inside_the_root(segmentation, part):
+    segmentation.val_dataloader.dataset.data_prefix[part] = 'nowhere'
+    assert message(segmentation).startswith(
+        f'val_dataloader.dataset.data_prefix.{part}: the folder'
+    )
+
+
+def test_images_with_another_suffix_are_counted(segmentation):
+    segmentation.train_dataloader.dataset.img_suffix = '.jpg'
+    text = message(segmentation)
+    assert "has no image that ends with '.jpg'; found 6 .png" in text
+
+
+def test_images_without_labels_are_counted_and_the_train_ids_explained(segmentation, data):
+    gone = sorted((data / 'gtFine/train').glob('*/*_labelTrainIds.png'))
+    for label in gone[2:]:
+        label.unlink()
+    text = message(segmentation)
+    assert '4 of 6 images have no label file' in text
+    assert str(gone[2]) in text
+    assert 'csCreateTrainIdLabelImgs' in text
+
+
+def test_a_test_set_without_labels_needs_none(segmentation, data):
+    shutil.rmtree(data / 'gtFine')
+    loader = segmentation.test_dataloader
+    loader.dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    check_datasets(segmentation, ('test_dataloader',))
+
+
+def test_a_split_file_is_read(segmentation, data):
+    names = [
+        path.relative_to(data / 'leftImg8bit/train').as_posix()[: -len('_leftImg8bit.png')]
+        for path in sorted((data / 'leftImg8bit/train').glob('*/*.png'))
+    ]
+    segmentation.train_dataloader.dataset.ann_file = 'split.txt'
+    assert 'train_dataloader.dataset.ann_file: the file' in message(segmentation)
+    (data / 'split.txt').write_text('\n'.join(names[:2]))
+    check_datasets(segmentation, ('train_dataloader',))
+    (data / 'split.txt').write_text('\n'.join([*names, 'town/lost']))
+    assert '1 of 7 images named in' in message(segmentation)
+
+
+def test_datasets_inside_wrappers_are_found(segmentation):
+    inner = segmentation.train_dataloader.dataset
+    broken = dict(inner, data_root='nowhere')
+    segmentation.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=[inner, broken])
+    )
+    start = 'train_dataloader.dataset.dataset.datasets.1.data_root: the folder nowhere'
+    assert message(segmentation).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected'),
+    [
+        ('', 'is empty'),
+        ('version https://git-lfs.github.com/spec/v1\n', 'Git LFS pointer'),
+        ('{"images": [', 'is not JSON'),
+        ('[1, 2]', 'is not in COCO format: it lacks images, annotations, categories (found: list)'),
+        ('{"metainfo": {}, "data_list": []}', '(found: metainfo, data_list)'),
+        ('{"images": [], "annotations": [], "categories": []}', 'has no images'),
+    ],
+)
+def test_annotation_files_that_are_none(content, expected, detection, data):
+    file = data / 'annotations/instances_train.json'
+    file.write_text(content)
+    text = message(detection)
+    assert text.startswith(f'train_dataloader.dataset.ann_file: {file} ')
+    assert expected in text
+
+
+def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
+    detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/val/'
+    text = message(detection)
+    assert '6 of the 6 images looked for are not there' in text
+    detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
+    edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
+    assert 'has images but no annotations' in message(detection)
+
+
+def test_classes_that_the_file_lacks_or_orders_otherwise(detection):
+    dataset = detection.train_dataloader.dataset
+    dataset.metainfo = dict(classes=('aeroplane', 'boat'))
+    assert "none of the 2 classes ('aeroplane', 'boat') is a category" in message(detection)
+    dataset.metainfo = dict(classes=('person', 'boat'))
+    assert '1 of the 2 classes are not categories' in message(detection)
+    dataset.metainfo = dict(classes=('car', 'person'))
+    assert "class 0 is 'car' in the config but 'person' in" in message(detection)
+    del dataset['metainfo']  # CocoDataset's own 80
+    assert 'of the 80 classes' in message(detection)
+
+
+def test_mmdet_really_numbers_classes_in_the_order_of_the_file(detection):
+    """The reason for refusing another order: mmdet would call cars persons."""
+    from mmdet.datasets import CocoDataset
+
+    settings = detection.val_dataloader.dataset.to_dict()
+    settings.pop('type')
+    settings.update(metainfo=dict(classes=('car', 'person')), pipeline=[])
+    dataset = CocoDataset(**settings)
+    assert dataset.cat2label[1] == 0  # category 1 is person; label 0 is called 'car'
+
+
+def test_large_files_are_skimmed_with_the_same_result(detection, data, monkeypatch):
+    file = str(data / 'annotations/instances_train.json')
+    parsed = coco_module.read_summary('x', file)
+    monkeypatch.setattr(coco_module, '_PARSE_UP_TO', 0)
+    skimmed = coco_module.read_summary('x', file)
+    assert skimmed.categories == parsed.categories
+    assert skimmed.file_names == parsed.file_names[:1]
+    assert skimmed.num_annotations == 1
+    check_datasets(detection, LOADERS)
+    text = (data / 'annotations/instances_train.json').read_text()
+    (data / 'annotations/instances_train.json').write_text(text[:-100])
+    assert 'is cut off after' in message(detection)
+
+
+def test_the_evaluators_own_annotation_file_is_checked(detection):
+    detection.val_evaluator.ann_file = 'nowhere.json'
+    assert message(detection).startswith('val_evaluator.ann_file: the file nowhere.json')
+
+
+def test_heads_have_to_count_the_classes_of_the_dataset(segmentation, detection):
+    segmentation.model.auxiliary_head.num_classes = 150
+    text = message(segmentation)
+    assert text.startswith('model.auxiliary_head.num_classes is 150, but train_dataloader.dataset')
+    assert 'has 19 classes (road, sidewalk, building, ...)' in text
+    detection.model = dict(type='ReplaceActivation', model=detection.model)
+    detection.model.model.bbox_head.num_classes = 80
+    assert message(detection).startswith('model.model.bbox_head.num_classes is 80')
+
+
+def test_a_forgotten_comma_in_the_classes_is_told(detection):
+    detection.train_dataloader.dataset.metainfo = dict(classes='person')
+    assert "classes=('person',)" in message(detection)
+
+
+def test_data_behind_a_storage_backend_is_not_looked_for(segmentation):
+    for loader in LOADERS:
+        segmentation[loader].dataset.data_root = 's3://bucket/cityscapes'
+    check_datasets(segmentation, LOADERS)

@@ -1,0 +1,58 @@
+"""Files that are no checkpoint are told apart before a model is built."""
+
+import pytest
+import torch
+
+from mm_frelu.engine import UserError
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_files
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', r'empty \(0 bytes\)'),
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:12\n', 'git lfs pull'),
+        (b'\n<!DOCTYPE html><html>Sign in</html>', 'web page'),
+        (b'PK\x03\x04' + b'0' * 100, 'cut off after 104 bytes'),
+        (b'epoch,loss\n1,2\n', 'is not a PyTorch checkpoint'),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(content, message, tmp_path):
+    file = tmp_path / 'weights.pth'
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        check_checkpoint_file(str(file), 'checkpoint')
+    assert str(error.value).startswith(f'checkpoint: {file} ')
+
+
+def test_a_missing_file_is_answered_with_what_is_there(tmp_path):
+    torch.save({}, tmp_path / 'iter_40000.pth')
+    with pytest.raises(UserError, match=r'does not exist .* that folder has iter_40000\.pth'):
+        check_checkpoint_file(str(tmp_path / 'iter_4000.pth'), 'load_from')
+    with pytest.raises(UserError, match=r'is a folder.*iter_40000\.pth'):
+        check_checkpoint_file(str(tmp_path), 'load_from')
+
+
+def test_real_checkpoints_of_both_formats_and_urls_pass(tmp_path):
+    torch.save(dict(a=torch.zeros(2)), tmp_path / 'new.pth')
+    torch.save(dict(a=torch.zeros(2)), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    for name in (tmp_path / 'new.pth', tmp_path / 'old.pth', 'https://example.org/a.pth'):
+        check_checkpoint_file(str(name), 'checkpoint')
+
+
+def test_a_file_cut_in_half_is_noticed(tmp_path):
+    file = tmp_path / 'weights.pth'
+    torch.save(dict(a=torch.zeros(1000)), file)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(UserError, match='cut off after 2000 bytes'):
+        check_checkpoint_file(str(file), 'checkpoint')
+
+
+def test_pretrained_backbones_are_looked_for_anywhere_in_the_model(tmp_path):
+    def model(checkpoint):
+        init_cfg = [dict(type='Kaiming'), dict(type='Pretrained', checkpoint=checkpoint)]
+        return dict(type='A', parts=[dict(backbone=dict(init_cfg=init_cfg))])
+
+    check_pretrained_files(model('torchvision://resnet50'))
+    with pytest.raises(UserError, match=r'^model\.parts\.0\.backbone\.init_cfg\.1\.checkpoint: '):
+        check_pretrained_files(model(str(tmp_path / 'r50.pth')))

@@ -1,0 +1,79 @@
+"""UserError survives DataLoader workers and ends a tool with exit code 1."""
+
+import pickle
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from mm_frelu.engine import NamingLoader, UserError, exit_on_user_error
+from mm_frelu.engine.read_errors import name_files
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise UserError('seg_map_path a.png: ids 33 are no class.')
+
+
+def test_the_message_of_a_worker_is_only_the_paragraph():
+    with pytest.raises(UserError) as error:
+        next(iter(DataLoader(Broken(), num_workers=1)))
+    assert str(error.value) == 'seg_map_path a.png: ids 33 are no class.'
+
+
+def test_exit_code_and_message(capsys, monkeypatch):
+    @exit_on_user_error
+    def main():
+        raise UserError('what, where, what to do')
+
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == 'error: what, where, what to do\n'
+    monkeypatch.setenv('RANK', '3')
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.startswith('error (rank 3): ')
+
+
+def test_other_errors_keep_their_traceback():
+    @exit_on_user_error
+    def main():
+        raise KeyError('a bug')
+
+    with pytest.raises(KeyError):
+        main()
+
+
+class LoadAnnotations:
+    def __call__(self, results):
+        raise OSError('cannot identify image file <_io.BytesIO object at 0x7f>')
+
+
+class LoadImage:
+    def __call__(self, results):
+        return dict(results, img=np.zeros(3))
+
+
+def test_a_loading_transform_names_its_file():
+    results = dict(img_path='a.jpg', seg_map_path='a.png')
+    with pytest.raises(
+        UserError, match=r'^seg_map_path a\.png: cannot be read \(OSError: cannot identify'
+    ):
+        NamingLoader(LoadAnnotations())(results)
+    assert NamingLoader(LoadImage())(results)['img'].shape == (3,)
+    pickle.loads(pickle.dumps(NamingLoader(LoadImage())))
+
+
+def test_datasets_inside_wrappers_and_augmentations_are_reached():
+    from types import SimpleNamespace as Box
+
+    nested = Box(subroutines=[Box(transforms=[LoadAnnotations()])])
+    leaf = Box(pipeline=Box(transforms=[LoadImage(), nested]))
+    name_files(Box(datasets=[Box(dataset=leaf)]))
+    assert isinstance(leaf.pipeline.transforms[0], NamingLoader)
+    assert isinstance(nested.subroutines[0].transforms[0], NamingLoader)
