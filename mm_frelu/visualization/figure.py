@@ -14,6 +14,7 @@ from .crop import Box
 from .legend import Entry, Legend, shorten, text_width
 
 _TITLE_SIZE = 8
+_OVERVIEW_TITLE = 'Whole image'
 # The overview fills at most these shares of the figure's width, in width and in height.
 _OVERVIEW_SHARES = (0.26, 0.18)
 
@@ -124,7 +125,8 @@ class _Places:
                 return legend, (left + layout.MARGIN, top), self.bottom + layout.MARGIN
         left, height = layout.MARGIN, 0
         if self.overview and not self.in_hole:
-            left += self.overview_size[0] + 2 * layout.MARGIN
+            title = round(text_width(_OVERVIEW_TITLE, _TITLE_SIZE - 1))
+            left += max(self.overview_size[0], title) + 2 * layout.MARGIN
             height = layout.LINE_HEIGHT + self.overview_size[1]
         legend = Legend(groups, note, self.grid.width - layout.MARGIN - left)
         height = max(height, legend.height)
@@ -171,7 +173,11 @@ def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines
     )
     if panel.remark:
         align = dict(x=width, ha='right') if title_lines == 1 else dict(x=0, ha='left')
-        axes.text(y=base, s=panel.remark, fontsize=_TITLE_SIZE - 1, color='0.25', **align, **style)
+        remark = panel.remark
+        if text_width(remark, _TITLE_SIZE - 1) > width:
+            # A number that is cut would be another number: leave out the second one instead.
+            remark = remark.split('  ')[0]
+        axes.text(y=base, s=remark, fontsize=_TITLE_SIZE - 1, color='0.25', **align, **style)
 
 
 def _add_overview(
@@ -181,7 +187,9 @@ def _add_overview(
     axes = _add_axes(figure, place, size)
     axes.set_label('overview')
     _show(axes, overlay.shrink(overlay.enlarge_image(image, size), size))
-    axes.text(0, -0.3 * layout.LINE_HEIGHT, 'Whole image', fontsize=_TITLE_SIZE - 1, va='baseline')
+    axes.text(
+        0, -0.3 * layout.LINE_HEIGHT, _OVERVIEW_TITLE, fontsize=_TITLE_SIZE - 1, va='baseline'
+    )
     x_scale, y_scale = size[0] / image.shape[1], size[1] / image.shape[0]
     corner = (box.x * x_scale, box.y * y_scale)
     frame = (box.width * x_scale, box.height * y_scale)

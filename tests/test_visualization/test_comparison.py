@@ -1,5 +1,7 @@
 """The figure: which panels it holds, how large they are, what the legend names, what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -186,6 +188,14 @@ def test_names_are_drawn_as_they_are_and_cut_when_too_long(tmp_path):
     assert shown.startswith(r'a_$\frac$_long')
     assert shown.endswith('…')
     save_comparison(figure, tmp_path / 'x.png')
+
+
+def test_a_score_is_left_out_of_a_narrow_panel_but_never_cut():
+    image, predictions, truth = scene(size=(30, 400), models=3)
+    figure = draw_comparison(image, predictions, truth, classes=CLASSES)
+    remarks = [axes.texts[1].get_text() for axes in figure.axes if len(axes.texts) == 2]
+    assert len(remarks) == 3
+    assert all(re.fullmatch(r'mIoU \d+\.\d', remark) for remark in remarks)
 
 
 def test_saved_picture_has_the_size_of_the_figure_and_leaves_nothing_else(tmp_path):
