@@ -220,8 +220,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                 problems[image.path] = str(error)
     drawn = len(images) - len(problems)
     if drawn:
+        noun = 'picture' if drawn == 1 else 'pictures'
         console.print(
-            f'{drawn} pictures in {out.absolute()}', markup=False, highlight=False, soft_wrap=True
+            f'{drawn} {noun} in {out.absolute()}', markup=False, highlight=False, soft_wrap=True
         )
     if problems:
         listed = '\n  '.join(problems.values())
