@@ -5,6 +5,7 @@ the order of the file, so that another order in the config gives every box a wro
 """
 
 import json
+import mmap
 import os
 from dataclasses import dataclass
 from typing import Any, Dict, List
@@ -121,11 +122,16 @@ def read_summary(where: str, path: str) -> CocoSummary:
         )
     if not data['images']:
         raise UserError(f'{where} has no images (its list "images" is empty).')
-    return CocoSummary(
-        [category['name'] for category in data['categories']],
-        [image['file_name'] for image in data['images']],
-        len(data.get('annotations', [])),
-    )
+    try:
+        return CocoSummary(
+            [category['name'] for category in data['categories']],
+            [image['file_name'] for image in data['images']],
+            len(data.get('annotations', [])),
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f'{where} is not in COCO format: an image or a category lacks {error}.'
+        ) from None
 
 
 def _parse(where: str, path: str) -> Any:
@@ -138,8 +144,6 @@ def _parse(where: str, path: str) -> Any:
 
 def _skim(where: str, path: str, size: int) -> Dict[str, list]:
     """The first image, the first annotation and all categories, found by their keys."""
-    import mmap
-
     with open(path, 'rb') as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text:
         if not text[max(0, size - 64) :].rstrip().endswith(b'}'):
             raise UserError(f'{where} is cut off after {size} bytes. Download it again.')

@@ -1,6 +1,7 @@
 """What the options of tools/train.py mean, written into the config."""
 
 import argparse
+import logging
 from typing import Optional
 
 import torch
@@ -50,7 +51,7 @@ def enable_amp(cfg: Config) -> None:
     """Turn ``OptimWrapper`` into ``AmpOptimWrapper`` with a dynamic loss scale."""
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind == 'AmpOptimWrapper':
-        print_log('--amp: mixed precision is already on in the config.', 'current', 30)
+        print_log('--amp: mixed precision is already on in the config.', 'current', logging.WARNING)
     elif kind != 'OptimWrapper':
         raise UserError(
             f'--amp works with optim_wrapper.type OptimWrapper, and the config has {kind}. Leave --amp out and set mixed '

@@ -119,6 +119,7 @@ def test_datasets_inside_wrappers_are_found(segmentation):
         ('{"images": [', 'is not JSON'),
         ('[1, 2]', 'is not in COCO format: it lacks images, annotations, categories (found: list)'),
         ('{"metainfo": {}, "data_list": []}', '(found: metainfo, data_list)'),
+        ('{"images": [{}], "annotations": [], "categories": []}', "lacks 'file_name'"),
         ('{"images": [], "annotations": [], "categories": []}', 'has no images'),
     ],
 )
