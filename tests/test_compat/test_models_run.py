@@ -58,7 +58,10 @@ def retinanet():
             loss_bbox=SMOOTH_L1,
         ),
         train_cfg=dict(
-            assigner=iou_assigner(0.5, 0.4), sampler=dict(type='PseudoSampler'), pos_weight=-1
+            assigner=iou_assigner(0.5, 0.4),
+            sampler=dict(type='PseudoSampler'),
+            pos_weight=-1,
+            allowed_border=-1,
         ),
         test_cfg=dict(
             nms_pre=300, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20
