@@ -1,4 +1,4 @@
-"""Street scenes: files, label conventions and COCO entries, checked with the readers that people use."""
+"""Street scenes: files, labels and COCO entries, checked with the readers that people use."""
 
 import importlib.util
 import json

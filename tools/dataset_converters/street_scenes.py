@@ -1,7 +1,8 @@
 """Draws a data set of street scenes in CityScapes layout, with COCO JSON for the same pictures.
 
 Example:
-    python tools/dataset_converters/street_scenes.py data/street_scenes --train 240 --val 60 --size 256x128
+    python tools/dataset_converters/street_scenes.py data/street_scenes --train 240 --val 60 --size
+    256x128
 """
 
 import argparse
@@ -26,7 +27,8 @@ def parse_size(text: str) -> Tuple[int, int]:
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description='Draw street scenes in CityScapes layout, with COCO JSON. The same arguments give the same bytes.'
+        description='Draw street scenes in CityScapes layout, with COCO JSON. '
+        'The same arguments give the same bytes.'
     )
     parser.add_argument('out', type=Path, help='folder of the data set')
     parser.add_argument(
@@ -76,7 +78,8 @@ def main() -> None:
     width, height = args.size
     found = 'Wrote' if drawn else 'Already there:'
     print(
-        f'{found} {args.train} + {args.val} street scenes of {width} x {height} pixels (seed {args.seed}) in {args.out}'
+        f'{found} {args.train} + {args.val} street scenes of {width} x {height} pixels '
+        f'(seed {args.seed}) in {args.out}'
     )
     for path, what in (
         ('leftImg8bit/{train,val}/', 'pictures'),

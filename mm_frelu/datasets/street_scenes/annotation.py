@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Sequence, Tuple
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
@@ -13,8 +14,8 @@ from .labels import COCO_CATEGORIES, name2label
 def owner_map(regions: Sequence[Region], size: Tuple[int, int]) -> np.ndarray:
     """Draws the regions over one another.
 
-    Pillow's polygons are the ones that cityscapesscripts draws, so its own tools make the same label images from the
-    polygon files that we write.
+    Pillow's polygons are the ones that cityscapesscripts draws, so its own tools make the same
+    label images from the polygon files that we write.
 
     Args:
         regions: In drawing order.
@@ -38,7 +39,8 @@ def label_images(regions: Sequence[Region], owners: np.ndarray) -> Dict[str, np.
         owners: Result of :func:`owner_map`.
 
     Returns:
-        'labelIds' and 'labelTrainIds' (uint8), 'instanceIds' (uint16), 'color' (uint8, red green blue alpha).
+        'labelIds' and 'labelTrainIds' (uint8), 'instanceIds' (uint16), 'color' (uint8, red green
+        blue alpha).
     """
     classes = [name2label['unlabeled'], *(name2label[region.label] for region in regions)]
     instances, seen = [classes[0].id], {}
@@ -58,7 +60,7 @@ def label_images(regions: Sequence[Region], owners: np.ndarray) -> Dict[str, np.
 
 
 def polygon_file(regions: Sequence[Region], size: Tuple[int, int]) -> Dict[str, Any]:
-    """The contents of a ``*_gtFine_polygons.json``; groups carry the suffix 'group' as in CityScapes."""
+    """The contents of a ``*_gtFine_polygons.json``; groups carry the suffix 'group'."""
     objects = [
         {
             'label': region.label + ('group' if region.group else ''),
@@ -72,8 +74,8 @@ def polygon_file(regions: Sequence[Region], size: Tuple[int, int]) -> Dict[str, 
 def coco_entries(regions: Sequence[Region], owners: np.ndarray) -> List[Dict[str, Any]]:
     """COCO annotations of what is visible, without ``id`` and ``image_id``.
 
-    Leftovers that hardly show are left out: narrower or lower than 1 / 128 of the width, or smaller than 0.04 % of the
-    picture. Groups are crowds.
+    Leftovers that hardly show are left out: less than a fifth of what is inside the outline, less
+    than 0.04 % of the picture, or narrower or lower than 1 / 128 of its width. Groups are crowds.
 
     Args:
         regions: In drawing order.
@@ -88,7 +90,8 @@ def coco_entries(regions: Sequence[Region], owners: np.ndarray) -> List[Dict[str
         x1, y1 = region.polygon.max(0) + 1
         window = owners[y0:y1, x0:x1] == number
         area = int(window.sum())
-        if area < 4e-4 * width * height:
+        outline_area = cv2.contourArea(region.polygon.astype(np.int32))
+        if area < max(4e-4 * width * height, 0.2 * outline_area):
             continue
         columns, rows = np.flatnonzero(window.any(0)), np.flatnonzero(window.any(1))
         box = (x0 + columns[0], y0 + rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)

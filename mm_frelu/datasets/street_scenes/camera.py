@@ -1,8 +1,9 @@
 """The pinhole camera that turns metres on the street into pixels.
 
-World coordinates are metres: x to the right, y up, z ahead of the car; the road surface is y = 0. A gentle ``bend``
-moves everything sideways with the square of the distance, which is what a curve of constant radius looks like from
-inside it. All lengths scale with the picture, so that one random draw gives the same scene at any size.
+World coordinates are metres: x to the right, y up, z ahead of the car; the road surface is y = 0. A
+gentle ``bend`` moves everything sideways with the square of the distance, which is what a curve of
+constant radius looks like from inside it. All lengths scale with the picture, so that one random
+draw gives the same scene at any size.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Where a scene is painted: colours with fine edges, and next to them the outlines that become labels."""
+"""Where a scene is painted: colours with fine edges, and the outlines that become labels."""
 
 from dataclasses import dataclass
 from typing import List, Sequence
@@ -125,8 +125,8 @@ class Canvas:
     ) -> None:
         """Keeps the joint outline of several polygons (n, 2), in picture pixels, under a label.
 
-        The outline has no holes, as in CityScapes: what is seen through a fence is fence. An instance keeps only its
-        largest piece, since one polygon is one instance there.
+        The outline has no holes, as in CityScapes: what is seen through a fence is fence. An
+        instance keeps only its largest piece, since one polygon is one instance there.
         """
         width, height = self.camera.size
         if not outline:

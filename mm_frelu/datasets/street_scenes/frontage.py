@@ -172,7 +172,7 @@ def wall(
     rng: np.random.Generator, view: View, sign: int, front: float, near: float, far: float
 ) -> Thing:
     """A free-standing wall of brick, concrete or plaster with a coping."""
-    near, height = max(near, NEAR), rng.uniform(1.6, 3.0)
+    near, height = max(near, NEAR), rng.uniform(1.9, 3.4)
     color = pick(rng, _WALLS)
     thing = Thing('wall', near)
     inner, outer = sorted((sign * front, sign * (front + 0.35)))
@@ -201,7 +201,7 @@ def fence(
     rng: np.random.Generator, view: View, sign: int, front: float, near: float, far: float
 ) -> Thing:
     """Slats or bars between two rails; one sees through the gaps, the label does not."""
-    near, height = max(near, NEAR), rng.uniform(1.1, 2.0)
+    near, height = max(near, NEAR), rng.uniform(1.4, 2.5)
     color = pick(rng, _FENCES)
     face = _along(sign, front, near, far, 0.0, height)
     thing = Thing('fence', near)

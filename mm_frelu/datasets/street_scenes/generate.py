@@ -10,8 +10,8 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 from .scene import SPLITS, draw_scene
 from .writers import SplitWriter
 
-DRAWING = 1
-"""Goes up whenever the same seed draws other pictures, so that an older set is not taken for a current one."""
+DRAWING = 2
+"""Goes up when the same seed draws other pictures: an older set is then not taken for a new one."""
 
 PARAMETER_FILE = 'street_scenes.json'
 _CONTENTS = frozenset({'leftImg8bit', 'gtFine', 'annotations', PARAMETER_FILE})
@@ -28,11 +28,12 @@ def generate_street_scenes(
     """Draws street scenes and writes them in CityScapes layout, with COCO JSON beside it.
 
     ``out_dir`` gets ``leftImg8bit/``, ``gtFine/``, ``annotations/instances_{train,val}.json`` and
-    ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The set is written into a
-    temporary folder beside ``out_dir`` and moved there when it is complete.
+    ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The set is
+    written into a temporary folder beside ``out_dir`` and moved there when it is complete.
 
     Args:
-        out_dir: Folder of the data set. It may hold an older set of this function, which is then replaced.
+        out_dir: Folder of the data set. It may hold an older set of this function, which is then
+            replaced.
         train: Number of scenes to train on.
         val: Number of scenes to evaluate on.
         size: Width and height in pixels.
@@ -93,7 +94,7 @@ def _check(train: int, val: int, size: Tuple[int, int], seed: int) -> None:
 
 
 def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
-    """Parameters of the set in ``target``; None if nothing is there; raises if something else is."""
+    """Parameters of the set in ``target``, None if it is empty; anything else there raises."""
     if not target.exists():
         return None
     if not target.is_dir():
@@ -112,6 +113,6 @@ def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
         return json.loads((target / PARAMETER_FILE).read_text())
     except json.JSONDecodeError as error:
         raise FileExistsError(
-            f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, found no valid JSON '
-            f'({error}); remove the folder if it can go'
+            f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, '
+            f'found no valid JSON ({error}); remove the folder if it can go'
         ) from error

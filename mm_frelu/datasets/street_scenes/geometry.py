@@ -1,7 +1,8 @@
 """Flat pieces in space, of which every thing on the street is made.
 
-A :class:`Patch` is one or more polygons of one colour. :class:`Plane` holds drawings that are flat (people, bicycles,
-signs); :class:`Face` is one side of a box and hands out the rectangles on it (windows, lamps, doors).
+A :class:`Patch` is one or more polygons of one colour. :class:`Plane` holds drawings that are flat
+(people, bicycles, signs); :class:`Face` is one side of a box and hands out the rectangles on it
+(windows, lamps, doors).
 """
 
 import math
@@ -39,7 +40,8 @@ class Thing:
         patches: What it is drawn with, from back to front.
         shadow: Points (n, 3) on the ground whose hull the sun's shadow fills.
         footprint: Corners (n, 3) of what it stands on, dark even under a grey sky.
-        group: Several instances that nobody could tell apart ('persongroup' in CityScapes, crowd in COCO).
+        group: Several instances that nobody could tell apart ('persongroup' in CityScapes, crowd
+            in COCO).
     """
 
     label: str
@@ -61,7 +63,8 @@ class Plane:
 
     Attributes:
         position: Origin (3,) in metres.
-        heading: Angle of the x axis in the ground plane; 0 faces the camera, pi/2 points straight ahead.
+        heading: Angle of the x axis in the ground plane; 0 faces the camera, pi/2 points straight
+            ahead.
         lean: Sideways shift per metre of height.
     """
 
@@ -82,7 +85,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Face:
-    """A quadrilateral with corners bottom left, bottom right, top right, top left as seen from outside."""
+    """A side with corners bottom left, bottom right, top right, top left as seen from outside."""
 
     corners: np.ndarray
 
@@ -120,7 +123,7 @@ class Face:
 
 
 def place(points: np.ndarray, position: np.ndarray, yaw: float) -> np.ndarray:
-    """Turns points given as (right, up, ahead) by ``yaw`` to the left and moves them to ``position``."""
+    """Turns points (right, up, ahead) by ``yaw`` to the left and moves them to ``position``."""
     cos, sin = math.cos(yaw), math.sin(yaw)
     return points @ np.array([(cos, 0, sin), (0, 1, 0), (-sin, 0, cos)]) + position
 

@@ -1,4 +1,4 @@
-"""Sky, road, paint on the road, kerbs, sidewalks and grass: everything that is there before the first thing stands."""
+"""Sky, road, lines, kerbs, sidewalks and grass: what is there before the first thing stands."""
 
 from typing import Sequence, Tuple
 
@@ -75,7 +75,7 @@ class Ground:
     def strip(
         self, label: str, left: float, right: float, color: Color, height: float = 0.0
     ) -> None:
-        """A band along the street between two signed x, cut into pieces so that haze and bends look right."""
+        """A band between two signed x, cut into pieces so that haze and bends look right."""
         near, far = self.stations[:-1], self.stations[1:]
         columns = [(left, near), (right, near), (right, far), (left, far)]
         quads = np.stack(
@@ -122,14 +122,13 @@ class Ground:
         top = [
             (kerb, kerb + sign * 0.16, a, b) for a, b in zip(self.stations[:-1], self.stations[1:])
         ]
-        label = 'sidewalk' if side.path[0] == side.kerb else 'terrain'
-        edge = Thing(label, depth=0.0)
+        edge = Thing('sidewalk', depth=0.0)
         facing = np.array([-sign, 0.0, 0.0])
         for x, _, near_z, far_z in reversed(top):
             face = np.array([(x, 0, near_z), (x, 0.12, near_z), (x, 0.12, far_z), (x, 0, far_z)])
             edge.add(face, self.light.shade(stone * 0.8, facing))
+        edge.add(self.rows(top, 0.12), self.light.shade(stone, _UP))
         self.canvas.paint(edge)
-        self.flat(self.rows(top, 0.12), self.light.shade(stone, _UP))
 
     def _paint_wear(self, asphalt: np.ndarray) -> None:
         """Wheel tracks, repairs, cracks and covers."""
@@ -148,13 +147,13 @@ class Ground:
             x, z = rng.uniform(left, right - 1), rng.uniform(4, 30)
             patch = (x, min(x + rng.uniform(0.5, 2.2), right), z, z + rng.uniform(1, 6))
             self.flat(self.rows([patch]), dark if rng.random() < 0.6 else pale)
-        for _ in range(rng.integers(0, 4)):
+        for _ in range(rng.integers(0, 3)):
             z = np.linspace(rng.uniform(4, 8), rng.uniform(10, 24), 9)
             x = rng.uniform(left, right) + np.cumsum(rng.normal(0, 0.25, 9))
-            edges = [(np.clip(x + shift, left, right), 0 * x, z) for shift in (0.0, 0.04)]
+            edges = [(np.clip(x + shift, left, right), 0 * x, z) for shift in (0.0, 0.03)]
             first, second = (np.stack(edge, -1) for edge in edges)
             crack = np.stack([first[:-1], second[:-1], second[1:], first[1:]], 1)
-            self.flat(crack, self.light.shade(asphalt * 0.68, _UP))
+            self.flat(crack, self.light.shade(asphalt * 0.76, _UP))
         for _ in range(rng.integers(0, 3)):
             x, z = rng.uniform(left + 0.5, right - 0.5), rng.uniform(5, 20)
             angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)

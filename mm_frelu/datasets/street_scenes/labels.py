@@ -14,7 +14,7 @@ COCO_CATEGORIES = (
     'traffic light',
     'traffic sign',
 )
-"""Detection categories in the order of their ids, 1 to 10: CityScapes' instance classes and the two small fixtures."""
+"""Detection categories in the order of their ids: CityScapes' instances and two small fixtures."""
 
 INSTANCE_LABELS = frozenset(label.name for label in labels if label.hasInstances) | set(
     COCO_CATEGORIES

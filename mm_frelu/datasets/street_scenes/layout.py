@@ -27,7 +27,7 @@ _BUILDERS: Mapping[str, Tuple[Callable[..., Thing], float]] = MappingProxyType(
 )
 """Builders of vehicles and the room in metres that each takes up in its lane."""
 
-_CLEAR = 44.0  # metres; beyond this single objects are too small to be worth a box
+_CLEAR = 37.0  # metres; beyond this single objects are too small to be worth a box
 
 
 def place_frontage(
@@ -219,7 +219,7 @@ def _car_group(rng: np.random.Generator, view: View, x: float, z: float, yaw: fl
 def _parked(rng: np.random.Generator, view: View, side: Side, share: float) -> List[Thing]:
     things: List[Thing] = []
     z = rng.uniform(5, 9)
-    while z < 36:
+    while z < 32:
         if rng.random() < share:
             position = np.array([side.sign * (side.kerb - 1.05), 0.0, z])
             things.append(car(rng, view, position, np.pi if side.sign < 0 else 0.0))
@@ -228,5 +228,5 @@ def _parked(rng: np.random.Generator, view: View, side: Side, share: float) -> L
 
 
 def _across(rng: np.random.Generator) -> float:
-    """A heading from which a flat bicycle can be recognised: not straight towards the camera or away from it."""
+    """A heading from which a flat bicycle can be recognised: not straight along the view."""
     return float(rng.choice([0.0, np.pi]) + rng.uniform(-0.95, 0.95))

@@ -7,7 +7,8 @@ import numpy as np
 
 Color = Tuple[float, float, float]  # red, green, blue in 0..255
 
-# name: (sky above, sky at the horizon, tint of the light, ambient share, shadow strength, cloud cover)
+# name: (sky above, sky at the horizon, tint of the light, ambient share, shadow strength, cloud
+# cover)
 _MOODS = {
     'clear': ((70, 125, 205), (190, 212, 232), (1.04, 1.01, 0.95), 0.55, 0.50, 0.35),
     'bright': ((120, 165, 215), (232, 238, 240), (1.08, 1.05, 0.98), 0.60, 0.42, 0.60),
@@ -87,7 +88,7 @@ class Light:
         return color * share + self.horizon * (1 - share)
 
     def cast(self, footprint: np.ndarray, height: float) -> np.ndarray:
-        """Moves points on the ground to where the shadow of something ``height`` above them falls."""
+        """Moves points on the ground to where the shadow of what is ``height`` above them falls."""
         # A very low sun would throw shadows across the whole street; two heights are enough.
         slope = min(1 / max(float(self.sun[1]), 0.3), 2.0)
         return footprint - height * slope * self.sun * np.array([1.0, 0.0, 1.0])

@@ -1,4 +1,4 @@
-"""People on foot and on two wheels. All are flat drawings in metres, turned to the camera or along their way."""
+"""People on foot and on two wheels, all of them flat drawings in metres."""
 
 from typing import List, Tuple
 
@@ -93,7 +93,7 @@ def person_group(rng: np.random.Generator, view: View, position: np.ndarray, cou
 
 
 def bicycle(rng: np.random.Generator, view: View, position: np.ndarray, heading: float) -> Thing:
-    """A bicycle of thin tubes; what is seen through wheels and frame counts as bicycle, as in CityScapes."""
+    """A bicycle of thin tubes; as in CityScapes, what is seen through its wheels is bicycle too."""
     plane = Plane(position, heading, rng.normal(0, 0.03))
     thing = Thing('bicycle', float(position[2]), shadow=_shadow(view, position, 0.8, 0.8))
     light = view.light

@@ -39,7 +39,8 @@ class Scene:
 def draw_scene(size: Tuple[int, int], seed: int, split: str, index: int) -> Scene:
     """Draws scene number ``index`` of a split.
 
-    The scene depends on nothing but the arguments: not on how many scenes there are, nor on those before it.
+    The scene depends on nothing but the arguments: not on how many scenes there are, nor on those
+    before it.
 
     Args:
         size: Width and height in pixels.
@@ -102,7 +103,7 @@ def _furnish(
 
 
 def _hide_borders(rng: np.random.Generator, canvas: Canvas) -> None:
-    """The camera's own bonnet at the bottom, and a rim outside the region of interest, as in CityScapes."""
+    """Our own bonnet and a rim outside the region of interest, which CityScapes ignores."""
     width, height = canvas.camera.size
     if rng.random() < 0.4:
         x = np.linspace(-0.05, 1.05, 24)

@@ -8,7 +8,8 @@ import numpy as np
 from .canvas import Region
 from .noise import smooth_noise
 
-# How much brightness varies on a surface: grain of about a pixel at 512 x 256, and blotches ten times as wide.
+# How much brightness varies on a surface: grain of about a pixel at 512 x 256, and blotches ten
+# times as wide.
 _GRAIN = {
     'road': (0.030, 0.030),
     'sidewalk': (0.030, 0.030),
@@ -61,7 +62,8 @@ def expose(
     blur = max(0.0, rng.uniform(-0.3, 0.6)) * width / 512
     if blur > 0.2:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    # Sensor noise belongs to pixels, not to the scene: it is drawn last, since its number of values depends on the size.
+    # Sensor noise belongs to pixels, not to the scene: it is drawn last, since its number of values
+    # depends on the size.
     picture += rng.standard_normal((height, width, 1), np.float32) * rng.uniform(0.5, 3.0)
     picture += rng.standard_normal((height, width, 3), np.float32) * rng.uniform(0.3, 1.5)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

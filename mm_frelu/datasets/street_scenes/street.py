@@ -11,7 +11,9 @@ FAR = 130.0  # metres; where the street disappears
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street, from the kerb outwards. All positions are distances from the camera, always positive.
+    """One side of the street, from the kerb outwards.
+
+    All positions are distances from the camera, always positive.
 
     Attributes:
         sign: -1 left, 1 right.
@@ -85,6 +87,6 @@ class Street:
             oncoming=oncoming,
             guest_lane=guest_lane,
             sides=(sides[0], sides[1]),
-            built_up=rng.uniform(0.15, 0.95),
+            built_up=rng.uniform(0.1, 0.85),
             busy=rng.uniform(0.0, 1.0),
         )

@@ -1,4 +1,4 @@
-"""What all vehicles have in common: boxes that turn with them, glass, lamps, wheels and a shadow."""
+"""What all vehicles have in common: boxes that turn with them, glass, lamps, wheels, a shadow."""
 
 from typing import Dict, Mapping, Sequence, Tuple
 

@@ -1,4 +1,4 @@
-"""Files on disk: the folder layout and file names of CityScapes, and COCO JSON for the same pictures."""
+"""Files on disk: folders and names of CityScapes, and COCO JSON for the same pictures."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ class SplitWriter:
         self._annotations: List[Dict[str, Any]] = []
 
     def add(self, index: int, scene: Scene) -> None:
-        """Writes picture, label images and polygon file of one scene, and keeps its COCO entries."""
+        """Writes picture, label images and polygons of one scene, and keeps its COCO entries."""
         # Sequence and frame number. In CityScapes the labelled frame of every snippet is the 20th.
         stem = f'{self.city}_{index:06d}_000019'
         height, width = scene.owners.shape
