@@ -64,6 +64,8 @@ def apply_out(cfg: Config, out: Optional[str]) -> None:
                 f'--out: no metric of test_evaluator writes PNG files; it has {[item["type"] for item in evaluators]}. '
                 "Add dict(type='IoUMetric', iou_metrics=['mIoU'])."
             )
+        # The metrics leave it to rank 0 to make the folder, and another rank may be quicker to write.
+        os.makedirs(out, exist_ok=True)
         # CityscapesMetric removes its folder at the end unless it is told to keep it.
         writers[0].update(output_dir=out, keep_results=True)
     else:

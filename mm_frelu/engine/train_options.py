@@ -89,7 +89,9 @@ def resume(cfg: Config, source: Optional[str]) -> None:
         source = find_latest_checkpoint(cfg.work_dir)
         if source is None:
             print_log(
-                f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.', 'current', 30
+                f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.',
+                'current',
+                logging.WARNING,
             )
             cfg.resume = False
             return

@@ -30,7 +30,7 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     done = tiny_project.run(
         script, segmentor.config, 2, '--work-dir', work_dir, cwd=tmp_path, PORT=free_port()
     )
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-9000:]
     log = next(work_dir.glob('*/*.log')).read_text()
     assert 'GPU number: 2' in log
     assert 'the 2 processes talk through gloo' in log
@@ -41,7 +41,7 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     script, out = TOOLS / 'dist_test.sh', tmp_path / 'out'
     arguments = (segmentor.config, checkpoint, 2, '--work-dir', tmp_path / 'two', '--out', out)
     done = tiny_project.run(script, *arguments, cwd=tmp_path, PORT=free_port())
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-9000:]
     assert len(list(out.glob('*.png'))) == 4
     tiny_project.load_tool('test.py').main(
         [str(segmentor.config), str(checkpoint), '--work-dir', str(tmp_path / 'one')]
@@ -74,7 +74,7 @@ def test_slurm_scripts_pass_everything_on(script, segmentor, tmp_path):
         SRUN_ARGS='--quotatype=spot --exclusive',
         MASTER_PORT=free_port(),
     )
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-9000:]
     tool = TOOLS / script.replace('slurm_', '').replace('.sh', '.py')
     assert (tmp_path / 'record').read_text().splitlines() == [
         '--partition=vision',
