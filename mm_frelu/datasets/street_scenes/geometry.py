@@ -30,7 +30,7 @@ class Patch:
     solid: bool = True
 
 
-@dataclass
+@dataclass(eq=False)
 class Thing:
     """Something with one label.
 

@@ -198,7 +198,9 @@ def _lane(
         else:
             builder, length = _BUILDERS[kind]
             things.append(
-                builder(rng, view, drift + [0, 0, z + length / 2], yaw + rng.normal(0, 0.02))
+                builder(
+                    rng, view, drift + [0, 0, z + length / 2], yaw + rng.normal(0, 0.1 / length)
+                )
             )
         z += length + gap * rng.uniform(0.6, 1.6)
         first = None

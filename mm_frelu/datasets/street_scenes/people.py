@@ -195,13 +195,17 @@ def rider(
     thing.add(plane(disc(hand, 0.05, corners=8)), skin)
     head = (shoulder[0] + 0.1, shoulder[1] + 0.24)
     thing.add(plane(limb(shoulder, head, 0.12)), skin * 0.9)
-    thing.add(plane(disc(head, 0.115, 1.15, 12)), skin)
-    helmet = disc((head[0] - 0.02, head[1] + 0.03), 0.15 if motor else 0.13, 1.05, 12)
-    floor = head[1] - (0.12 if motor else -0.02)
-    thing.add(plane(np.maximum(helmet, [-9, floor])), light.lit(pick(rng, _CLOTH, 0.2)))
+    # A head is round from every side: it faces the camera, whichever way the rider goes.
+    front = Plane(plane(head))
+    thing.add(front(disc((0, 0), 0.115, 1.15, 12)), skin)
+    helmet = disc((0, 0.03), 0.15 if motor else 0.13, 1.05, 12)
+    thing.add(
+        front(np.maximum(helmet, [-1, -0.12 if motor else 0.02])),
+        light.lit(pick(rng, _CLOTH, 0.2)),
+    )
     if motor:
-        visor = box_shape(head[0] + 0.02, head[1] - 0.04, head[0] + 0.13, head[1] + 0.05)
-        thing.add(plane(visor), light.lit((40, 46, 54)), solid=False)
+        visor = limb((0, 0), (0.13 * np.cos(heading), 0), 0.09)
+        thing.add(front(visor), light.lit((40, 46, 54)), solid=False)
     return [machine, thing]
 
 

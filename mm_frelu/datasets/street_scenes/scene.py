@@ -13,6 +13,7 @@ from .frontage import building
 from .geometry import Thing
 from .ground import Ground
 from .light import Light
+from .ordering import painting_order
 from .plants import tree_line
 from .sensor import expose
 from .solids import View
@@ -66,7 +67,7 @@ def draw_scene(size: Tuple[int, int], seed: int, split: str, index: int) -> Scen
     footprints = [thing.footprint for thing in things if thing.footprint is not None]
     canvas.darken(footprints, 0.45, softness=0.012)
     for layer in layers:
-        for thing in sorted(layer, key=lambda thing: -thing.depth):
+        for thing in painting_order(layer):
             canvas.paint(thing)
     _hide_borders(rng, canvas)
 
