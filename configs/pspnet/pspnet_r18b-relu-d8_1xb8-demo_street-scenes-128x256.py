@@ -14,10 +14,10 @@ learning_rate = 0.004
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     data_preprocessor=dict(size=(128, 256)),
-    # Half as wide as ResNet-18: 32 channels in layer1, 256 in layer4.
-    backbone=dict(depth=18, base_channels=32, norm_cfg=norm_cfg, init_cfg=None),
-    decode_head=dict(in_channels=256, channels=64, norm_cfg=norm_cfg),
-    auxiliary_head=dict(in_channels=128, channels=32, norm_cfg=norm_cfg),
+    # A quarter as wide as ResNet-18: 16 channels in layer1, 128 in layer4.
+    backbone=dict(depth=18, base_channels=16, norm_cfg=norm_cfg, init_cfg=None),
+    decode_head=dict(in_channels=128, channels=64, norm_cfg=norm_cfg),
+    auxiliary_head=dict(in_channels=64, channels=32, norm_cfg=norm_cfg),
 )
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=val_interval)
