@@ -7,6 +7,8 @@ Signatures are those of ``mmcv._ext``: results are written into a tensor that th
 sigmoid form on GPUs; on the CPU it has its own Python form, and mmcv has no compiled one.
 """
 
+from typing import Optional, Tuple, Union
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -138,7 +140,9 @@ def _computable(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _positives(target: Tensor, num_classes: int, highest: int = None) -> tuple:
+def _positives(
+    target: Tensor, num_classes: int, highest: Optional[int] = None
+) -> Tuple[Tensor, Tensor]:
     """Rows that belong to a class, and their classes."""
     highest = num_classes if highest is None else highest
     if target.numel() and int(target.max()) > highest:
@@ -150,7 +154,9 @@ def _positives(target: Tensor, num_classes: int, highest: int = None) -> tuple:
     return rows, target[rows]
 
 
-def _by_class(values: Tensor, rows, classes: Tensor, weight: Tensor) -> Tensor:
+def _by_class(
+    values: Tensor, rows: Union[Tensor, slice], classes: Tensor, weight: Tensor
+) -> Tensor:
     """Scale each row by the weight of its class, where there are weights."""
     if weight.numel():
         factor = weight[classes].to(values.dtype)
