@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 from .scene import SPLITS, draw_scene
 from .writers import SplitWriter
 
-DRAWING = 2
+DRAWING = 3
 """Goes up when the same seed draws other pictures: an older set is then not taken for a new one."""
 
 PARAMETER_FILE = 'street_scenes.json'
