@@ -201,3 +201,14 @@ def test_print_config_prints_and_saves_the_merged_config(segmentor, tmp_path, ca
     assert 'depth=34' in capsys.readouterr().out
     assert 'depth=34' in target.read_text()
     assert [path.name for path in target.parent.iterdir()] == ['full.py']
+
+
+def test_the_folder_of_out_exists_before_a_rank_writes_into_it(street_scenes, tmp_path):
+    """IoUMetric leaves it to rank 0 to make the folder; another rank that is quicker would stop with FileNotFoundError."""
+    from mmengine.config import Config
+
+    from mm_frelu.engine.test_options import apply_out
+
+    out = tmp_path / 'new' / 'predictions'
+    apply_out(Config(tiny_project.segmentation(street_scenes)), str(out))
+    assert out.is_dir()
