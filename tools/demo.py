@@ -24,11 +24,11 @@ CONFIGS = TOOLS.parent / 'configs'
 MODELS = (
     Model(
         'PSPNet R-18 FReLU',
-        CONFIGS / 'pspnet/pspnet_r18b-frelu-d8_1xb8-demo_street-scenes-128x256.py',
+        CONFIGS / 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
     ),
     Model(
         'PSPNet R-18 ReLU',
-        CONFIGS / 'pspnet/pspnet_r18b-relu-d8_1xb8-demo_street-scenes-128x256.py',
+        CONFIGS / 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
     ),
     Model(
         'RetinaNet R-18 FReLU',

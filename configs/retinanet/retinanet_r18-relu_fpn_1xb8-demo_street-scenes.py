@@ -6,10 +6,10 @@ _base_ = [
 ]
 
 # What to turn for speed or accuracy.
-max_iters = 300
-val_interval = 300
-learning_rate = 0.004
-fpn_channels = 64
+max_iters = 350
+val_interval = 350
+learning_rate = 0.003
+fpn_channels = 48
 stacked_convs = 2
 
 model = dict(
@@ -37,7 +37,7 @@ model = dict(
         stacked_convs=stacked_convs,
         # Training from nothing needs norms in the head; levels share it, so norms of groups, not of batches.
         norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
-        anchor_generator=dict(octave_base_scale=2, strides=[4, 8, 16, 32]),
+        anchor_generator=dict(octave_base_scale=2, scales_per_octave=2, strides=[4, 8, 16, 32]),
     ),
 )
 

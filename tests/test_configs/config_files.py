@@ -28,7 +28,7 @@ RETINANET = re.compile(
     r'_(?:(?P<gpus>\d)xb(?P<batch>\d)-)?(?P<schedule>[12]x|demo)_(?P<dataset>coco|street-scenes)'
 )
 PSPNET = re.compile(
-    rf'pspnet_r(?P<depth>\d+)b-(?P<act>{ACTS})-d8'
+    rf'pspnet_r(?P<depth>\d+)b-(?P<act>{ACTS})-d(?P<output_stride>[48])'
     r'_(?P<gpus>\d)xb(?P<batch>\d)-(?P<schedule>[48]0k|demo)_(?P<dataset>cityscapes|street-scenes)'
     r'-(?P<height>\d+)x(?P<width>\d+)'
 )
@@ -42,6 +42,7 @@ class Promise:
     depth: int
     style: str
     act: str
+    output_stride: int
     gpus: int
     batch: int
     schedule: str
@@ -60,6 +61,7 @@ def read_name(path: Path) -> Promise:
         depth=int(words['depth']),
         style='caffe' if words.get('caffe') else 'pytorch',
         act=words['act'],
+        output_stride=int(words.get('output_stride', 32)),
         # mmdet's names leave out 8 GPUs with 2 images.
         gpus=int(words['gpus'] or 8),
         batch=int(words['batch'] or 2),

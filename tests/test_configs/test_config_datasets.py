@@ -48,7 +48,7 @@ def items(monkeypatch, street_scenes, coco):
     [
         ('pspnet_r50b-relu-d8_4xb2-40k_cityscapes-512x1024', (512, 1024), (1024, 2048)),
         ('pspnet_r50b-relu-d8_4xb2-40k_cityscapes-769x769', (769, 769), (1025, 2049)),
-        ('pspnet_r18b-relu-d8_1xb8-demo_street-scenes-128x256', (128, 256), (128, 256)),
+        ('pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256', (128, 256), (128, 256)),
     ],
 )
 def test_segmentation_data(items, stem, train_size, test_size):

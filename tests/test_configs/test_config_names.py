@@ -33,9 +33,11 @@ def test_backbone(path):
     assert backbone.depth == name.depth
     assert backbone.style == name.style
     strides, dilations = backbone.get('strides', (1, 2, 2, 2)), backbone.get('dilations', (1,) * 4)
-    # PSPNet's d8: the stem's 4, times the stages' strides; what is lost in stride comes back as dilation.
-    assert 4 * prod(strides) == (8 if name.method == 'pspnet' else 32)
-    assert dilations == ((1, 1, 2, 4) if name.method == 'pspnet' else (1, 1, 1, 1))
+    assert 4 * prod(strides) == name.output_stride  # 4 is the stem's
+    # What a stage and those before it lose in stride comes back as dilation.
+    usual = (1, 2, 2, 2)
+    for stage in range(1, len(strides) + 1):
+        assert dilations[stage - 1] == prod(usual[:stage]) // prod(strides[:stage])
 
 
 @all_configs
@@ -106,7 +108,8 @@ def test_crop(path):
     assert cfg.model.data_preprocessor.size == name.crop
     slides = name.crop == (769, 769)
     assert cfg.model.test_cfg.mode == ('slide' if slides else 'whole')
-    assert cfg.model.decode_head.align_corners == cfg.model.auxiliary_head.align_corners == slides
+    heads = [cfg.model[key] for key in ('decode_head', 'auxiliary_head') if cfg.model.get(key)]
+    assert {head.align_corners for head in heads} == {slides}
     if slides:
         assert cfg.model.test_cfg.crop_size == name.crop
 
