@@ -17,18 +17,19 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
+from demo_pictures import draw_detections
 from demo_report import Model, write_report
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
 MODELS = (
     Model(
-        'PSPNet R-18 FReLU',
-        CONFIGS / 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
-    ),
-    Model(
         'PSPNet R-18 ReLU',
         CONFIGS / 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
+    ),
+    Model(
+        'PSPNet R-18 FReLU',
+        CONFIGS / 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
     ),
     Model(
         'RetinaNet R-18 FReLU',
@@ -58,13 +59,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(command: List[str], log: Path, data: Path) -> float:
-    """Run a command, show it, keep what it prints in a file; return the seconds it took.
+def run(tool: str, arguments: List[str], log: Path, data: Path) -> float:
+    """Run one of the project's tools, show its command, keep what it prints in a file; return the seconds it took.
 
     Raises:
-        SystemExit: If the command fails, with the end of its output.
+        SystemExit: If it fails, with the end of its output.
     """
-    print(f'\n$ {shlex.join(command)}', flush=True)
+    command = [os.path.relpath(TOOLS / tool), *arguments]
+    print(f'\n$ python {shlex.join(command)}', flush=True)
     start = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -79,7 +81,9 @@ def run(command: List[str], log: Path, data: Path) -> float:
         for line in process.stdout:
             file.write(line)
             lines.append(line)
-            if 'eta:' in line:  # MMEngine's training lines, with the time that is left
+            if (
+                'Iter(train)' in line and 'eta:' in line
+            ):  # MMEngine's lines, with the time that is left
                 print(f'  {line.split("mmengine - INFO - ")[-1].strip()}', flush=True)
     if process.wait():
         sys.exit(''.join(lines[-25:]) + f'\nThe command above failed; all it printed is in {log}.')
@@ -90,28 +94,25 @@ def run(command: List[str], log: Path, data: Path) -> float:
 
 def train_and_test(model: Model, args: argparse.Namespace) -> Dict[str, float]:
     """Train a model and test it; return the seconds of both."""
-    work_dir = args.out / model.folder
-    shutil.rmtree(work_dir, ignore_errors=True)
+    folder = args.out / model.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    config = os.path.relpath(model.config)
     options = [f'randomness.seed={args.seed}']
     if args.max_iters:
-        options += [
-            f'train_cfg.{key}={args.max_iters}' for key in ('max_iters', 'val_interval')
-        ] + [f'default_hooks.checkpoint.interval={args.max_iters}']
-    command = ['train.py', str(model.config), '--work-dir', str(work_dir / 'train')]
-    command += ['--cfg-options', *options]
-    seconds = {
-        'train': run([str(TOOLS / command[0]), *command[1:]], work_dir / 'train.txt', args.data)
-    }
+        keys = (
+            'train_cfg.max_iters',
+            'train_cfg.val_interval',
+            'default_hooks.checkpoint.interval',
+        )
+        options += [f'{key}={args.max_iters}' for key in keys]
+    arguments = [config, '--work-dir', str(folder / 'train'), '--cfg-options', *options]
+    seconds = {'train': run('train.py', arguments, folder / 'train.txt', args.data)}
 
-    model.checkpoint = Path((work_dir / 'train' / 'last_checkpoint').read_text())
-    output = str(
-        work_dir / 'predictions' if model.is_segmentation else work_dir / 'predictions.pkl'
-    )
-    command = [str(TOOLS / 'test.py'), str(model.config), str(model.checkpoint), '--out', output]
-    command += ['--work-dir', str(work_dir / 'test')]
-    if not model.is_segmentation:
-        command += ['--show-dir', 'pictures']
-    seconds['test'] = run(command, work_dir / 'test.txt', args.data)
+    model.checkpoint = Path(os.path.relpath((folder / 'train' / 'last_checkpoint').read_text()))
+    output = folder / ('predictions' if model.is_segmentation else 'predictions.pkl')
+    arguments = [config, str(model.checkpoint), '--out', str(output)]
+    arguments += ['--work-dir', str(folder / 'test')]
+    seconds['test'] = run('test.py', arguments, folder / 'test.txt', args.data)
     return seconds
 
 
@@ -121,13 +122,14 @@ def compare(args: argparse.Namespace) -> List[Path]:
     models = []
     for model in MODELS:
         if model.is_segmentation:
-            models += ['--model', model.name, str(model.config), str(model.checkpoint)]
+            models += ['--model', model.name, os.path.relpath(model.config), str(model.checkpoint)]
+    shutil.rmtree(args.out / 'comparison', ignore_errors=True)
     pictures = []
     for name, extra in (('whole', []), ('crop', ['--crop', 'auto'])):
         folder = args.out / 'comparison' / name
-        command = [str(TOOLS / 'visualize_segmentation.py'), '--images', *map(str, images), *models]
-        command += ['--gt', str(args.data / 'gtFine/val'), *extra, '--out', str(folder)]
-        run(command, args.out / f'comparison_{name}.txt', args.data)
+        arguments = ['--images', *map(str, images), '--gt', str(args.data / 'gtFine/val')]
+        arguments += [*models, *extra, '--out', str(folder)]
+        run('visualize_segmentation.py', arguments, args.out / f'comparison_{name}.txt', args.data)
         pictures += sorted(folder.glob('*.png'))
     return pictures
 
@@ -136,16 +138,24 @@ def main() -> None:
     """Run the demo."""
     args = parse_args()
     start = time.monotonic()
-    scenes = [str(TOOLS / 'dataset_converters/street_scenes.py'), str(args.data)]
-    scenes += ['--train', str(args.train), '--val', str(args.val)]
+    scenes = [str(args.data), '--train', str(args.train), '--val', str(args.val)]
     scenes += ['--size', args.size, '--seed', str(args.seed)]
-    run(scenes, args.out / 'scenes.txt', args.data)
+    run('dataset_converters/street_scenes.py', scenes, args.out / 'scenes.txt', args.data)
     seconds = {model.name: train_and_test(model, args) for model in MODELS}
-    pictures = compare(args)
+    comparisons = compare(args)
+    detector = next(model for model in MODELS if not model.is_segmentation)
+    detections = draw_detections(
+        args.out / detector.folder / 'predictions.pkl',
+        args.data,
+        args.out / 'detections',
+        args.pictures,
+    )
     total = time.monotonic() - start
-    report = write_report(args.out, args.data, MODELS, seconds, pictures, total, args.seed)
+    report = write_report(
+        args.out, args.data, MODELS, seconds, comparisons, detections, total, args.seed
+    )
     print(f'\n{report.read_text()}')
-    print(f'Report:   {report}\nPictures: {args.out / "comparison"}', flush=True)
+    print(f'Report:   {report}\nPictures: {args.out / "comparison"}, {args.out / "detections"}')
 
 
 if __name__ == '__main__':

@@ -116,10 +116,14 @@ def detection_rows(
     rows = []
     for model in models:
         tested = read_metrics(out / model.folder / 'test')
-        rows.append(
-            f'| {model.name} | {100 * tested["coco/bbox_mAP"]:.1f} | {100 * tested["coco/bbox_mAP_50"]:.1f} | '
-            f'{100 * tested["coco/bbox_mAP_s"]:.1f} | {model.parameters():,} | {seconds[model.name]["train"]:.0f} |'
-        )
+        # CocoMetric gives nothing at all where not one box was found.
+        scores = [
+            100 * tested.get(f'coco/{key}', 0.0)
+            for key in ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_s')
+        ]
+        cells = [f'{score:.1f}' for score in scores]
+        cells += [f'{model.parameters():,}', f'{seconds[model.name]["train"]:.0f}']
+        rows.append(f'| {model.name} | {" | ".join(cells)} |')
     return rows
 
 
@@ -128,7 +132,8 @@ def write_report(
     data: Path,
     models: Sequence[Model],
     seconds: Dict[str, Dict[str, float]],
-    pictures: Sequence[Path],
+    comparisons: Sequence[Path],
+    detections: Sequence[Path],
     total: float,
     seed: int,
 ) -> Path:
@@ -139,7 +144,8 @@ def write_report(
         data: Folder of the scenes.
         models: What was trained.
         seconds: Seconds of training and testing by model name.
-        pictures: The comparison pictures.
+        comparisons: Pictures of the segmentors beside each other.
+        detections: Pictures of the detections.
         total: Seconds of the whole demo.
         seed: Seed of scenes and training.
 
@@ -151,10 +157,9 @@ def write_report(
         detectors = [model for model in models if not model.is_segmentation]
         segmentation = segmentation_rows(out, data, segmentors, seconds)
         detection = detection_rows(out, detectors, seconds)
-    boxes = sorted((out / detectors[0].folder / 'test').rglob('*.png'))[:2]
     sections = [
         '# FReLU on generated street scenes',
-        f'Seed {seed}, {datetime.date.today().isoformat()}, {platform.machine()}, {torch.get_num_threads()} threads, '
+        f'Seed {seed}, {datetime.date.today().isoformat()}, {os.cpu_count()} CPU cores ({platform.machine()}), '
         f'torch {torch.__version__}, mmseg {mmseg.__version__}. The whole demo took {total:.0f} s.',
         'These are small networks, trained for about a minute or two on drawn scenes. The table shows that everything '
         'works and that the models have learnt; one seed of it says nothing about which activation is better.',
@@ -179,12 +184,17 @@ def write_report(
         'In per cent. AP small is over boxes of less than 32 x 32 pixels, which is most of them in pictures of this '
         'size.',
         '## Pictures',
-        *(f'![{picture.stem}]({picture.relative_to(out).as_posix()})' for picture in pictures),
-        'Ground truth boxes left, detected boxes right:',
-        *(f'![{picture.stem}]({picture.relative_to(out).as_posix()})' for picture in boxes),
+        'The segmentors on whole scenes, then where they differ most:',
+        *_images(comparisons, out),
+        'The detector: true boxes above, detected ones below.',
+        *_images(detections, out),
     ]
     report = out / 'report.md'
     unfinished = report.with_suffix('.md.tmp')
     unfinished.write_text('\n\n'.join(sections) + '\n')
     os.replace(unfinished, report)
     return report
+
+
+def _images(pictures: Sequence[Path], out: Path) -> List[str]:
+    return [f'![{picture.stem}]({picture.relative_to(out).as_posix()})' for picture in pictures]

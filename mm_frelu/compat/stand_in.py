@@ -96,10 +96,9 @@ def install_missing_ops() -> bool:
     mmcv._ext = stand_in
     if _is_main_process():
         warnings.warn(
-            f'mmcv {mmcv.__version__} is installed without its compiled ops ({NAME} is missing). mm_frelu '
-            'stands in for NMS, soft NMS, focal loss and RoIAlign in plain torch, so RetinaNet, Faster and Mask R-CNN, '
-            'PSPNet and other models that need no more train and predict as usual, only somewhat slower. Other '
-            f'ops (deformable convolution, RoIPool, ...) raise an error that names them. {how_to_install()}',
+            f'mmcv {mmcv.__version__} has no compiled ops. mm_frelu stands in for NMS, focal loss and RoIAlign in plain '
+            'torch: RetinaNet, Faster R-CNN, PSPNet and others work, somewhat slower. Any other op raises an error that '
+            'says how to get the compiled ones.',
             stacklevel=2,
         )
     return True

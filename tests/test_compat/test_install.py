@@ -15,7 +15,7 @@ from op_cases import NO_COMPILED_OPS, compiled_ops
 from mm_frelu.compat import StandInOps, install_missing_ops, missing_op, stand_in
 
 ROOT = Path(__file__).parents[2]
-WARNING = 'is installed without its compiled ops'
+WARNING = 'has no compiled ops'
 without_compiled_ops = pytest.mark.skipif(
     compiled_ops() is not None, reason='mmcv is installed with its compiled ops'
 )
