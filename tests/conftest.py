@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import json
 import os
 from pathlib import Path
 
@@ -18,4 +19,29 @@ def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp('street_scenes')
     generate_street_scenes(folder, train=6, val=4, size=(128, 64), seed=0)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def coco(street_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same scenes laid out as COCO 2017 is, with COCO's file names and 80 categories. Read only."""
+    from mmdet.datasets import CocoDataset
+
+    folder = tmp_path_factory.mktemp('coco')
+    (folder / 'annotations').mkdir()
+    names = CocoDataset.METAINFO['classes']
+    # COCO has no class for these two.
+    nearest = {'rider': 'person', 'traffic sign': 'stop sign'}
+    for split in ('train', 'val'):
+        content = json.loads((street_scenes / f'annotations/instances_{split}.json').read_text())
+        ids = {
+            category['id']: names.index(nearest.get(category['name'], category['name']))
+            for category in content['categories']
+        }
+        content['categories'] = [dict(id=index, name=name) for index, name in enumerate(names)]
+        for annotation in content['annotations']:
+            annotation['category_id'] = ids[annotation['category_id']]
+        target = folder / f'annotations/instances_{split}2017.json'
+        target.write_text(json.dumps(content))
+        (folder / f'{split}2017').symlink_to(street_scenes / 'leftImg8bit' / split)
     return folder

@@ -83,14 +83,7 @@ def test_a_process_warns_once_and_mmcv_and_mmengine_get_true_answers():
         'False',
     ]
     assert errors.count(WARNING) == 1
-    for part in (
-        'mmcv._ext',
-        'RetinaNet',
-        'PSPNet',
-        'mim install',
-        '--no-binary',
-        '--no-build-isolation',
-    ):
+    for part in ('RetinaNet', 'PSPNet', 'says how to get the compiled ones'):
         assert part in errors
 
 

@@ -13,18 +13,6 @@ REGISTRIES = {'mmdet': DET_DATASETS, 'mmseg': SEG_DATASETS}
 PATHS_BY_STEM = {path.stem: path for path in CONFIG_PATHS}
 
 
-@pytest.fixture(scope='module')
-def coco(street_scenes, tmp_path_factory):
-    """The scenes laid out as COCO is, under COCO's own names."""
-    out = tmp_path_factory.mktemp('coco')
-    (out / 'annotations').mkdir()
-    for split in ('train', 'val'):
-        content = (street_scenes / 'annotations' / f'instances_{split}.json').read_text()
-        (out / 'annotations' / f'instances_{split}2017.json').write_text(content)
-        (out / f'{split}2017').symlink_to(street_scenes / 'leftImg8bit' / split)
-    return out
-
-
 @pytest.fixture
 def items(monkeypatch, street_scenes, coco):
     """A function: the first training and the first test item of a config."""
