@@ -31,7 +31,9 @@ class FReLU(FunnelActivation):
             only the state dict differs.
         norm_cfg: Norm behind the window: BN, SyncBN, GN, LN, IN, or None.
         init: ``'paper'`` to train from scratch; ``'identity'`` to be exactly ReLU at the start, for fine-tuning from
-            a network that was trained with ReLU.
+            a network that was trained with ReLU. MMEngine lets a layer keep its start only where all modules above
+            it are BaseModules: in a ConvModule or ``nn.Sequential``, an ``init_cfg`` further up that sets norms to
+            one (without a norm: that fills Conv2d) overwrites it.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
 

@@ -8,7 +8,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import funnel
-from .window import build_window_conv, build_window_norm, fold_window, is_untouched, reset_window
+from .window import (
+    build_window_conv,
+    build_window_norm,
+    fold_window,
+    is_untouched,
+    reset_window,
+    window_learns,
+)
 
 INITS = ('paper', 'identity')
 
@@ -100,6 +107,10 @@ class FunnelActivation(BaseModule):
     def is_untrained(self) -> bool:
         """Whether a window's norm is still as it was built. A folded layer and one without norm count as trained."""
         return any(is_untouched(norm) for _, norm in self.windows)
+
+    def can_learn(self) -> bool:
+        """Whether training can change a window."""
+        return any(window_learns(conv, norm) for conv, norm in self.windows)
 
     def switch_to_deploy(self) -> None:
         """Fold each window's norm into its convolution, in place; eval output stays the same within rounding.

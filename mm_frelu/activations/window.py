@@ -42,19 +42,29 @@ def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
     Args:
         norm_cfg: Config of the norm, or None for no norm.
         num_channels: Channels of the window.
+
+    Raises:
+        TypeError: If ``norm_cfg`` is neither a config nor None.
+        ValueError: If the channels do not divide into the groups of a group norm.
     """
     if norm_cfg is None:
         return nn.Identity()
-    norm_cfg = dict(norm_cfg)
-    if norm_cfg['type'] == 'LN':
-        norm_cfg.update(type='GN', num_groups=1)
-    elif norm_cfg['type'] in ('IN', 'IN2d'):
-        norm_cfg.setdefault('affine', True)
-    elif norm_cfg['type'] == 'GN' and num_channels % norm_cfg.get('num_groups', 1):
-        raise ValueError(
-            f'norm_cfg of a window: {num_channels} channels do not divide into '
-            f'num_groups={norm_cfg["num_groups"]}. Choose a divisor of {num_channels}.'
+    if not isinstance(norm_cfg, dict) or 'type' not in norm_cfg:
+        raise TypeError(
+            f"norm_cfg of a window is a dict with a type, as in dict(type='BN'), or None; got {norm_cfg!r}."
         )
+    norm_cfg = dict(norm_cfg)
+    if norm_cfg['type'] in ('LN', nn.LayerNorm):
+        norm_cfg.update(type='GN', num_groups=1)
+    elif norm_cfg['type'] in ('IN', 'IN2d', nn.InstanceNorm2d):
+        norm_cfg.setdefault('affine', True)
+    elif norm_cfg['type'] in ('GN', nn.GroupNorm):
+        groups = norm_cfg.get('num_groups')
+        if not groups or num_channels % groups:
+            raise ValueError(
+                f'norm_cfg of a window: {num_channels} channels do not divide into '
+                f'num_groups={groups}. Choose a divisor of {num_channels}.'
+            )
     return build_norm_layer(norm_cfg, num_channels)[1]
 
 
@@ -70,6 +80,9 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
         conv: The depthwise convolution.
         norm: The norm behind it, or ``nn.Identity``.
         init: ``'paper'`` or ``'identity'``.
+
+    Raises:
+        ValueError: If ``'identity'`` meets a norm without a scale.
     """
     conv.reset_parameters()
     nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
@@ -78,6 +91,11 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
     if init == 'identity':
         silenced = [conv] if isinstance(norm, nn.Identity) else [norm]
         for layer in silenced:
+            if layer.weight is None:
+                raise ValueError(
+                    "init='identity' starts a window's norm at scale 0, but this norm has no scale; "
+                    "take affine=False out of its norm_cfg, or use init='paper'."
+                )
             nn.init.zeros_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -93,6 +111,14 @@ def is_untouched(norm: nn.Module) -> bool:
     means = getattr(norm, 'running_mean', None)
     seen = means is not None and (means.any() or (norm.running_var != 1).any())
     return not bool(scaled or shifted or seen)
+
+
+def window_learns(conv: nn.Conv2d, norm: nn.Module) -> bool:
+    """Whether training can change a window. Behind a frozen scale of zero the convolution gets no gradient."""
+    scale = getattr(norm, 'weight', None)
+    silent = scale is not None and not scale.requires_grad and not scale.any()
+    layers = [norm] if silent else [conv, norm]
+    return any(parameter.requires_grad for layer in layers for parameter in layer.parameters())
 
 
 def fold_window(conv: nn.Conv2d, norm: nn.Module) -> Tuple[nn.Conv2d, nn.Module]:

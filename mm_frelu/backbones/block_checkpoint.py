@@ -1,25 +1,30 @@
 """Activation checkpointing (``with_cp``) that leaves batch statistics as they would be without it."""
 
+import copy
 from contextlib import contextmanager, nullcontext
 from typing import Callable, Iterator
 
+import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+# torch 2.3 and later.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-        norm.num_batches_tracked = None
+        # A copy to count on: SyncBN insists on having one.
+        norm.num_batches_tracked = copy.deepcopy(norm.num_batches_tracked)
     try:
         yield
     finally:
-        for norm, momentum, count in zip(norms, momenta, counts):
+        for norm, (momentum, count) in zip(norms, kept):
             norm.momentum = momentum
             norm.num_batches_tracked = count
 
@@ -28,7 +33,8 @@ def checkpoint_block(module: nn.Module, forward: Callable[[Tensor], Tensor], x: 
     """Run a block without keeping what backward needs; backward runs it again.
 
     Plain checkpointing updates the running statistics of every batch norm twice per step, once per run. Here the second
-    run leaves them alone.
+    run leaves them alone. The compiler moves those updates out of the checkpointed part, so it needs no help (and takes
+    no context).
 
     Args:
         module: The block, whose norms are looked up.
@@ -38,6 +44,8 @@ def checkpoint_block(module: nn.Module, forward: Callable[[Tensor], Tensor], x: 
     Returns:
         What ``forward(x)`` returns.
     """
+    if is_compiling():
+        return checkpoint(forward, x, use_reentrant=False)
     return checkpoint(
         forward,
         x,

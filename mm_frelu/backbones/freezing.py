@@ -31,7 +31,7 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     for name, layer in backbone.named_modules():
         if not isinstance(layer, FunnelActivation):
             continue
-        learns = any(parameter.requires_grad for parameter in layer.parameters())
+        learns = layer.can_learn()
         gathers = all(module.training for module in layer.modules())
         if not (learns and gathers) and layer.is_untrained():
             (fixed if learns else frozen).append(name)
@@ -39,7 +39,8 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
         _warn(
             frozen,
             'are frozen as they were built, so they will never learn. Load a checkpoint that was trained with them, '
-            'or freeze less (frozen_stages, norm_cfg requires_grad).',
+            'or freeze less: frozen_stages, or requires_grad=False in norm_cfg (windows can have one of their own, '
+            'act_cfg=dict(norm_cfg=...)).',
         )
     if fixed:
         _warn(

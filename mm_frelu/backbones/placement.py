@@ -6,7 +6,7 @@ sites of layer1 to layer3, and ReLU in the stem and in layer4 (FReLU paper, abla
 the last stage to avoid overfitting", the author).
 """
 
-from typing import Dict, Sequence, Tuple, Type, Union
+from typing import Any, Dict, Iterable, Sequence, Tuple, Type, Union
 
 from torch import nn
 
@@ -27,7 +27,7 @@ def resolve_sites(act_sites: Sites, block: Type[nn.Module]) -> Tuple[str, ...]:
         return block.sites
     if act_sites == 'partial':
         return block.partial_sites
-    names = (act_sites,) if isinstance(act_sites, str) else tuple(act_sites)
+    names = _as_tuple(act_sites)
     unknown = [name for name in names if name not in block.sites]
     if unknown:
         raise ValueError(
@@ -35,6 +35,12 @@ def resolve_sites(act_sites: Sites, block: Type[nn.Module]) -> Tuple[str, ...]:
             f'of names out of {block.sites}.'
         )
     return names
+
+
+def _as_tuple(values: Any) -> Tuple[Any, ...]:
+    """What the command line gives for one value or several."""
+    several = isinstance(values, Iterable) and not isinstance(values, str)
+    return tuple(values) if several else (values,)
 
 
 def resolve_stages(act_stages: Sequence[int], num_stages: int) -> Tuple[int, ...]:
@@ -47,7 +53,7 @@ def resolve_stages(act_stages: Sequence[int], num_stages: int) -> Tuple[int, ...
     Raises:
         ValueError: If a number is not a stage of the network.
     """
-    stages = (act_stages,) if isinstance(act_stages, int) else tuple(act_stages)
+    stages = _as_tuple(act_stages)
     wrong = [stage for stage in stages if stage not in range(num_stages)]
     if wrong:
         raise ValueError(

@@ -45,7 +45,8 @@ class ResNet(BaseModule):
         norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
         act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``. False lets untrained
             windows gather statistics while the network's own norms stay fixed.
-        dcn: Config of a deformable convolution for the 3x3 of bottlenecks.
+        dcn: Config of a deformable convolution for the 3x3 of bottlenecks. With ``fallback_on_stride=True`` the first
+            of them stays a plain convolution, as in mmdet.
         stage_with_dcn: Which stages use it.
         plugins: mmcv plugin layers, each ``dict(cfg=..., position=..., stages=(bool, ...))``.
         multi_grid: Dilation of each block of the last stage.
@@ -119,7 +120,11 @@ class ResNet(BaseModule):
             )
         if num_stages not in range(1, 5):
             raise ValueError(f'num_stages must be 1, 2, 3 or 4; got {num_stages!r}.')
-        for key, value in dict(strides=strides, dilations=dilations).items():
+        dcn = None if dcn is None else dict(dcn)
+        per_stage = dict(strides=strides, dilations=dilations)
+        if dcn is not None:
+            per_stage['stage_with_dcn'] = stage_with_dcn
+        for key, value in per_stage.items():
             if len(value) != num_stages:
                 raise ValueError(
                     f'{key}={value!r} must have one entry for each of {num_stages} stages.'
@@ -128,6 +133,12 @@ class ResNet(BaseModule):
             raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_stages - 1}.')
         if frozen_stages not in range(-1, num_stages + 1):
             raise ValueError(f'frozen_stages must lie in -1..{num_stages}; got {frozen_stages!r}.')
+        switches = dict(norm_eval=norm_eval, with_cp=with_cp, act_stem=act_stem)
+        if act_norm_eval is not None:
+            switches['act_norm_eval'] = act_norm_eval
+        for key, value in switches.items():
+            if not isinstance(value, bool):  # the word 'no' from a command line would count as True
+                raise ValueError(f'{key} must be True or False; got {value!r}.')
 
         self.block, blocks_per_stage = self.arch_settings[depth]
         self.depth = depth
@@ -160,7 +171,7 @@ class ResNet(BaseModule):
                 stride=strides[stage],
                 dilation=dilations[stage],
                 grid=multi_grid if stage == num_stages - 1 else None,
-                dcn=dcn if stage_with_dcn[stage] else None,
+                dcn=dcn if dcn is not None and stage_with_dcn[stage] else None,
                 plugins=_stage_plugins(plugins, stage, num_stages),
                 act_cfgs=block_act_cfgs(
                     self.block, sites if stage in stages else (), act_cfg, base_act_cfg

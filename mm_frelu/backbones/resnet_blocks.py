@@ -170,7 +170,7 @@ class Bottleneck(ResidualBlock):
         with_cp: Whether to checkpoint the block.
         conv_cfg: Config of the convolutions.
         norm_cfg: Config of the norms.
-        dcn: Config of a deformable convolution in place of the 3x3.
+        dcn: Config of a deformable convolution in place of the 3x3. ``fallback_on_stride`` is taken out of it.
         plugins: mmcv plugin layers, each ``dict(cfg=..., position='after_conv1' | 'after_conv2' | 'after_conv3')``.
             They stand after the activation (``after_conv3``: before the addition), as in mmdet.
         init_cfg: Initialisation config.
@@ -228,7 +228,8 @@ class Bottleneck(ResidualBlock):
             return conv_cfg
         if conv_cfg is not None:
             raise ValueError('conv_cfg and dcn both say what the 3x3 convolution is; give one.')
-        dcn = dict(dcn)
+        # Taken out of the config that all blocks share, so that only the first of them falls back: what mmdet does,
+        # and what the keys of its checkpoints therefore are.
         return None if dcn.pop('fallback_on_stride', False) else dcn
 
     def _add_plugins(self, plugins: List[dict], planes: int) -> None:

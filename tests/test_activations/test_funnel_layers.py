@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer, fuse_conv_bn
+from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from mm_frelu import FReLU, LightFReLU
 
@@ -17,6 +19,8 @@ NORMS = [
     dict(type='GN', num_groups=4),
     dict(type='LN'),
     dict(type='IN'),
+    dict(type=nn.LayerNorm),
+    dict(type=nn.InstanceNorm2d),
     None,
 ]
 
@@ -81,6 +85,25 @@ def test_identity_start_is_relu_bit_for_bit(layer_class, norm_cfg, training):
     out.sum().backward()
     silenced = layer.windows[0][0 if norm_cfg is None else 1]
     assert silenced.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('norm_cfg', [dict(type='BN'), dict(type='GN', num_groups=4), None])
+def test_identity_start_outlives_a_parents_init(norm_cfg):
+    class Parent(BaseModule):
+        def __init__(self):
+            super().__init__(
+                [
+                    dict(type='Kaiming', layer='Conv2d', bias=1),
+                    dict(type='Constant', val=1, bias=1, layer=['_BatchNorm', 'GroupNorm']),
+                ]
+            )
+            self.act = FReLU(8, norm_cfg=norm_cfg, init='identity')
+
+    parent = Parent()
+    x = torch.randn(2, 8, 6, 7)
+    for _ in range(2):  # the second time MMEngine leaves all as it is
+        parent.init_weights()
+        assert torch.equal(parent.act(x), torch.relu(x))
 
 
 @pytest.mark.parametrize('combine', ['sum', 'max'])
@@ -176,11 +199,24 @@ def test_missing_channels_say_what_to_write(layer_class):
             dict(norm_cfg=dict(type='GN', num_groups=3)),
             '8 channels do not divide into num_groups=3',
         ),
+        (dict(norm_cfg=dict(type='GN')), '8 channels do not divide into num_groups=None'),
+        (
+            dict(init='identity', norm_cfg=dict(type='BN', affine=False)),
+            "init='identity'.* this norm has no scale; take affine=False out",
+        ),
     ],
 )
 def test_wrong_options(layer_class, options, message):
     with pytest.raises(ValueError, match=message):
         layer_class(8, **options)
+
+
+@pytest.mark.parametrize('norm_cfg', ['BN', dict(eps=1e-3)])
+def test_norm_cfg_that_is_no_config(norm_cfg):
+    with pytest.raises(
+        TypeError, match='norm_cfg of a window is a dict with a type, .* or None; got'
+    ):
+        FReLU(8, norm_cfg=norm_cfg)
 
 
 def test_wrong_channels_and_combine():

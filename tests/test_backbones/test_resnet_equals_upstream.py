@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mm_frelu import ResNet, ResNetV1c, ResNetV1d
+from mm_frelu.compat import MissingOpError, install_missing_ops
 
 RELU = dict(act_cfg=dict(type='ReLU'))
 D8 = dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
@@ -73,6 +74,32 @@ def test_starts_like_upstream(depth):
             assert torch.equal(starts[name], tensor), name
         elif tensor.numel() > 500:
             torch.testing.assert_close(starts[name].std(), tensor.std(), rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize('fallback_on_stride', [False, True])
+def test_deformable_convolutions_are_where_mmdet_has_them(fallback_on_stride):
+    def options():  # new dicts for each: mmdet takes a word out of them
+        dcn = dict(type='DCN', deform_groups=1, fallback_on_stride=fallback_on_stride)
+        return dict(depth=50, base_channels=8, dcn=dcn, stage_with_dcn=(False, True, False, True))
+
+    upstream = mmdet_resnet.ResNet(**options())
+    ours = ResNet(**options(), **RELU).eval()
+    ours.load_state_dict(upstream.state_dict())
+    upstream.eval()
+    x = torch.randn(1, 3, 160, 160)
+    if install_missing_ops():
+        with pytest.raises(MissingOpError, match='deform_conv_forward is missing'):
+            ours(x)
+    else:
+        with torch.no_grad():
+            for expected, actual in zip(upstream(x), ours(x)):
+                assert torch.equal(actual, expected)
+
+
+def test_the_users_dcn_config_stays_as_it_is():
+    dcn = dict(type='DCN', deform_groups=1, fallback_on_stride=True)
+    ResNet(50, base_channels=8, dcn=dcn, stage_with_dcn=(False, True, True, True))
+    assert dcn == dict(type='DCN', deform_groups=1, fallback_on_stride=True)
 
 
 def test_training_step_equals_upstream():

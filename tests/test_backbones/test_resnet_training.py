@@ -87,21 +87,53 @@ def test_act_norm_eval_does_not_thaw_frozen_stages(warnings_of):
     assert model.layer2[0].act1.norm.training
 
 
-@pytest.mark.parametrize('depth', [18, 50])
-@pytest.mark.parametrize('name', ['FReLU', 'ReLU'])
-def test_checkpointing_changes_nothing(depth, name):
+@pytest.mark.parametrize('requires_grad', [True, False])
+def test_a_silent_window_that_cannot_speak_up_warns(requires_grad, warnings_of):
+    """Scale zero and no gradient for it: ReLU for ever, although the convolution is not frozen."""
+    norm_cfg = dict(type='BN', requires_grad=requires_grad)
+    model = small(act_cfg=dict(type='FReLU', init='identity', norm_cfg=norm_cfg)).train()
+    model(torch.randn(2, 3, 64, 64))[-1].sum().backward()
+    window = model.layer1[0].act1
+    gradients = [layer.weight.grad for layer in (window.conv, window.norm)]
+    learns = any(gradient is not None and gradient.any() for gradient in gradients)
+    assert learns == requires_grad
+    assert len(warnings_of) == (0 if requires_grad else 1)
+    assert all('39 untrained activation windows' in text for text in warnings_of)
+    assert all('frozen as they were built' in text for text in warnings_of)
+
+
+def assert_checkpointing_changes_nothing(compiled=False, **options):
     """Values, gradients and running statistics are those of a plain step."""
     torch.manual_seed(0)
-    plain = small(depth=depth, act_cfg=dict(type=name)).train()
-    checked = small(depth=depth, act_cfg=dict(type=name), with_cp=True).train()
+    plain = small(**options).train()
+    checked = small(**options, with_cp=True).train()
     checked.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
-    for model in (plain, checked):
+    run = torch.compile(checked, backend='aot_eager') if compiled else checked
+    for model in (plain, run):
         sum(feature.square().mean() for feature in model(x)).backward()
     for (key, expected), (_, actual) in zip(plain.named_parameters(), checked.named_parameters()):
         torch.testing.assert_close(actual.grad, expected.grad, msg=key)
     for (key, expected), (_, actual) in zip(plain.named_buffers(), checked.named_buffers()):
         assert torch.equal(actual, expected), key
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+@pytest.mark.parametrize('name', ['FReLU', 'ReLU'])
+def test_checkpointing_changes_nothing(depth, name):
+    assert_checkpointing_changes_nothing(depth=depth, act_cfg=dict(type=name))
+
+
+@pytest.mark.parametrize(
+    'norm_cfg',
+    [dict(type='SyncBN'), dict(type='BN', momentum=None), dict(type='GN', num_groups=2)],
+)
+def test_checkpointing_with_other_norms(norm_cfg):
+    assert_checkpointing_changes_nothing(depth=18, norm_cfg=norm_cfg)
+
+
+def test_checkpointing_and_compiling():
+    assert_checkpointing_changes_nothing(compiled=True, depth=18)
 
 
 def test_checkpointing_keeps_less():
