@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 
 from mm_frelu.engine.errors import UserError
 
+from .check_coco_entries import check_entries
 from .check_paths import join, require_file, require_folder
 
 _PARSE_UP_TO = (
@@ -52,7 +53,9 @@ def check_coco(key: str, settings: Dict[str, Any]) -> None:
         content = f'{settings.get("ann_file")} and the images in {prefix or "."}'
         require_folder(f'{key}.data_root', root, content)
     require_file(f'{key}.ann_file', ann_file, 'annotations in COCO format (.json)')
-    summary = read_summary(f'{key}.ann_file: {ann_file}', ann_file)
+    summary = read_summary(
+        f'{key}.ann_file: {ann_file}', ann_file, evaluated=bool(settings.get('test_mode'))
+    )
 
     img_dir = join(root, prefix)
     require_folder(f'{key}.data_prefix.img', img_dir, 'the images that the annotation file names')
@@ -95,15 +98,16 @@ def _check_categories(key: str, ann_file: str, found: List[str], classes: Any) -
         )
 
 
-def read_summary(where: str, path: str) -> CocoSummary:
+def read_summary(where: str, path: str, evaluated: bool = False) -> CocoSummary:
     """Read what a check needs, from a large file without parsing it.
 
     Args:
         where (str): Start of an error message: config key and file.
         path (str): The annotation file.
+        evaluated (bool): Whether results are compared with it, which needs a key more than training. Defaults to False.
 
     Raises:
-        UserError: When the file is empty, no JSON, not COCO, or has no images.
+        UserError: When the file is empty, no JSON, not COCO, has no images, or an entry lacks a key.
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as stream:
@@ -112,7 +116,8 @@ def read_summary(where: str, path: str) -> CocoSummary:
         raise UserError(f'{where} is empty. Write or download the annotations again.')
     if start.startswith(b'version https://git-lfs'):
         raise UserError(f'{where} is a Git LFS pointer, not the annotations. Run `git lfs pull`.')
-    data = _parse(where, path) if size <= _PARSE_UP_TO else _skim(where, path, size)
+    whole = size <= _PARSE_UP_TO
+    data = _parse(where, path) if whole else _skim(where, path, size)
     kinds = ('images', 'annotations', 'categories')
     missing = [kind for kind in kinds if not isinstance(data, dict) or kind not in data]
     if len(missing) == 3 or 'images' in missing or 'categories' in missing:
@@ -122,16 +127,12 @@ def read_summary(where: str, path: str) -> CocoSummary:
         )
     if not data['images']:
         raise UserError(f'{where} has no images (its list "images" is empty).')
-    try:
-        return CocoSummary(
-            [category['name'] for category in data['categories']],
-            [image['file_name'] for image in data['images']],
-            len(data.get('annotations', [])),
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f'{where} is not in COCO format: an image or a category lacks {error}.'
-        ) from None
+    check_entries(where, data, whole, evaluated)
+    return CocoSummary(
+        [category['name'] for category in data['categories']],
+        [image['file_name'] for image in data['images']],
+        len(data.get('annotations', [])),
+    )
 
 
 def _parse(where: str, path: str) -> Any:

@@ -11,15 +11,17 @@ from mm_frelu.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class CheckLabelIds(BaseTransform):
-    """Refuse a label map with ids that are no class, and name the file.
+    """Refuse a label map with ids that are no class or of another size than its image, and name the file.
 
-    Without it such a label is a device-side assert on a GPU, and on a CPU "Target 33 is out of bounds" without a file.
-    Put it directly after ``LoadAnnotations``.
+    Without it such an id is a device-side assert on a GPU, and on a CPU "Target 33 is out of bounds" without a file; a label
+    map of another size is stretched over the image in training, and an IndexError in evaluation. Put it directly after
+    ``LoadAnnotations``.
 
     Required Keys:
 
     - gt_seg_map (np.ndarray, (H, W), integer)
     - seg_map_path (str)
+    - ori_shape (tuple, optional): Height and width of the image file.
 
     Args:
         num_classes (int): Number of classes; legal ids are 0 to ``num_classes - 1``.
@@ -36,9 +38,16 @@ class CheckLabelIds(BaseTransform):
         """Return ``results`` as they came.
 
         Raises:
-            UserError: When an id is out of range.
+            UserError: When an id is out of range, or the size another than that of the image.
         """
         label = results['gt_seg_map']
+        height, width = results.get('ori_shape') or label.shape[:2]
+        if label.shape[:2] != (height, width):
+            raise UserError(
+                f'seg_map_path {results.get("seg_map_path")}: {label.shape[1]}x{label.shape[0]} pixels (width x height), '
+                f'but its image {results.get("img_path")} has {width}x{height}. They have to be equal: resize the label '
+                'file without blending ids (nearest neighbour), or take the one that belongs to the image.'
+            )
         wrong = (label >= self.num_classes) & (label != self.ignore_index)
         if label.dtype.kind == 'i':
             wrong |= (label < 0) & (label != self.ignore_index)

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Any, Callable
 
+_INTERRUPTED = 130  # what shells report after Ctrl-C: 128 + SIGINT
+
 
 class UserError(ValueError):
     """Something outside the code is wrong: a path, a file, a label, a config key.
@@ -24,7 +26,7 @@ class UserError(ValueError):
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a tool's ``main`` end with the message and exit code 1 when the user has something to mend."""
+    """Let a tool's ``main`` end with the message and exit code 1 when the user has something to mend, 130 after Ctrl-C."""
 
     @functools.wraps(main)
     def guarded(*args, **kwargs):
@@ -35,5 +37,8 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
             who = 'error' if rank == '0' else f'error (rank {rank})'
             print(f'{who}: {error}', file=sys.stderr, flush=True)
             raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            print('Interrupted.', file=sys.stderr, flush=True)
+            raise SystemExit(_INTERRUPTED) from None
 
     return guarded

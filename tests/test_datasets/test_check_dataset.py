@@ -119,7 +119,10 @@ def test_datasets_inside_wrappers_are_found(segmentation):
         ('{"images": [', 'is not JSON'),
         ('[1, 2]', 'is not in COCO format: it lacks images, annotations, categories (found: list)'),
         ('{"metainfo": {}, "data_list": []}', '(found: metainfo, data_list)'),
-        ('{"images": [{}], "annotations": [], "categories": []}', "lacks 'file_name'"),
+        (
+            '{"images": [{}], "annotations": [], "categories": []}',
+            "images[0] lacks 'id', 'file_name'",
+        ),
         ('{"images": [], "annotations": [], "categories": []}', 'has no images'),
     ],
 )
@@ -127,7 +130,7 @@ def test_annotation_files_that_are_none(content, expected, detection, data):
     file = data / 'annotations/instances_train.json'
     file.write_text(content)
     text = message(detection)
-    assert text.startswith(f'train_dataloader.dataset.ann_file: {file} ')
+    assert text.startswith(f'train_dataloader.dataset.ann_file: {file}')
     assert expected in text
 
 
@@ -138,6 +141,60 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
     edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
     assert 'has images but no annotations' in message(detection)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'change', 'expected'),
+    [
+        (
+            'images',
+            lambda entry: entry.pop('width'),
+            "images[0] lacks 'width' (found: id, file_name",
+        ),
+        ('categories', lambda entry: entry.pop('id'), "categories[0] lacks 'id'"),
+        ('annotations', lambda entry: entry.pop('bbox'), "annotations[0] lacks 'bbox'"),
+        ('annotations', lambda entry: entry.pop('area'), "annotations[0] lacks 'area'"),
+        (
+            'annotations',
+            lambda entry: entry.update(bbox=None),
+            'annotations[0] (id 1): bbox is None',
+        ),
+        ('annotations', lambda entry: entry.update(bbox=['1'] * 4), "bbox is ['1', '1', '1', '1']"),
+        ('annotations', lambda entry: entry.update(id=1), 'annotations have the id 1'),
+        (
+            'annotations',
+            lambda entry: entry.update(image_id=77),
+            'have an image_id that is no image',
+        ),
+        ('annotations', lambda entry: entry.update(category_id=77), 'a category_id that is no cat'),
+        ('annotations', lambda entry: entry.update(bbox=[1, 1, 0, 0]), 'a box of less than one'),
+    ],
+)
+def test_entries_that_mmdet_would_stumble_over(kind, change, expected, detection, data):
+    edit(data / 'annotations/instances_train.json', lambda coco: [change(e) for e in coco[kind]])
+    text = message(detection)
+    assert text.startswith('train_dataloader.dataset.ann_file: ')
+    assert expected in text
+
+
+def test_iscrowd_is_needed_for_evaluation_alone(detection, data):
+    def change(coco):
+        for entry in coco['annotations']:
+            del entry['iscrowd']
+
+    edit(data / 'annotations/instances_train.json', change)
+    check_datasets(detection, LOADERS)
+    edit(data / 'annotations/instances_val.json', change)
+    assert "instances_val.json: annotations[0] lacks 'iscrowd'" in message(detection)
+
+
+def test_further_keys_are_nobodys_business(detection, data):
+    def change(coco):
+        coco['licence'] = 'ours'
+        coco['annotations'][0].update(score=0.5, area=float(coco['annotations'][0]['area']))
+
+    edit(data / 'annotations/instances_train.json', change)
+    check_datasets(detection, LOADERS)
 
 
 def test_classes_that_the_file_lacks_or_orders_otherwise(detection):

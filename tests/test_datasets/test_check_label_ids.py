@@ -5,6 +5,7 @@ import pytest
 from mmengine.registry import TRANSFORMS
 
 from mm_frelu.datasets import CheckLabelIds
+from mm_frelu.engine import UserError
 
 
 def check(values, path='a.png', dtype=np.uint8, **settings):
@@ -46,3 +47,17 @@ def test_it_builds_under_the_scopes_of_the_libraries():
         with TRANSFORMS.switch_scope_and_registry(scope) as registry:
             built = registry.build(dict(type='mm_frelu.CheckLabelIds', num_classes=19))
         assert repr(built) == 'CheckLabelIds(num_classes=19, ignore_index=255)'
+
+
+def test_a_label_map_of_another_size_is_refused():
+    transform = CheckLabelIds(num_classes=19)
+    results = dict(
+        img_path='a.jpg',
+        seg_map_path='a.png',
+        gt_seg_map=np.zeros((2, 3), np.uint8),
+        ori_shape=(2, 3),
+    )
+    assert transform(results) is results
+    results['ori_shape'] = (4, 6)
+    with pytest.raises(UserError, match=r'a\.png: 3x2 pixels .* image a\.jpg has 6x4'):
+        transform(results)

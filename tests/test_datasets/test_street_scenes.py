@@ -321,6 +321,26 @@ def test_nothing_half_written_when_drawing_stops(tmp_path, existing):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize('place', ['current', 'link'])
+def test_the_current_folder_and_links_stay_what_they_are(place, tmp_path, monkeypatch):
+    """As a mounted disk too: the folder itself cannot be exchanged, only what is in it."""
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    (disk / '.gitignore').write_text('*')
+    out = Path('.')
+    if place == 'link':
+        out = tmp_path / 'link'
+        out.symlink_to(disk)
+    monkeypatch.chdir(disk)
+    inode = disk.stat().st_ino
+    for seed in (0, 1):
+        assert generate_street_scenes(out, train=1, val=1, size=(64, 32), seed=seed)
+        assert json.loads((disk / PARAMETER_FILE).read_text())['seed'] == seed
+        found = sorted(path.name for path in disk.iterdir())
+        assert found == ['.gitignore', 'annotations', 'gtFine', 'leftImg8bit', PARAMETER_FILE]
+    assert disk.stat().st_ino == inode
+
+
 def test_command_line(tmp_path):
     tool = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'street_scenes.py'
     out = tmp_path / 'streets'
@@ -337,6 +357,12 @@ def test_command_line(tmp_path):
     failed = call('--size', 'big')
     assert failed.returncode == 2
     assert "expected WIDTHxHEIGHT such as 512x256, found 'big'" in failed.stderr
+    (tmp_path / 'file').write_text('')
+    out = tmp_path / 'file' / 'streets'
+    failed = call('--train', '1', '--val', '1', '--size', '64x32')
+    assert failed.returncode == 1
+    assert f'error: the scenes cannot be written to {out}' in failed.stderr
+    assert 'Traceback' not in failed.stderr
 
 
 def test_label_ids_are_known(root):

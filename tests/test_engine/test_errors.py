@@ -40,6 +40,17 @@ def test_exit_code_and_message(capsys, monkeypatch):
     assert capsys.readouterr().err.startswith('error (rank 3): ')
 
 
+def test_ctrl_c_is_no_traceback(capsys):
+    @exit_on_user_error
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130  # as shells report it
+    assert capsys.readouterr().err == 'Interrupted.\n'
+
+
 def test_other_errors_keep_their_traceback():
     @exit_on_user_error
     def main():
@@ -59,12 +70,22 @@ class LoadImage:
         return dict(results, img=np.zeros(3))
 
 
-def test_a_loading_transform_names_its_file():
-    results = dict(img_path='a.jpg', seg_map_path='a.png')
-    with pytest.raises(
-        UserError, match=r'^seg_map_path a\.png: cannot be read \(OSError: cannot identify'
-    ):
-        NamingLoader(LoadAnnotations())(results)
+def test_a_loading_transform_names_its_file(tmp_path):
+    label = tmp_path / 'a.png'
+    results = dict(img_path='a.jpg', seg_map_path=str(label))
+
+    def message() -> str:
+        with pytest.raises(UserError) as error:
+            NamingLoader(LoadAnnotations())(results)
+        return str(error.value)
+
+    assert message().startswith(f'seg_map_path {label}: there is no such file')
+    label.write_bytes(b'')
+    assert message().startswith(f'seg_map_path {label}: the file is empty (0 bytes)')
+    label.write_bytes(b'GIF')
+    assert '(OSError: cannot identify' in message()
+    del results['seg_map_path']
+    assert message().startswith('annotations of img_path a.jpg: ')
     assert NamingLoader(LoadImage())(results)['img'].shape == (3,)
     pickle.loads(pickle.dumps(NamingLoader(LoadImage())))
 

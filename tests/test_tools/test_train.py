@@ -159,7 +159,7 @@ def test_an_unreadable_image_in_a_worker_is_named(tool, street_scenes, tmp_path,
         tool.main([str(config), '--work-dir', str(tmp_path / 'run')])
     message = capsys.readouterr().err
     assert stop.value.code == 1
-    assert re.search(r'error: img_path \S+_leftImg8bit\.png: cannot be read', message)
+    assert re.search(r'error: img_path \S+_leftImg8bit\.png: the file is empty', message)
     assert 'Traceback' not in message
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mm_frelu.datasets import generate_street_scenes
+from mm_frelu.engine import UserError, exit_on_user_error
 
 
 def parse_size(text: str) -> Tuple[int, int]:
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@exit_on_user_error
 def main() -> None:
     """Generates the set and says where it is."""
     parser = build_parser()
@@ -61,7 +63,7 @@ def main() -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task('scenes', total=args.train + args.val)
+        task = progress.add_task('scenes', total=args.train + args.val, visible=False)
         try:
             drawn = generate_street_scenes(
                 args.out,
@@ -69,12 +71,19 @@ def main() -> None:
                 val=args.val,
                 size=args.size,
                 seed=args.seed,
-                on_scene=lambda done, total: progress.update(task, completed=done),
+                on_scene=lambda done, total: progress.update(task, completed=done, visible=True),
             )
-        except (ValueError, FileExistsError) as error:
+        except ValueError as error:
             progress.stop()
             parser.error(str(error))
-        progress.update(task, visible=drawn)
+        except OSError as error:
+            progress.stop()
+            if error.errno is None:  # somebody else's folder: the message is complete
+                parser.error(str(error))
+            raise UserError(
+                f'the scenes cannot be written to {args.out} (at {args.out.absolute()}): {error}. '
+                'Give a folder that you may write to, on a disk with room.'
+            ) from error
     width, height = args.size
     found = 'Wrote' if drawn else 'Already there:'
     print(

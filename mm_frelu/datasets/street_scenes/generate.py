@@ -14,7 +14,7 @@ DRAWING = 3
 """Goes up when the same seed draws other pictures: an older set is then not taken for a new one."""
 
 PARAMETER_FILE = 'street_scenes.json'
-_CONTENTS = frozenset({'leftImg8bit', 'gtFine', 'annotations', PARAMETER_FILE})
+_FOLDERS = ('leftImg8bit', 'gtFine', 'annotations')
 
 
 def generate_street_scenes(
@@ -29,7 +29,7 @@ def generate_street_scenes(
 
     ``out_dir`` gets ``leftImg8bit/``, ``gtFine/``, ``annotations/instances_{train,val}.json`` and
     ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The set is
-    written into a temporary folder beside ``out_dir`` and moved there when it is complete.
+    written into a temporary, hidden folder and moved to its place when it is complete.
 
     Args:
         out_dir: Folder of the data set. It may hold an older set of this function, which is then
@@ -60,8 +60,10 @@ def generate_street_scenes(
     if _owned_parameters(target) == parameters:
         return False
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=target.parent))
+    # In an existing folder, because that may be the current one, a link, or a disk of its own.
+    home = target if target.is_dir() else target.parent
+    home.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=home))
     try:
         done = 0
         for split, count in zip(SPLITS, (train, val)):
@@ -73,13 +75,25 @@ def generate_street_scenes(
                     on_scene(done, train + val)
             writer.close()
         (unfinished / PARAMETER_FILE).write_text(json.dumps(parameters, indent=2) + '\n')
-        unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(unfinished, target)
+        _move(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return True
+
+
+def _move(unfinished: Path, target: Path) -> None:
+    """Puts a complete set in the place of an older one, by renaming alone.
+
+    The parameter file says that a set is complete: the old one goes first, the new one comes last.
+    """
+    target.mkdir(exist_ok=True)
+    replaced = unfinished / 'replaced'
+    replaced.mkdir()
+    for name in (PARAMETER_FILE, *_FOLDERS):
+        if (target / name).exists():
+            os.replace(target / name, replaced / name)
+    for name in (*_FOLDERS, PARAMETER_FILE):
+        os.replace(unfinished / name, target / name)
 
 
 def _check(train: int, val: int, size: Tuple[int, int], seed: int) -> None:
@@ -99,10 +113,11 @@ def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
         return None
     if not target.is_dir():
         raise FileExistsError(f'{target}: expected a folder, found a file; choose another folder')
-    found = {path.name for path in target.iterdir()}
+    # Hidden files (.gitignore, what an interrupted run left) are nobody's data, and are left alone.
+    found = {path.name for path in target.iterdir() if not path.name.startswith('.')}
     if not found:
         return None
-    strangers = sorted(found - _CONTENTS)
+    strangers = sorted(found - {*_FOLDERS, PARAMETER_FILE})
     if strangers or PARAMETER_FILE not in found:
         what = f'it holds {strangers[0]!r}' if strangers else f'it has no {PARAMETER_FILE}'
         raise FileExistsError(
@@ -111,7 +126,7 @@ def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
         )
     try:
         return json.loads((target / PARAMETER_FILE).read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise FileExistsError(
             f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, '
             f'found no valid JSON ({error}); remove the folder if it can go'

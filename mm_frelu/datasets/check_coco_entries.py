@@ -1,0 +1,91 @@
+"""Check the images, categories and annotations inside a file in COCO format.
+
+mmdet and pycocotools read keys without asking: an annotation without ``area`` ends in ``KeyError: 'area'``, one without
+``iscrowd`` only after the first epoch, and annotations of which none belongs to an image in a ValueError about arrays.
+"""
+
+from collections import Counter
+from typing import Any, Dict, List
+
+from mm_frelu.engine.errors import UserError
+
+_KEYS = {
+    'images': ('id', 'file_name', 'height', 'width'),
+    'categories': ('id', 'name'),
+    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
+}
+
+
+def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated: bool) -> None:
+    """Raise when an entry lacks what mmdet or pycocotools will read.
+
+    Args:
+        where (str): Start of an error message: config key and file.
+        data (Dict[str, list]): The lists ``images``, ``categories`` and, if there are any, ``annotations``.
+        whole (bool): Whether the lists are complete; of a large file only the first entries are known.
+        evaluated (bool): Whether results are compared with the annotations; then pycocotools needs ``iscrowd``.
+
+    Raises:
+        UserError: Naming the entry and the key.
+    """
+    for kind, keys in _KEYS.items():
+        if kind == 'annotations' and evaluated:
+            keys += ('iscrowd',)
+        for index, entry in enumerate(data.get(kind, [])):
+            _require_keys(f'{where}: {kind}[{index}]', entry, keys)
+    annotations = data.get('annotations', [])
+    for index, entry in enumerate(annotations):
+        _require_box(f'{where}: annotations[{index}]', entry)
+    if whole and annotations:
+        _require_unique_ids(where, annotations)
+        _require_useful(where, data)
+
+
+def _require_keys(place: str, entry: Any, keys: tuple) -> None:
+    absent = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+    if absent:
+        found = ', '.join(entry) if isinstance(entry, dict) else repr(entry)
+        raise UserError(
+            f'{place} lacks {", ".join(map(repr, absent))} (found: {found or "nothing"}). '
+            f'Expected in COCO format: {", ".join(keys)}.'
+        )
+
+
+def _require_box(place: str, annotation: Dict[str, Any]) -> None:
+    box, area = annotation['bbox'], annotation['area']
+    numbers = [*box, area] if isinstance(box, list) and len(box) == 4 else []
+    if not numbers or not all(isinstance(number, (int, float)) for number in numbers):
+        raise UserError(
+            f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four numbers '
+            '[x, y, width, height] in pixels, and area as a number.'
+        )
+
+
+def _require_unique_ids(where: str, annotations: List[Dict[str, Any]]) -> None:
+    """What mmdet asserts, once it has read the whole file."""
+    (most_frequent, times), *_ = Counter(entry['id'] for entry in annotations).most_common(1)
+    if times > 1:
+        raise UserError(
+            f'{where}: {times} annotations have the id {most_frequent}; every annotation needs an id of its own. '
+            'Number them anew.'
+        )
+
+
+def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
+    """What mmdet cannot use it leaves out without a word; when nothing is left it fails or learns nothing."""
+    images = {entry['id'] for entry in data['images']}
+    categories = {entry['id'] for entry in data['categories']}
+    reasons: Counter = Counter()
+    for entry in data['annotations']:
+        if entry['image_id'] not in images:
+            reasons[f'an image_id that is no image (such as {entry["image_id"]!r})'] += 1
+        elif entry['category_id'] not in categories:
+            reasons[f'a category_id that is no category (such as {entry["category_id"]!r})'] += 1
+        elif entry['area'] <= 0 or min(entry['bbox'][2:]) < 1:
+            reasons['no area or a box of less than one pixel'] += 1
+        else:
+            return
+    listed = ', '.join(f'{number} have {reason}' for reason, number in reasons.most_common(3))
+    raise UserError(
+        f'{where}: none of the {len(data["annotations"])} annotations can be used: {listed}. Write the file again.'
+    )
