@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import mm_frelu  # noqa: F401  (first: mmseg needs the ops that it supplies)
 from mm_frelu.engine.errors import UserError, exit_on_user_error
+from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.visualization import Box, draw_comparison, save_comparison
 from mm_frelu.visualization.image_files import (
     ImageFile,
@@ -194,8 +195,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Draw all images, then say where the pictures are and which images failed."""
     args = parse_args(argv)
     out = Path(args.out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f'--out {out} is a file; give a folder for the pictures.')
+    require_writable('--out', out)
     check_device(args.device)
     images = find_images(args.images, leave_out=out)
     pairs, problems = pair_labels(images, args.gt)

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from .errors import UserError
+from .output_folder import require_writable
 
 SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 
@@ -40,7 +41,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config of a tool and apply the options of :func:`add_common_arguments`.
 
     Raises:
-        UserError: When the file does not exist or belongs to none of the libraries.
+        UserError: When the file does not exist, or the work folder cannot be written to.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
@@ -51,6 +52,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+    require_writable('--work-dir' if args.work_dir else 'work_dir', cfg.work_dir)
     return cfg
 
 

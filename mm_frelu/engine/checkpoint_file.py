@@ -5,7 +5,15 @@ import zipfile
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 
+import numpy as np
+import torch
+
 from .errors import UserError
+
+# MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
+# float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
+if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
+    torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
 
 _PICKLE_START = b'\x80'  # files of torch < 1.6 are bare pickles
 _ZIP_START = b'PK'

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from .arguments import task_of
 from .errors import UserError
+from .output_folder import require_writable
 
 _HOOKS = {
     'detection': 'DetVisualizationHook',
@@ -64,6 +65,7 @@ def apply_out(cfg: Config, out: Optional[str]) -> None:
                 f'--out: no metric of test_evaluator writes PNG files; it has {[item["type"] for item in evaluators]}. '
                 "Add dict(type='IoUMetric', iou_metrics=['mIoU'])."
             )
+        require_writable('--out', out)
         # The metrics leave it to rank 0 to make the folder, and another rank may be quicker to write.
         os.makedirs(out, exist_ok=True)
         # CityscapesMetric removes its folder at the end unless it is told to keep it.
@@ -73,7 +75,9 @@ def apply_out(cfg: Config, out: Optional[str]) -> None:
             raise UserError(
                 f'--out {out}: for {task} this is a pickle FILE. Give a name that ends with .pkl.'
             )
-        os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
+        folder = os.path.dirname(out) or '.'
+        require_writable('--out', folder)
+        os.makedirs(folder, exist_ok=True)
         kind = 'DumpDetResults' if task == 'detection' else 'DumpResults'
         evaluators.append(dict(type=kind, out_file_path=str(partial_file(out))))
     cfg.test_evaluator = evaluators
@@ -117,6 +121,8 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
         hook.update(show=True, wait_time=wait_time)
     if not show_dir:
         return
+    if os.path.isabs(show_dir):
+        require_writable('--show-dir', show_dir)
     if task == 'segmentation':
         # The backend writes into <work folder>/<time stamp>/vis_data/<img_save_dir>.
         folder = show_dir if os.path.isabs(show_dir) else os.path.join('..', show_dir)

@@ -1,7 +1,10 @@
 """Files that are no checkpoint are told apart before a model is built."""
 
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 
 from mm_frelu.engine import UserError
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_files
@@ -38,6 +41,15 @@ def test_real_checkpoints_of_both_formats_and_urls_pass(tmp_path):
     torch.save(dict(a=torch.zeros(2)), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
     for name in (tmp_path / 'new.pth', tmp_path / 'old.pth', 'https://example.org/a.pth'):
         check_checkpoint_file(str(name), 'checkpoint')
+
+
+def test_a_log_of_float32_is_loaded_without_an_alarm(tmp_path, capsys):
+    """As mmseg logs its accuracy; MMEngine's own list of safe types stops at float64."""
+    log = HistoryBuffer([np.float32(0.5)], [1])
+    torch.save(dict(state_dict={}, message_hub=dict(log=log)), tmp_path / 'iter_1.pth')
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'), map_location='cpu')
+    assert loaded['message_hub']['log'].current() == 0.5
+    assert 'arbitrary code' not in ''.join(capsys.readouterr())
 
 
 def test_a_file_cut_in_half_is_noticed(tmp_path):

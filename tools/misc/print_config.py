@@ -13,6 +13,7 @@ from mmengine.config import DictAction
 import mm_frelu  # noqa: F401  (configs may import it)
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.output_folder import require_writable
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -37,6 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     target = Path(args.save_path)
     if target.suffix not in ('.py', '.json', '.yml', '.yaml'):
         raise UserError(f'--save-path {target}: expected a name that ends with .py, .json or .yml.')
+    require_writable('--save-path: the folder', target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f'.{target.stem}.partial{target.suffix}')
     cfg.dump(partial)

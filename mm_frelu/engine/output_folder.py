@@ -1,0 +1,29 @@
+"""Can results be written there? Asked before anything is computed, and without making the folder yet."""
+
+import os
+from pathlib import Path
+from typing import Union
+
+from .errors import UserError
+
+
+def require_writable(option: str, folder: Union[str, Path]) -> None:
+    """Refuse an output folder that cannot be made or written to.
+
+    Args:
+        option (str): Option or config key that names the folder, for the message.
+        folder (str | Path): The folder; it need not exist yet.
+
+    Raises:
+        UserError: When it is a file or lies below one, or when this user may not write there.
+    """
+    place = Path(folder).expanduser().absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        below = '' if place == Path(folder).absolute() else f' lies below {place}, which'
+        raise UserError(f'{option} {folder}{below} is a file; give a folder.')
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(
+            f'{option} {folder}: you may not write in {place}. Give a folder that you may write to.'
+        )
