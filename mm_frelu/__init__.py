@@ -10,7 +10,7 @@ install_missing_ops()
 
 from . import backbones  # noqa: E402, F401  (registration)
 from .activations import FReLU, LightFReLU, build_activation  # noqa: E402
-from .backbones import ResNet, ResNetV1c, ResNetV1d  # noqa: E402
+from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     'ResNet',
     'ResNetV1c',
     'ResNetV1d',
+    'ShuffleNetV2',
     '__version__',
     'build_activation',
 ]

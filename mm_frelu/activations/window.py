@@ -7,6 +7,9 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+START_SHIFTS = (0, 1e-4)
+"""What a window's norm may start from as its shift: nothing, or the little that the official ShuffleNetV2 has."""
+
 
 def build_window_conv(
     num_channels: int, kernel_size: Tuple[int, int], dilation: int, bias: bool
@@ -107,7 +110,8 @@ def is_untouched(norm: nn.Module) -> bool:
         return False
     first = norm.weight[0]
     scaled = (norm.weight != first).any() or first not in (0, 1)
-    shifted = norm.bias.any()
+    shift = norm.bias[0]
+    shifted = (norm.bias != shift).any() or shift not in START_SHIFTS
     means = getattr(norm, 'running_mean', None)
     seen = means is not None and (means.any() or (norm.running_var != 1).any())
     return not bool(scaled or shifted or seen)

@@ -1,9 +1,10 @@
 """Freezing parts of a backbone, and saying so when that keeps an activation from ever learning."""
 
 import logging
-from typing import List
+from typing import Iterable, List
 
 from mmengine.logging import print_log
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 
 from ..activations import FunnelActivation
@@ -14,6 +15,24 @@ def freeze(module: nn.Module) -> None:
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad = False
+
+
+def fix_norms(
+    backbone: nn.Module, activations: Iterable[nn.Module], norm_eval: bool, act_norm_eval: bool
+) -> None:
+    """Put batch norms into eval mode, so that their statistics stay while the network trains.
+
+    Args:
+        backbone: The network.
+        activations: Its activation modules.
+        norm_eval: Whether to fix the network's own norms.
+        act_norm_eval: Whether to fix the norms inside activations.
+    """
+    in_activations = {norm for act in activations for norm in act.modules()}
+    for module in backbone.modules():
+        fixed = act_norm_eval if module in in_activations else norm_eval
+        if fixed and isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def warn_of_untrained_windows(backbone: nn.Module) -> bool:

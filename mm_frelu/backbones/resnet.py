@@ -8,12 +8,12 @@ from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule, Sequential
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..activations import build_activation
 from ..registry import MODELS
-from .freezing import freeze, warn_of_untrained_windows
+from .freezing import fix_norms, freeze, warn_of_untrained_windows
+from .options import check_frozen_stages, check_out_indices, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
 
@@ -129,16 +129,11 @@ class ResNet(BaseModule):
                 raise ValueError(
                     f'{key}={value!r} must have one entry for each of {num_stages} stages.'
                 )
-        if not all(index in range(num_stages) for index in out_indices):
-            raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_stages - 1}.')
-        if frozen_stages not in range(-1, num_stages + 1):
-            raise ValueError(f'frozen_stages must lie in -1..{num_stages}; got {frozen_stages!r}.')
-        switches = dict(norm_eval=norm_eval, with_cp=with_cp, act_stem=act_stem)
+        check_out_indices(out_indices, num_stages)
+        check_frozen_stages(frozen_stages, num_stages)
+        check_switches(norm_eval=norm_eval, with_cp=with_cp, act_stem=act_stem)
         if act_norm_eval is not None:
-            switches['act_norm_eval'] = act_norm_eval
-        for key, value in switches.items():
-            if not isinstance(value, bool):  # the word 'no' from a command line would count as True
-                raise ValueError(f'{key} must be True or False; got {value!r}.')
+            check_switches(act_norm_eval=act_norm_eval)
 
         self.block, blocks_per_stage = self.arch_settings[depth]
         self.depth = depth
@@ -289,7 +284,7 @@ class ResNet(BaseModule):
         super().train(mode)
         self._freeze_stages()
         if mode:
-            self._fix_norms()
+            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
             if not self._told_untrained:
                 self._told_untrained = warn_of_untrained_windows(self)
         return self
@@ -301,13 +296,6 @@ class ResNet(BaseModule):
                 freeze(module)
         for stage in range(1, self.frozen_stages + 1):
             freeze(getattr(self, f'layer{stage}'))
-
-    def _fix_norms(self) -> None:
-        in_activations = {norm for act in self._activations() for norm in act.modules()}
-        for module in self.modules():
-            fixed = self.act_norm_eval if module in in_activations else self.norm_eval
-            if fixed and isinstance(module, _BatchNorm):
-                module.eval()
 
     def _activations(self) -> List[nn.Module]:
         stem = list(self.stem[2::3]) if self.deep_stem else [self.act1]
