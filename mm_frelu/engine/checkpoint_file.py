@@ -36,28 +36,9 @@ def check_checkpoint_file(path: str, key: str) -> None:
     """
     if is_remote(path):
         return
+    start = read_start(path, key)
     file = Path(path).expanduser()
     where = f'{key}: {path}'
-    if file.is_dir():
-        raise UserError(f'{where} is a folder. Give a checkpoint file in it{_candidates(file)}.')
-    if not file.is_file():
-        raise UserError(
-            f'{where} does not exist (looked for {file.absolute()})'
-            f'{_candidates(file.parent, file.name)}. Give the path of a checkpoint (.pth).'
-        )
-    with file.open('rb') as stream:
-        start = stream.read(64)
-    if not start:
-        raise UserError(f'{where} is empty (0 bytes). Download or train it again.')
-    if start.startswith(b'version https://git-lfs'):
-        raise UserError(
-            f'{where} is a Git LFS pointer, not the weights. Run `git lfs pull` where it came from.'
-        )
-    if start.lstrip().startswith(b'<'):
-        raise UserError(
-            f'{where} is a web page (it starts with {start[:20]!r}), not a checkpoint. '
-            'The download went to a log-in or error page; fetch the file itself.'
-        )
     if start.startswith(_ZIP_START):
         if not zipfile.is_zipfile(file):
             raise UserError(
@@ -69,6 +50,50 @@ def check_checkpoint_file(path: str, key: str) -> None:
             f'{where} is not a PyTorch checkpoint (it starts with {start[:12]!r}; expected the '
             'file that torch.save writes).'
         )
+
+
+def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
+    """Refuse a file of weights that is missing, empty, a Git LFS pointer or a web page.
+
+    Args:
+        path (str): File name.
+        key (str): Option or config key that names the file, for the message.
+        suffix (str): How names of such files end, to find near ones.
+
+    Returns:
+        bytes: The first 64 bytes, or fewer.
+
+    Raises:
+        UserError: With the reason and what to do.
+    """
+    file = Path(path).expanduser()
+    where = f'{key}: {path}'
+    if file.is_dir():
+        raise UserError(
+            f'{where} is a folder. Give a checkpoint file in it{_candidates(file, suffix)}.'
+        )
+    if not file.is_file():
+        raise UserError(
+            f'{where} does not exist (looked for {file.absolute()})'
+            f'{_candidates(file.parent, suffix, file.name)}. Give the path of a checkpoint ({suffix}).'
+        )
+    try:
+        with file.open('rb') as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise UserError(f'{where} cannot be read: {error}.') from error
+    if not start:
+        raise UserError(f'{where} is empty (0 bytes). Download or train it again.')
+    if start.startswith(b'version https://git-lfs'):
+        raise UserError(
+            f'{where} is a Git LFS pointer, not the weights. Run `git lfs pull` where it came from.'
+        )
+    if start.lstrip().startswith(b'<'):
+        raise UserError(
+            f'{where} is a web page (it starts with {start[:20]!r}), not a checkpoint. '
+            'The download went to a log-in or error page; fetch the file itself.'
+        )
+    return start
 
 
 def check_pretrained_files(cfg: Any, key: str = 'model') -> None:
@@ -89,10 +114,10 @@ def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
             yield from _pretrained(value, f'{key}.{index}')
 
 
-def _candidates(folder: Path, name: str = '') -> str:
+def _candidates(folder: Path, suffix: str, name: str = '') -> str:
     """Name the checkpoints that are there, nearest first."""
     if not folder.is_dir():
         return ''
-    names = sorted(entry.name for entry in folder.glob('*.pth'))
+    names = sorted(entry.name for entry in folder.glob(f'*{suffix}'))
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
     return f'; that folder has {", ".join(nearest)}' if nearest else ''

@@ -1,0 +1,123 @@
+"""The networks whose official weights can be converted: their names there, their names here, their shapes."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+import torch
+
+from ..backbones import ShuffleNetV2
+from ..registry import MODELS
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network of the official code.
+
+    Attributes:
+        name: What ``--arch`` calls it.
+        backbone: Config of the backbone that takes the weights, as (key, value) pairs.
+        renames: (pattern, replacement) pairs that turn a name of ours into the official one.
+        biased: Whether the convolutions of the official network have biases, which the backbone's have not.
+    """
+
+    name: str
+    backbone: Tuple[Tuple[str, object], ...]
+    renames: Tuple[Tuple[str, str], ...]
+    biased: bool = False
+
+    def official_name(self, name: str) -> str:
+        """The official name of a tensor of ours, without ``backbone.``."""
+        for pattern, replacement in self.renames:
+            name = re.sub(pattern, replacement, name)
+        return name
+
+    def shapes(self) -> Dict[str, Tuple[int, ...]]:
+        """Names and shapes of the backbone's tensors, those that only count batches left out."""
+        return dict(_backbone_shapes(self.backbone))
+
+    def num_features(self) -> int:
+        """Channels that the classifier takes: those of the backbone's last norm."""
+        *_, (channels,) = (shape for shape in self.shapes().values() if len(shape) == 1)
+        return channels
+
+    def absorbed_biases(self) -> Dict[str, str]:
+        """Official name of each convolution's bias, and the running mean of ours that takes it."""
+        if not self.biased:
+            return {}
+        biases = {}
+        for name, shape in self.shapes().items():
+            conv = name[: -len('.weight')]
+            if len(shape) == 4 and '.act' not in name:
+                biases[f'{conv}.bias'] = f'{_norm_behind(conv)}.running_mean'
+        return biases
+
+
+def _norm_behind(conv: str) -> str:
+    """``layer1.0.conv2`` is followed by ``layer1.0.bn2``, ``layer1.0.downsample.0`` by ``layer1.0.downsample.1``."""
+    if conv.endswith('downsample.0'):
+        return conv[:-1] + '1'
+    return re.sub(r'conv(\d)$', r'bn\1', conv)
+
+
+@cache
+def _backbone_shapes(
+    backbone: Tuple[Tuple[str, object], ...],
+) -> Tuple[Tuple[str, Tuple[int, ...]], ...]:
+    with torch.device('meta'):
+        model = MODELS.build(dict(backbone))
+    return tuple(
+        (name, tuple(tensor.shape))
+        for name, tensor in model.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+    )
+
+
+def _shufflenet_v2(name: str, widen_factor: float) -> Architecture:
+    return Architecture(
+        name,
+        backbone=(('type', 'mm_frelu.ShuffleNetV2'), ('widen_factor', widen_factor)),
+        renames=(
+            (r'\.conv(\d)\.', r'.conv_frelu\1.'),
+            (r'\.norm(\d)\.', r'.bn\1.'),
+            (r'^head\.fc\.', 'classifier.0.'),
+        ),
+    )
+
+
+ARCHITECTURES = (
+    Architecture(
+        'resnet50',
+        backbone=(('type', 'mm_frelu.ResNet'), ('depth', 50), ('style', 'caffe')),
+        renames=(
+            (r'\.act(\d)\.conv\.', r'.frelu\1.conv_frelu.'),
+            (r'\.act(\d)\.norm\.', r'.frelu\1.bn_frelu.'),
+            (r'^head\.fc\.', 'fc.'),
+        ),
+        biased=True,
+    ),
+    _shufflenet_v2('shufflenet_v2_x0_5', 0.5),
+    _shufflenet_v2('shufflenet_v2_x1_0', 1.0),
+    _shufflenet_v2('shufflenet_v2_x1_5', 1.5),
+    _shufflenet_v2('shufflenet_v2_x2_0', 2.0),
+)
+
+
+def recognise(weights: Dict[str, np.ndarray]) -> Optional[Architecture]:
+    """The architecture that a state dict looks like, by a few names and shapes; None if it is none of them.
+
+    Args:
+        weights: Official names and arrays.
+    """
+    by_name = {arch.name: arch for arch in ARCHITECTURES}
+    if 'layer1.0.conv1.weight' in weights and 'fc.weight' in weights:
+        return by_name['resnet50']
+    first = weights.get('features.1.branch_main.0.weight')
+    if first is None or 'first_conv.0.weight' not in weights:
+        return None
+    for widen_factor, (channels, *_) in ShuffleNetV2.arch_settings.items():
+        if first.shape[0] == channels // 2:
+            return by_name['shufflenet_v2_x' + str(widen_factor).replace('.', '_')]
+    return None

@@ -1,0 +1,49 @@
+"""Convert the official FReLU weights, a MegEngine file, to a checkpoint for OpenMMLab. MegEngine is not needed.
+
+python tools/model_converters/megengine_to_mm.py res50_frelu.model weights/resnet50_frelu.pth
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+import mm_frelu  # noqa: F401  (registers the backbones)
+from mm_frelu.checkpoints import ARCHITECTURES, convert_megengine
+from mm_frelu.checkpoints.saving import check_target, save_checkpoint
+from mm_frelu.engine import exit_on_user_error, preprocessing
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Convert official FReLU weights (MegEngine) to a checkpoint for OpenMMLab.'
+    )
+    parser.add_argument('src', metavar='SRC', type=Path, help='file that megengine.save wrote')
+    parser.add_argument('dst', metavar='DST', type=Path, help='checkpoint to write (.pth)')
+    parser.add_argument(
+        '--arch',
+        choices=[arch.name for arch in ARCHITECTURES],
+        help='what SRC must be; default: what the names of its tensors say',
+    )
+    return parser.parse_args(argv)
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Convert, save, and say how to use the result."""
+    args = parse_args(argv)
+    check_target(args.dst, 'DST', args.src)
+    checkpoint = convert_megengine(args.src, args.arch)
+    save_checkpoint(checkpoint, args.dst, 'DST')
+    meta = checkpoint['meta']
+    backbone = ', '.join(f'{key}={value!r}' for key, value in meta['backbone'].items())
+    print(
+        f'Wrote {args.dst}: {meta["arch"]}, {len(checkpoint["state_dict"])} tensors. In a config:\n'
+        f'  data_preprocessor=dict({preprocessing.from_dict(meta["preprocessing"]).as_config()}, ...)\n'
+        f"  backbone=dict({backbone},\n    init_cfg=dict(type='Pretrained', prefix='backbone.', "
+        f"checkpoint='{args.dst}'))"
+    )
+
+
+if __name__ == '__main__':
+    main()
