@@ -1,14 +1,13 @@
 """Reading a MegEngine state dict without MegEngine, and without trusting the file.
 
-``megengine.save`` is ``pickle.dump`` of an ``OrderedDict`` of NumPy arrays. A pickle is a program, so it is looked at in two
-steps: first its instructions are listed without running any (only those that such a file needs are allowed), then it runs
-with stand-ins for the few names that it needs (see :mod:`.pickled_arrays`). Every other name is refused.
+``megengine.save`` is ``pickle.dump`` of an ``OrderedDict`` of NumPy arrays. A pickle is a program, so it is taken in two steps:
+its instructions are checked without running any (:mod:`.pickle_program`), then it runs with stand-ins for the few names that it
+needs (:mod:`.pickled_arrays`). Every other name is refused.
 """
 
 import hashlib
 import io
 import pickle
-import pickletools
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..engine.checkpoint_file import read_start
 from ..engine.errors import UserError
+from .pickle_program import StateDictError, check_program
 from .pickled_arrays import (
     ArrayError,
     NdarrayName,
@@ -25,47 +25,6 @@ from .pickled_arrays import (
     from_buffer,
     reconstruct,
 )
-
-OPCODES = frozenset(
-    [
-        'PROTO',
-        'FRAME',
-        'STOP',
-        'MARK',
-        'EMPTY_DICT',
-        'SETITEM',
-        'SETITEMS',
-        'EMPTY_TUPLE',
-        'TUPLE',
-        'TUPLE1',
-        'TUPLE2',
-        'TUPLE3',
-        'GLOBAL',
-        'STACK_GLOBAL',
-        'REDUCE',
-        'BUILD',
-        'BINPUT',
-        'LONG_BINPUT',
-        'MEMOIZE',
-        'BINGET',
-        'LONG_BINGET',
-        'SHORT_BINUNICODE',
-        'BINUNICODE',
-        'SHORT_BINBYTES',
-        'BINBYTES',
-        'BINBYTES8',
-        'BYTEARRAY8',
-        'BININT',
-        'BININT1',
-        'BININT2',
-        'NONE',
-        'NEWTRUE',
-        'NEWFALSE',
-    ]
-)
-MEMO_OPCODES = ('BINPUT', 'LONG_BINPUT')
-PERSISTENT_OPCODES = ('PERSID', 'BINPERSID')
-PROTOCOLS = range(2, 6)
 
 
 def new_dict(*args: Any) -> dict:
@@ -89,15 +48,11 @@ GLOBALS: Tuple[Tuple[str, str, Callable], ...] = (
 COUNTED = (reconstruct, from_buffer, encode_latin1)
 
 
-class StateDictError(ValueError):
-    """The file is not a MegEngine state dict; the message goes on after the file's name."""
-
-
 class ArrayUnpickler(pickle.Unpickler):
     """An unpickler that knows :data:`GLOBALS` only, and counts what it makes.
 
     Args:
-        data: A pickle that passed :func:`check_instructions`.
+        data: A pickle that passed :func:`check_program`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -164,49 +119,10 @@ def read_megengine_file(path: Path) -> Tuple[Dict[str, np.ndarray], str]:
     except OSError as error:
         raise UserError(f'SRC: {path} cannot be read: {error}.') from error
     try:
-        check_instructions(data)
+        check_program(data)
         return _unpickle(data), hashlib.sha256(data).hexdigest()
     except StateDictError as error:
         raise UserError(f'SRC: {path} {error}') from error
-
-
-def check_instructions(data: bytes) -> None:
-    """List the instructions of a pickle without running it.
-
-    Raises:
-        StateDictError: When there is one that a state dict does not need, or the file ends early.
-    """
-    stream = io.BytesIO(data)
-    number = 0
-    try:
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream), start=1):
-            name = opcode.name
-            if number == 1 and (name != 'PROTO' or argument not in PROTOCOLS):
-                raise StateDictError(
-                    f'is not a MegEngine file: it starts with {data[:12]!r}; expected a pickle of protocol 2 to 5.'
-                )
-            if name in PERSISTENT_OPCODES:
-                raise StateDictError(
-                    'refers to objects outside the file (persistent ids), as files of old PyTorch do and MegEngine '
-                    'files never. For a PyTorch checkpoint use tools/model_converters/torch_to_mm.py.'
-                )
-            if name not in OPCODES:
-                raise StateDictError(
-                    f'is damaged or hostile: it has the instruction {name}, which no MegEngine file has. '
-                    'Fetch it again from a source that you trust.'
-                )
-            # A table of the size that the index asks for would be made.
-            if name in MEMO_OPCODES and argument > number:
-                raise StateDictError(f'is damaged: it counts {argument} objects after {number}.')
-    except StateDictError:
-        raise
-    except ValueError as error:
-        raise StateDictError(
-            f'is damaged or cut off after {len(data)} bytes (instruction {number + 1}: {error}). Download or copy it again.'
-        ) from error
-    rest = len(data) - stream.tell()
-    if rest:
-        raise StateDictError(f'has {rest} bytes behind its end. Download or copy it again.')
 
 
 def _unpickle(data: bytes) -> Dict[str, np.ndarray]:

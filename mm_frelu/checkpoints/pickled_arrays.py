@@ -18,12 +18,21 @@ class ArrayError(ValueError):
     """What the pickle describes is not an array of floats; the message ends the sentence 'a tensor ...'."""
 
 
+def shown(value: Any) -> str:
+    """A value of a stranger, short. Only what is short by itself: tuples in tuples can be longer than any memory."""
+    if isinstance(value, tuple) and len(value) < 10 and all(type(side) is int for side in value):
+        return repr(value)
+    if isinstance(value, (str, bytes, int)):
+        return repr(value[:20] if not isinstance(value, int) else value)
+    return f'a {type(value).__name__}'
+
+
 class PickledDtype:
     """A number type, as ``numpy.dtype`` is pickled: ``('f4', False, True)`` and a state with the byte order."""
 
     def __init__(self, code: Any, *flags: Any) -> None:
         if not isinstance(code, str) or code not in FLOATS or len(flags) > 2:
-            raise ArrayError(f'has numbers of type {code!r}; expected float32')
+            raise ArrayError(f'has numbers of type {shown(code)}; expected float32')
         self.code = code
         self.itemsize = int(code[1])
         self.byte_order = '='
@@ -62,9 +71,9 @@ class PickledArray:
             raise ArrayError('is described in another way than NumPy does')
         whole = isinstance(shape, tuple) and all(type(side) is int and side > 0 for side in shape)
         if not whole or len(shape) > MAX_DIMENSIONS:
-            raise ArrayError(f'has the shape {shape!r:.60}')
+            raise ArrayError(f'has the shape {shown(shape)}')
         if order not in ('C', 'F'):
-            raise ArrayError(f'has the memory order {order!r:.20}')
+            raise ArrayError(f'has the memory order {shown(order)}')
         expected = math.prod(shape) * dtype.itemsize
         if len(data) != expected:
             raise ArrayError(f'of shape {shape} has {len(data)} bytes; expected {expected}')
@@ -105,7 +114,7 @@ def from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> PickledArray
 def encode_latin1(text: Any, encoding: Any) -> bytes:
     """``_codecs.encode``: how protocol 2 writes bytes."""
     if not isinstance(text, str) or encoding != 'latin1':
-        raise ArrayError(f'has bytes in the encoding {encoding!r}')
+        raise ArrayError(f'has bytes in the encoding {shown(encoding)}')
     try:
         return text.encode('latin1')
     except UnicodeEncodeError:
