@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import zlib
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -164,8 +165,6 @@ def dump(state, path, protocol=4, numpy_core=None):
     Args:
         numpy_core: 'numpy.core' or 'numpy._core' writes it as NumPy 1 or 2 would; None as the installed one does.
     """
-    from collections import OrderedDict
-
     data = pickle.dumps(OrderedDict(state), protocol)
     if numpy_core is not None:
         data = rename_numpy_core(data, numpy_core)

@@ -15,15 +15,6 @@ def small(**options):
     return ResNet(**{'depth': 50, 'base_channels': 8, **options})
 
 
-@pytest.fixture
-def warnings_of(monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        'mm_frelu.backbones.freezing.print_log', lambda text, **_: said.append(text)
-    )
-    return said
-
-
 @pytest.mark.parametrize('deep_stem', [False, True])
 def test_frozen_stages_freeze_their_activations(deep_stem, warnings_of):
     model = small(frozen_stages=1, act_stem=True, deep_stem=deep_stem).train()

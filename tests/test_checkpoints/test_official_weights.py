@@ -5,10 +5,13 @@ a plain float64 evaluation of a synthetic official checkpoint. The tolerances ar
 """
 
 import hashlib
+import logging
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from official_networks import (
     dump,
@@ -22,7 +25,10 @@ from torch import nn
 
 from mm_frelu import ResNet, ShuffleNetV2
 from mm_frelu.checkpoints import convert_megengine
+from mm_frelu.checkpoints.layout import absorb_bias
+from mm_frelu.checkpoints.saving import save_checkpoint
 from mm_frelu.engine.preprocessing import Preprocessing, of_checkpoint
+from mm_frelu.registry import MODELS
 
 LOOSE, TIGHT, LOGITS = 5e-3, 5e-4, 3e-4
 
@@ -100,8 +106,6 @@ def test_every_protocol_and_numpy_gives_the_same_weights(
 
 
 def test_plain_dict_and_other_memory_orders_are_read(shufflenet, tmp_path):
-    import pickle
-
     state, *_ = shufflenet
     expected = convert_megengine(dump(state, tmp_path / 'a.pkl'))['state_dict']
     turned = {name: np.asfortranarray(value).astype('>f4') for name, value in state.items()}
@@ -139,9 +143,7 @@ def test_resnet50_equals_official(resnet_file):
 
 
 @pytest.mark.parametrize('network', ['resnet50', 'shufflenet_v2_x0_5'])
-def test_pretrained_backbone_has_no_misfit(network, resnet_file, shufflenet, tmp_path, capsys):
-    from mm_frelu.checkpoints.saving import save_checkpoint
-
+def test_pretrained_backbone_has_no_misfit(network, resnet_file, shufflenet, tmp_path):
     source = resnet_file
     if network != 'resnet50':
         source = dump(shufflenet[0], tmp_path / 'shufflenet.model')
@@ -151,40 +153,37 @@ def test_pretrained_backbone_has_no_misfit(network, resnet_file, shufflenet, tmp
     builds = [dict(checkpoint['meta']['backbone'])]
     if network != 'resnet50':
         builds.append(dict(builds[0], out_indices=(0, 1, 2)))
-    from mm_frelu.registry import MODELS
-
     for cfg in builds:
         model = MODELS.build(dict(cfg, init_cfg=init_cfg))
-        said = load_report(model)
-        assert said == []
+        assert load_report(model) == []
         state = checkpoint['state_dict']
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, state[f'backbone.{name}']), name
 
 
+def test_the_load_report_would_show_a_misfit(resnet_file, tmp_path):
+    target = tmp_path / 'converted.pth'
+    save_checkpoint(convert_megengine(resnet_file), target, 'DST')
+    init_cfg = dict(type='Pretrained', prefix='backbone.', checkpoint=str(target))
+    model = ResNet(50, act_cfg=dict(type='ReLU'), init_cfg=init_cfg)
+    assert 'layer1.0.act1.conv.weight' in ''.join(load_report(model))
+
+
 def load_report(model):
     """What MMEngine says while it loads: a line for every missing or unexpected key."""
-    import logging
-
-    from mmengine.logging import MMLogger
-
     said = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda entry: said.append(entry.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
-    level = logger.level
     try:
         model.init_weights()
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(level)
     return said
 
 
 def test_meta_says_where_the_weights_come_from(resnet_file, tmp_path):
-    from mm_frelu.checkpoints.saving import save_checkpoint
-
     target = tmp_path / 'converted.pth'
     save_checkpoint(convert_megengine(resnet_file), target, 'DST')
     checkpoint = torch.load(target, weights_only=True)
@@ -210,8 +209,6 @@ def test_another_number_of_classes_is_kept(tmp_path):
 @pytest.mark.parametrize('training', [False, True])
 def test_absorbing_a_bias_changes_nothing(training):
     """Output, and what the running statistics become, of convolution and norm with and without the bias."""
-    from mm_frelu.checkpoints.layout import absorb_bias
-
     torch.manual_seed(0)
     biased = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)).double()
     biased[1].running_mean.normal_()
