@@ -16,7 +16,7 @@ from .megengine_file import read_megengine_file
 CONVERTER_VERSION = 1
 """Counts up when the same source would give other weights or another layout."""
 
-# The official evaluation feeds what OpenCV reads.
+# What OpenCV reads: the official test.py of the released weights does not normalise (revisions before them did).
 PREPROCESSING = dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 
 

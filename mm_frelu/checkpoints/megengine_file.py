@@ -8,6 +8,7 @@ needs (:mod:`.pickled_arrays`). Every other name is refused.
 import hashlib
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -24,6 +25,7 @@ from .pickled_arrays import (
     encode_latin1,
     from_buffer,
     reconstruct,
+    shown,
 )
 
 
@@ -69,13 +71,14 @@ class ArrayUnpickler(pickle.Unpickler):
         for known_module, known_name, stand_in in GLOBALS:
             if (module, name) == (known_module, known_name):
                 return self._counted(stand_in) if stand_in in COUNTED else stand_in
+        asked = shown(f'{module}.{name}', 60)
         if module.split('.')[0] == 'megengine':
             raise StateDictError(
-                f'holds a MegEngine object ({module}.{name}), not plain arrays. Save it again in MegEngine with '
+                f'holds a MegEngine object ({asked}), not plain arrays. Save it again in MegEngine with '
                 'megengine.save(model.state_dict(), path).'
             )
         raise StateDictError(
-            f'asks for {module}.{name}, which weights do not need: the file may run code and was not opened. '
+            f'asks for {asked}, which weights do not need: the file may run code and was not opened. '
             'Fetch it from a source that you trust.'
         )
 
@@ -135,16 +138,21 @@ def _unpickle(data: bytes) -> Dict[str, np.ndarray]:
         raise StateDictError(f'cannot be used: a tensor {error}.') from error
     except Exception as error:  # whatever a stranger's program may do with these instructions
         raise StateDictError(
-            f'is damaged: {type(error).__name__}: {error}. Download or copy it again.'
+            f'is damaged: {type(error).__name__}: {shown(str(error), 100)}. Download or copy it again.'
         ) from error
     if not isinstance(content, dict) or not content:
+        what = 'an empty dict' if content == {} else _kind(content)
         raise StateDictError(
-            f'holds {_kind(content)}; expected a dict of tensors, as megengine.save(model.state_dict(), path) writes.'
+            f'holds {what}; expected a dict of tensors, as megengine.save(model.state_dict(), path) writes.'
         )
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, PickledArray) or value.data is None:
+        if not isinstance(value, PickledArray) or value.data is None:
             raise StateDictError(
-                f'holds {_kind(value)} under the name {str(key)[:60]!r}; expected names and arrays only.'
+                f'holds {_kind(value)} under the name {shown(key, 60)}; expected names and arrays only.'
+            )
+        if not re.fullmatch(r'[\w.]{1,200}', key):
+            raise StateDictError(
+                f'holds an array under {shown(key, 60)}, which is no name of a tensor.'
             )
     if len({id(value) for value in content.values()}) != len(content):
         raise StateDictError('holds one tensor under two names; expected a tensor for each.')
@@ -159,5 +167,5 @@ def _unpickle(data: bytes) -> Dict[str, np.ndarray]:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: 'a dict', PickledArray: 'an array', type(None): 'nothing'}
+    names = {dict: 'a dict', PickledArray: 'an array without contents', type(None): 'nothing'}
     return names.get(type(value), f'a {type(value).__name__}')

@@ -130,7 +130,7 @@ def check_program(data: bytes) -> None:
         if not number:
             raise StateDictError(_not_a_pickle(data)) from error
         raise StateDictError(
-            f'is damaged or cut off after {len(data)} bytes (instruction {number + 1}: {error}). Download or copy it again.'
+            f'is damaged or cut off after {len(data)} bytes (instruction {number + 1}: {str(error)[:100]}). Download or copy it again.'
         ) from error
     rest = len(data) - stream.tell()
     if rest:

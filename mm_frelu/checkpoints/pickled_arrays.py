@@ -18,13 +18,16 @@ class ArrayError(ValueError):
     """What the pickle describes is not an array of floats; the message ends the sentence 'a tensor ...'."""
 
 
-def shown(value: Any) -> str:
-    """A value of a stranger, short. Only what is short by itself: tuples in tuples can be longer than any memory."""
+def shown(value: Any, length: int = 20) -> str:
+    """A value of a stranger, on one short line.
+
+    Containers are told by their kind, because tuples in tuples can be longer than any memory.
+    """
     if isinstance(value, tuple) and len(value) < 10 and all(type(side) is int for side in value):
         return repr(value)
-    if isinstance(value, (str, bytes, int)):
-        return repr(value[:20] if not isinstance(value, int) else value)
-    return f'a {type(value).__name__}'
+    if isinstance(value, (str, bytes)):
+        return repr(value[:length])
+    return repr(value) if isinstance(value, int) else f'a {type(value).__name__}'
 
 
 class PickledDtype:
@@ -61,7 +64,7 @@ class PickledArray:
         Args:
             data: Its bytes.
             dtype: Its number type, a :class:`PickledDtype`.
-            shape: Its shape, at most five positive sides.
+            shape: Its shape, one to five positive sides.
             order: ``'C'`` or ``'F'``.
 
         Raises:
@@ -70,7 +73,7 @@ class PickledArray:
         if not isinstance(dtype, PickledDtype) or not isinstance(data, (bytes, bytearray)):
             raise ArrayError('is described in another way than NumPy does')
         whole = isinstance(shape, tuple) and all(type(side) is int and side > 0 for side in shape)
-        if not whole or len(shape) > MAX_DIMENSIONS:
+        if not whole or len(shape) not in range(1, MAX_DIMENSIONS + 1):
             raise ArrayError(f'has the shape {shown(shape)}')
         if order not in ('C', 'F'):
             raise ArrayError(f'has the memory order {shown(order)}')

@@ -48,6 +48,7 @@ def attacks(marker):
         'booleans': np.array([True]),
         'complex': np.ones(2, dtype=np.complex64),
         'subclass': np.ma.masked_array([1.0], mask=[True]),
+        'no sides': np.array(1, dtype=np.float32),
         'no numbers': np.zeros((0, 3), dtype=np.float32),
         'six sides': np.zeros((1,) * 6, dtype=np.float32),
         'list': [ARRAY],

@@ -90,7 +90,18 @@ def test_hostile_objects(refused, protocol, tmp_path):
             if name == 'system':
                 assert 'posix.system' in message
                 assert 'may run code' in message
-    for content in ({(1, 2): ARRAY}, {1: ARRAY}, {b'a': ARRAY}, {}, ARRAY, [ARRAY], (ARRAY,)):
+    long_name, escape = {'a' * 10**6: ARRAY}, {'a\n\x1b[31m': ARRAY}
+    for content in (
+        long_name,
+        escape,
+        {(1, 2): ARRAY},
+        {1: ARRAY},
+        {b'a': ARRAY},
+        {},
+        ARRAY,
+        [ARRAY],
+        (ARRAY,),
+    ):
         refused(pickle.dumps(content, protocol))
     assert 'persistent' in refused(with_persistent_id(protocol))
 
