@@ -140,7 +140,11 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
     assert '6 of the 6 images looked for are not there' in text
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
     edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
-    assert 'has images but no annotations' in message(detection)
+    assert 'no annotations, so there is nothing to learn' in message(detection)
+    detection.train_dataloader = None
+    edit(data / 'annotations/instances_val.json', lambda coco: coco['annotations'].clear())
+    assert 'no annotations, so there is nothing to compare with' in message(detection)
+    check_datasets(detection, ('test_dataloader',))
 
 
 @pytest.mark.parametrize(
