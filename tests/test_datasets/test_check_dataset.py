@@ -54,7 +54,7 @@ def test_a_missing_root_says_key_path_layout_and_what_is_there(segmentation, dat
     assert f'looked for {data / "cityscapes"}' in text
     assert 'leftImg8bit/train/**/*_leftImg8bit.png' in text
     assert f'exists up to {data}, which has annotations, gtFine, leftImg8bit' in text
-    assert '--cfg-options train_dataloader.dataset.data_root=PATH' in text
+    assert 'CITYSCAPES_DATASET' in text
 
 
 @pytest.mark.parametrize('part', ['img_path', 'seg_map_path'])
