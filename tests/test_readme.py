@@ -143,7 +143,7 @@ def test_missing_data_says_what_the_readme_shows(tmp_path):
 def test_three_lines_put_frelu_into_a_config_of_mmdet(tmp_path):
     """The README's config lines, on top of mmdet's own RetinaNet."""
     import mmdet
-    from mmdet.registry import MODELS
+    from mmengine.registry import MODELS, DefaultScope
 
     from mm_frelu import FReLU
 
@@ -153,5 +153,6 @@ def test_three_lines_put_frelu_into_a_config_of_mmdet(tmp_path):
     config.write_text(f'_base_ = {str(base)!r}\n{lines.group(1)}')
     cfg = Config.fromfile(config)
     cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
     assert sum(isinstance(layer, FReLU) for layer in model.backbone.modules()) == 39
