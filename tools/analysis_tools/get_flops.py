@@ -71,10 +71,10 @@ def total_of(parts: List[Part]) -> Cost:
     return Cost(sum(part.parameters for part in parts), sum(part.macs for part in parts))
 
 
-def print_table(title: str, parts: List[Part]) -> None:
+def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
     """Print one row per part, with one for its activations below it."""
     total = total_of(parts)
-    table = Table(title=title)
+    table = Table(title=name)
     table.add_column('part', no_wrap=True)
     for heading in ('parameters', 'MACs', 'of MACs'):
         table.add_column(heading, justify='right', no_wrap=True)
@@ -92,6 +92,8 @@ def print_table(title: str, parts: List[Part]) -> None:
     add('total', total, 'bold')
     console = Console(width=120)
     console.print(table)
+    size = f'{shape.height}x{shape.width} pixels (H x W)'
+    console.print(f'Input: one image of {size}, {shape.source}.', highlight=False)
     idle = [part.name for part in parts if part.parameters and not part.macs]
     if idle:
         console.print(f'Not run when testing: {", ".join(idle)}.', highlight=False)
@@ -132,8 +134,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     require_keys(cfg, ('model',), 'counting')
     shape = input_shape(cfg, args.shape and tuple(args.shape))
     parts = measure(cfg, shape)
-    title = f'{Path(args.config).stem}, one image of {shape.height}x{shape.width} ({shape.source})'
-    print_table(title, parts)
+    print_table(Path(args.config).stem, shape, parts)
     if args.json:
         write_json(args.json, args.config, shape, parts)
 
