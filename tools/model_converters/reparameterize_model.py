@@ -43,7 +43,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     done = deploy(read_config(args.config), args.checkpoint, args.out, tuple(args.shape))
     folded = ' and '.join(f'{count} {name}' for name, count in done.folded.items())
     print(f'Folded {folded}.')
-    print(f'Largest difference of the outputs: {done.difference:.1e} of the largest output.')
+    print(
+        f'Largest difference, of the network and of each activation: {done.difference:.1e} of the largest output.'
+    )
     print(f'{done.checkpoint}\n{done.config}')
 
 
