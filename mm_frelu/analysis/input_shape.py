@@ -39,7 +39,7 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
     if test_cfg.get('mode') == 'slide':
         return InputShape(*_pair(test_cfg['crop_size']), 'one crop of the sliding test')
     data_preprocessor = preprocessing.find_config(cfg) or {}
-    size, source = _pipeline_size(_test_pipeline(cfg)), 'scale of the test pipeline'
+    size, source = _pipeline_size(_test_pipeline(cfg))
     if size is None:
         size, source = data_preprocessor.get('size'), 'size of the data preprocessor'
     if size is None:
@@ -51,19 +51,24 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
     divisor = data_preprocessor.get('pad_size_divisor') or 1
     padded = [math.ceil(length / divisor) * divisor for length in (height, width)]
     if padded != [height, width]:
-        source += f' ({height}x{width}), padded to multiples of {divisor}'
+        source += f'; {height}x{width} padded to multiples of {divisor}'
     return InputShape(*padded, source)
 
 
-def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Optional[Tuple[int, int]]:
+def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, int]], str]:
     for step in reversed(pipeline):
         kind = str(step.get('type')).rsplit('.', 1)[-1]
         if kind == 'CenterCrop':
-            return _pair(step['crop_size'])
+            return _pair(step['crop_size']), 'crop of the test pipeline'
         if kind == 'Resize' and isinstance(step.get('scale'), (int, tuple, list)):
             width, height = _pair(step['scale'])
-            return height, width
-    return None
+            bound = (
+                ', which images of another aspect ratio only touch'
+                if step.get('keep_ratio')
+                else ''
+            )
+            return (height, width), f'scale of the test pipeline{bound}'
+    return None, ''
 
 
 def _test_pipeline(cfg: Config) -> List[Dict[str, Any]]:

@@ -4,9 +4,8 @@ import hashlib
 import os
 import pickle
 import re
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ContextManager, Dict
+from typing import Any, Dict
 
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
@@ -15,6 +14,18 @@ from torch import Tensor
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.output_folder import require_writable
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+)
+"""What torch.load raises for damaged files, depending on where they are damaged."""
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
@@ -33,15 +44,15 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     """
     check_checkpoint_file(path, key)
     try:
-        with _what_mmengine_logs():
-            content = torch.load(Path(path).expanduser(), map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
-            f'({_unknown_kind(error)}). If you trust the file, read it with torch.load(..., weights_only=False) and save '
-            'a dict of its state_dict and meta.'
-        ) from error
-    except (RuntimeError, EOFError, ValueError, AttributeError, KeyError) as error:
+        content = _load(Path(path).expanduser())
+    except _UNREADABLE as error:
+        unknown = _unknown_kind(error)
+        if unknown:
+            raise UserError(
+                f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
+                f'({unknown}). If you trust the file, read it with torch.load(..., weights_only=False) and save a dict of '
+                'its state_dict and meta.'
+            ) from error
         raise UserError(
             f'{key}: {path} could not be read as a PyTorch checkpoint ({_first_line(error)}). '
             'Download or copy it again.'
@@ -114,18 +125,20 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     }
 
 
-def _what_mmengine_logs() -> ContextManager:
-    """Lets torch read the histories of numbers that MMEngine keeps in a checkpoint."""
+def _load(path: Path) -> Any:
+    """Read a file without running code from it, the histories of numbers that MMEngine logs included."""
     kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
-    if kinds and hasattr(torch.serialization, 'safe_globals'):  # torch >= 2.5
-        return torch.serialization.safe_globals(kinds)
-    return nullcontext()
+    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
+        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
+        return torch.load(path, map_location='cpu', weights_only=False)
+    with torch.serialization.safe_globals(kinds):
+        return torch.load(path, map_location='cpu', weights_only=True)
 
 
-def _unknown_kind(error: pickle.UnpicklingError) -> str:
-    """What torch stumbled over, out of its page of advice."""
-    found = re.search(r'GLOBAL ([\w.]+)', str(error))
-    return found.group(1) if found else _first_line(error)
+def _unknown_kind(error: BaseException) -> str:
+    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
+    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
+    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
 
 
 def _is_state_dict(content: Any) -> bool:
@@ -138,4 +151,6 @@ def _is_state_dict(content: Any) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    # Behind its advice on options torch says what the matter was.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    return reason.splitlines()[0][:160] if reason else type(error).__name__

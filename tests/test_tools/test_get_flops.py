@@ -110,7 +110,7 @@ def test_pspnet_config(tool, tmp_path, capsys):
     # Its last convolution alone: 19 classes from 512 channels.
     assert parts['decode_head']['macs'] > stride8 * 512 * 19
     assert parts['auxiliary_head']['macs'] == 0
-    assert 'Not run when testing: auxiliary_head.' in table
+    assert 'No multiply-adds when testing: auxiliary_head.' in table
     assert '1024x2048' in table
     assert '161,280' in table
     assert 'Not counted: biases, norms' in table
@@ -119,13 +119,13 @@ def test_pspnet_config(tool, tmp_path, capsys):
 
 
 def test_retinanet_config(tool, tmp_path):
-    """Parameters are mmdet's 37.74 M plus 0.161 M windows plus 0.225 M of frozen stem and layer1."""
+    """The head runs on five levels, and an image is padded to multiples of 32."""
     config = CONFIGS / 'retinanet/retinanet_r50-frelu_fpn_1x_coco.py'
     cost = count(tool, config, tmp_path)
     assert cost['shape'] == [800, 1344]
     parts = cost['parts']
     assert set(parts) == {'backbone', 'neck', 'bbox_head'}
-    # The head runs on every level: four 3x3 of 256 in two branches, then 9 anchors times 80 classes and 4 coordinates.
+    # Four 3x3 of 256 in each of two branches, then 9 anchors times 80 classes and 4 coordinates.
     positions = sum(-(-800 // s) * -(-1344 // s) for s in (8, 16, 32, 64, 128))
     assert parts['bbox_head']['macs'] == positions * 9 * 256 * (8 * 256 + 9 * 84)
     assert sum(part['parameters'] for part in parts.values()) == cost['total']['parameters']

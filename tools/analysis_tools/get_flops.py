@@ -96,7 +96,7 @@ def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
     console.print(f'Input: one image of {size}, {shape.source}.', highlight=False)
     idle = [part.name for part in parts if part.parameters and not part.macs]
     if idle:
-        console.print(f'Not run when testing: {", ".join(idle)}.', highlight=False)
+        console.print(f'No multiply-adds when testing: {", ".join(idle)}.', highlight=False)
     console.print(COUNTED, highlight=False)
 
 
