@@ -63,7 +63,7 @@ class ResNet(BaseModule):
         base_act_cfg: Config of the activation everywhere else.
 
     Raises:
-        ValueError: For a depth, stage, site or style that does not exist.
+        ValueError: For a depth, stage, site or style that does not exist, or another value out of range.
 
     Examples:
         >>> import torch
@@ -133,9 +133,10 @@ class ResNet(BaseModule):
             raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_stages - 1}.')
         if frozen_stages not in range(-1, num_stages + 1):
             raise ValueError(f'frozen_stages must lie in -1..{num_stages}; got {frozen_stages!r}.')
-        switches = dict(norm_eval=norm_eval, with_cp=with_cp, act_stem=act_stem)
-        if act_norm_eval is not None:
-            switches['act_norm_eval'] = act_norm_eval
+        act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        switches = dict(
+            norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp, act_stem=act_stem
+        )
         for key, value in switches.items():
             if not isinstance(value, bool):  # the word 'no' from a command line would count as True
                 raise ValueError(f'{key} must be True or False; got {value!r}.')
@@ -150,7 +151,7 @@ class ResNet(BaseModule):
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
         self.norm_eval = norm_eval
-        self.act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        self.act_norm_eval = act_norm_eval
         self.contract_dilation = contract_dilation
         self.with_cp = with_cp
         self._told_untrained = False
