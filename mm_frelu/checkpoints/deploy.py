@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from mm_frelu.activations.funnel_activation import FunnelActivation
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.arguments import task_of
-from mm_frelu.engine.checkpoint_guard import Fit
+from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.model_builder import build_model, forward_tensors
+from mm_frelu.engine.output_folder import require_writable
 
 from .deploy_config import deploy_config
 from .files import compact, read_checkpoint, sha256, write_checkpoint
@@ -62,7 +64,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
     checkpoint = read_checkpoint(source, 'CKPT')
     task = task_of(cfg)
     original = build_model(cfg)
-    load_strictly(original, checkpoint['state_dict'], source)
+    load_strictly(original, checkpoint, source)
     _warn_about_pixels(checkpoint, cfg, source)
     image = image_like(shape, cfg)
     expected = outputs_of(original, image, task)
@@ -85,7 +87,13 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
             f'{TOLERANCE:.0e}: nothing is saved. Look for a running variance of nearly 0 or for nan in {source}.'
         )
 
-    meta = {**checkpoint['meta'], 'cfg': new_cfg.pretty_text, 'folded_from': sha256(Path(source))}
+    meta = {**checkpoint['meta'], 'cfg': new_cfg.pretty_text}
+    meta['folded_from'] = sha256(Path(source).expanduser())
+    if isinstance(
+        meta.get('experiment_name'), str
+    ):  # CONFIG_DATE_TIME, which publish_model.py reads
+        stamp = re.search(r'(_\d{8}_\d{6})?$', meta['experiment_name']).group()
+        meta['experiment_name'] = f'{target.stem}{stamp}'
     _write_config(new_cfg, config, source)
     try:
         write_checkpoint(dict(meta=meta, state_dict=compact(weights)), target)
@@ -93,30 +101,6 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
         config.unlink()
         raise
     return Deployed(target, config, folded, difference)
-
-
-def load_strictly(model: nn.Module, weights: Dict[str, Tensor], source: str) -> None:
-    """Load weights of which every one has to fit.
-
-    Raises:
-        UserError: From the checkpoint guard, when one does not.
-    """
-    prefix = 'module.'  # of a model that was saved inside its wrapper for several GPUs
-    weights = {
-        key[len(prefix) :] if key.startswith(prefix) else key: value
-        for key, value in weights.items()
-    }
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    # PyTorch raises for another shape before it has told what is missing; Fit tells both.
-    fitting = {
-        key: value
-        for key, value in weights.items()
-        if shapes[key] == expected.get(key, shapes[key])
-    }
-    result = model.load_state_dict(fitting, strict=False)
-    missing = [key for key in result.missing_keys if key not in shapes]
-    Fit(model, shapes, missing, result.unexpected_keys).report(source, strict=True)
 
 
 def fold(model: nn.Module) -> Dict[str, int]:
@@ -212,6 +196,7 @@ def _targets(out: str) -> Tuple[Path, Path]:
     if target.suffix != '.pth' or target.is_dir():
         raise UserError(f'OUT {out}: expected a file name that ends with .pth.')
     config = target.with_suffix('.py')
+    require_writable('OUT: the folder', target.parent)
     for path in (target, config):
         if path.exists():
             raise UserError(

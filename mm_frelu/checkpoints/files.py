@@ -11,9 +11,8 @@ import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
 from mm_frelu.engine.errors import UserError
-from mm_frelu.engine.output_folder import require_writable
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -42,6 +41,8 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     Raises:
         UserError: When it is missing, cut off, something else than a checkpoint, or has no weights.
     """
+    if is_remote(path):
+        raise UserError(f'{key}: {path} is an address; download it and give the file.')
     check_checkpoint_file(path, key)
     try:
         content = _load(Path(path).expanduser())
@@ -76,10 +77,7 @@ def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
 
     Equal contents give equal bytes, whatever the name.
 
-    Raises:
-        UserError: When the folder cannot be written to.
     """
-    require_writable('the folder of OUT,', target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f'.{target.name}.partial')
     try:

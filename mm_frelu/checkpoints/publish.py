@@ -10,6 +10,7 @@ import numpy as np
 
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.output_folder import require_writable
 
 from .files import compact, loads_as_weights_only, read_checkpoint, sha256, write_checkpoint
 
@@ -42,8 +43,8 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
 
     Args:
         source: A checkpoint, or a bare state dict.
-        out: A folder (exists, or ends with a slash, or has no ``.pth``): the name is that of the config. Or a file name
-            ending with ``.pth``: its stem takes the place of the config's name.
+        out: A folder: the name is that of the config. Or a file name that ends with ``.pth``: its stem takes the place of
+            the config's name.
         averaged: Of a model trained with EMAHook, publish the averaged weights (which ``tools/test.py`` tests), or else
             those that the optimizer left.
 
@@ -51,6 +52,10 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
         UserError: When the source is not a checkpoint, has no averages although ``averaged`` is False, or a file of that
             name with other contents is there already.
     """
+    target = Path(out).expanduser()
+    is_file = target.suffix == '.pth' and not target.is_dir()
+    folder = target.parent if is_file else target
+    require_writable('OUT: the folder', folder)
     checkpoint = read_checkpoint(source, 'IN')
     notes: List[str] = []
     weights = _choose_weights(checkpoint, source, averaged, notes)
@@ -60,9 +65,6 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
     meta = {key: _plain(value) for key, value in checkpoint['meta'].items() if key not in PRIVATE}
     _record_preprocessing(checkpoint, meta, notes)
 
-    target = Path(out).expanduser()
-    is_file = target.suffix == '.pth' and not target.is_dir()
-    folder = target.parent if is_file else target
     name = target.stem if is_file else _config_name(checkpoint['meta'], source, notes)
     written = folder / f'.{name}.publishing.pth'
     try:

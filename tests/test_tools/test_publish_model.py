@@ -172,6 +172,15 @@ def test_cut_off(tool, segmentor, tmp_path, capsys):
     refuses(tool, capsys, source, tmp_path / 'zoo', 'cut off')
 
 
+def test_out_below_a_file(tool, segmentor, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    refuses(tool, capsys, segmentor.checkpoint, tmp_path / 'file' / 'zoo', 'is a file')
+
+
+def test_address(tool, tmp_path, capsys):
+    refuses(tool, capsys, 'https://host/a.pth', tmp_path / 'zoo', 'download it')
+
+
 def test_no_averages(tool, tmp_path, capsys):
     source = save(tmp_path / 'a.pth', state_dict=dict(w=torch.ones(2)), meta={})
     refuses(tool, capsys, source, tmp_path / 'zoo', '--no-ema', '--no-ema')

@@ -10,6 +10,7 @@ import tiny_project
 import torch
 from mmengine.config import Config
 
+from mm_frelu import FReLU
 from mm_frelu.checkpoints import deploy as deploying
 from mm_frelu.checkpoints.deploy_config import deploy_config
 
@@ -57,7 +58,9 @@ def fold(tool, model, tmp_path, capsys):
         'Folded 12 FReLU.' in printed
     )  # layer1 to layer3 of ResNet-18, two blocks of two sites each
     assert sorted(path.name for path in out.parent.iterdir()) == ['deployed.pth', 'deployed.py']
-    weights = torch.load(out, weights_only=True)['state_dict']
+    content = torch.load(out, weights_only=True)
+    assert content['meta']['experiment_name'].startswith('deployed_20')
+    weights = content['state_dict']
     assert not [key for key in weights if '.act' in key and '.norm.' in key]
     return trained, out
 
@@ -176,6 +179,13 @@ def test_config_keeps_what_cannot_be_folded_and_what_else_is_set():
 def test_config_fetches_no_weights():
     cfg = model_config(init_cfg=dict(type='Pretrained', checkpoint='https://nowhere/a.pth'))
     assert deploy_config(cfg).model.backbone.init_cfg is None
+
+
+def test_norms_that_compute_from_the_input_stay():
+    layers = torch.nn.Sequential(
+        FReLU(4), FReLU(4, norm_cfg=dict(type='GN', num_groups=2)), FReLU(4, norm_cfg=None)
+    )
+    assert deploying.fold(layers) == dict(FReLU=1)
 
 
 def test_largest_difference():

@@ -61,7 +61,7 @@ def measure(cfg: Config, shape: InputShape) -> List[Part]:
 
     try:
         return count('meta')
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError, TypeError):
         # Some models read values while they run or are built (proposals of a two-stage detector), which meta has not.
         return count('cpu')
 
@@ -108,7 +108,6 @@ def readable(macs: int) -> str:
 def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
     """Write the exact numbers, whole or not at all."""
     target = Path(file)
-    require_writable('--json: the folder', target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     content = dict(
         config=config,
@@ -128,6 +127,8 @@ def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Count, and print."""
     args = parse_args(argv)
+    if args.json:
+        require_writable('--json: the folder', Path(args.json).parent)
     cfg = read_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
