@@ -89,9 +89,8 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
 
     meta = {**checkpoint['meta'], 'cfg': new_cfg.pretty_text}
     meta['folded_from'] = sha256(Path(source).expanduser())
-    if isinstance(
-        meta.get('experiment_name'), str
-    ):  # CONFIG_DATE_TIME, which publish_model.py reads
+    # MMEngine writes CONFIG_DATE_TIME, and publish_model.py reads the config's name from it.
+    if isinstance(meta.get('experiment_name'), str):
         stamp = re.search(r'(_\d{8}_\d{6})?$', meta['experiment_name']).group()
         meta['experiment_name'] = f'{target.stem}{stamp}'
     _write_config(new_cfg, config, source)
@@ -154,9 +153,8 @@ def image_like(shape: Tuple[int, int], cfg: Config) -> Tensor:
     fed = preprocessing.of_config(cfg)
     if fed is None:
         return pixels
-    return (pixels - torch.tensor(fed.mean).view(1, 3, 1, 1)) / torch.tensor(fed.std).view(
-        1, 3, 1, 1
-    )
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (fed.mean, fed.std))
+    return (pixels - mean) / std
 
 
 def largest_difference(expected: List[Tensor], found: List[Tensor]) -> float:
