@@ -26,9 +26,7 @@ class BuildWithMim(build_py):
         for name in MIM_FILES:
             source = Path(__file__).parent / name
             if source.is_dir():
-                shutil.copytree(
-                    source, target / name, ignore=shutil.ignore_patterns('__pycache__')
-                )
+                shutil.copytree(source, target / name, ignore=shutil.ignore_patterns('__pycache__'))
             else:
                 shutil.copy2(source, target / name)
 

@@ -1,4 +1,4 @@
-"""FReLU and DY-ReLU for OpenMMLab.
+"""FReLU for OpenMMLab.
 
 Importing this package registers the activation layers, backbones, transforms and hooks. It imports neither mmdet nor
 mmseg, and has to come before them where mmcv has no compiled ops (see :mod:`mm_frelu.compat`).

@@ -138,3 +138,21 @@ def test_missing_data_says_what_the_readme_shows(tmp_path):
         re.sub(r'\s+', ' ', quoted.group(1)).strip().replace('/home/you/mm_frelu', str(tmp_path))
     )
     assert shown in re.sub(r'\s+', ' ', result.stderr)
+
+
+def test_three_lines_put_frelu_into_a_config_of_mmdet(tmp_path):
+    """The README's config lines, on top of mmdet's own RetinaNet."""
+    import mmdet
+    from mmengine.registry import MODELS, DefaultScope
+
+    from mm_frelu import FReLU
+
+    lines = re.search(r'^```python\n(custom_imports.*?)^```', README, re.MULTILINE | re.DOTALL)
+    base = Path(mmdet.__file__).parent / '.mim/configs/retinanet/retinanet_r50_fpn_1x_coco.py'
+    config = tmp_path / 'mine.py'
+    config.write_text(f'_base_ = {str(base)!r}\n{lines.group(1)}')
+    cfg = Config.fromfile(config)
+    cfg.model.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    assert sum(isinstance(layer, FReLU) for layer in model.backbone.modules()) == 39

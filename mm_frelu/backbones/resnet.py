@@ -63,7 +63,7 @@ class ResNet(BaseModule):
         base_act_cfg: Config of the activation everywhere else.
 
     Raises:
-        ValueError: For a depth, stage, site or style that does not exist.
+        ValueError: For a depth, stage, site or style that does not exist, or another value out of range.
 
     Examples:
         >>> import torch
@@ -131,9 +131,10 @@ class ResNet(BaseModule):
                 )
         check_out_indices(out_indices, num_stages)
         check_frozen_stages(frozen_stages, num_stages)
-        check_switches(norm_eval=norm_eval, with_cp=with_cp, act_stem=act_stem)
-        if act_norm_eval is not None:
-            check_switches(act_norm_eval=act_norm_eval)
+        act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        check_switches(
+            norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp, act_stem=act_stem
+        )
 
         self.block, blocks_per_stage = self.arch_settings[depth]
         self.depth = depth
@@ -145,7 +146,7 @@ class ResNet(BaseModule):
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
         self.norm_eval = norm_eval
-        self.act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        self.act_norm_eval = act_norm_eval
         self.contract_dilation = contract_dilation
         self.with_cp = with_cp
         self._told_untrained = False

@@ -79,13 +79,12 @@ class ShuffleNetV2(BaseModule):
             )
         check_out_indices(out_indices, len(STAGE_BLOCKS) + 1)
         check_frozen_stages(frozen_stages, len(STAGE_BLOCKS) + 1)
-        check_switches(norm_eval=norm_eval, with_cp=with_cp)
-        if act_norm_eval is not None:
-            check_switches(act_norm_eval=act_norm_eval)
+        act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        check_switches(norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp)
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
-        self.act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        self.act_norm_eval = act_norm_eval
         self._told_untrained = False
 
         *stage_channels, last_channels = self.arch_settings[widen_factor]

@@ -1,12 +1,10 @@
-"""Writing a checkpoint so that there is either the whole file or none."""
+"""The file that a converter writes: can it be written there, and is there the whole of it or nothing?"""
 
-import os
 from pathlib import Path
-
-import torch
 
 from ..engine.errors import UserError
 from ..engine.output_folder import require_writable
+from .files import write_checkpoint
 
 
 def check_target(path: Path, option: str, source: Path) -> None:
@@ -40,12 +38,7 @@ def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
     Raises:
         UserError: When the disk does not take it. Nothing is left then, and a file that was there is as it was.
     """
-    partial = path.with_name(f'.{path.name}.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        write_checkpoint(checkpoint, path)
     except (OSError, RuntimeError) as error:  # torch's writer tells a full disk by RuntimeError
-        raise UserError(f'{option}: {path} cannot be written: {error}') from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise UserError(f'{option}: {path} cannot be written: {error}.') from error

@@ -66,9 +66,12 @@ def check_coco(key: str, settings: Dict[str, Any]) -> None:
             f'first is {join(img_dir, absent[0])} ({os.path.abspath(join(img_dir, absent[0]))}), named in {ann_file}. '
             f'Give the folder that file_name in the annotations starts from.'
         )
-    if summary.num_annotations == 0 and not settings.get('test_mode'):
+    # A test set may have no annotations: its predictions are only written (format_only).
+    validates = key.startswith('val_')
+    if summary.num_annotations == 0 and (validates or not settings.get('test_mode')):
+        purpose = 'compare with' if validates else 'learn'
         raise UserError(
-            f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to learn.'
+            f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to {purpose}.'
         )
     _check_categories(key, ann_file, summary.categories, settings.get('classes'))
 

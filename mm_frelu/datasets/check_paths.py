@@ -33,8 +33,9 @@ def require_folder(key: str, path: str, content: str) -> None:
     what = 'is a file, not a folder' if folder.is_file() else 'does not exist'
     raise UserError(
         f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
-        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or change data_root in the config '
-        f'(on the command line: --cfg-options {_root_key(key)}=PATH, and so for every dataloader and evaluator).'
+        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or name its folder: the configs of '
+        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT and STREET_SCENES_ROOT, others have a '
+        'data_root.'
     )
 
 
@@ -48,11 +49,6 @@ def require_file(key: str, path: str, content: str) -> None:
         f'{key}: the file {path} {what} (looked for {file.absolute()}). Expected: {content}.'
         f'{_nearest_parent(file)} Put it there or give another path with --cfg-options {key}=PATH.'
     )
-
-
-def _root_key(key: str) -> str:
-    """The dataset's root is nearly always what has to change, not the folder below it."""
-    return key.split('.data_prefix')[0] + ('.data_root' if '.data_prefix' in key else '')
 
 
 def _nearest_parent(path: Path) -> str:

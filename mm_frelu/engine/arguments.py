@@ -60,17 +60,21 @@ def read_config(path: str) -> Config:
     """Read a config file; a wrong name is answered with the nearest right one.
 
     Raises:
-        UserError: When there is no such file.
+        UserError: When there is no such file, or none that its ``_base_`` names.
     """
     file = Path(path)
     if not file.is_file():
         names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []
         nearest = difflib.get_close_matches(file.name, names, n=1, cutoff=0.3)
         hint = f' Did you mean {file.parent / nearest[0]}?' if nearest else ''
+        what = 'is a folder, not a config file' if file.is_dir() else 'there is no such file'
+        raise UserError(f'config {path}: {what} (looked for {file.absolute()}).{hint}')
+    try:
+        return Config.fromfile(path)
+    except FileNotFoundError as error:
         raise UserError(
-            f'config {path}: there is no such file (looked for {file.absolute()}).{hint}'
-        )
-    return Config.fromfile(path)
+            f'config {path}: a file that it needs (_base_) does not exist: {error.filename}.'
+        ) from error
 
 
 def task_of(cfg: Config) -> str:

@@ -6,7 +6,7 @@ MMEngine loads with ``strict=False`` and prints every key that did not fit: for 
 
 import logging
 from collections import Counter
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -151,6 +151,32 @@ class Fit:
         return '; '.join(
             f'{_by_part(keys)} {kind}, e.g. {_first(keys)}' for kind, keys in groups if keys
         )
+
+
+def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> None:
+    """Load weights, every one of which has to fit, without a Runner.
+
+    Args:
+        model (nn.Module): The model.
+        checkpoint (Dict[str, Any]): A checkpoint, or a bare state dict.
+        source (str): Its file name, for messages.
+
+    Raises:
+        UserError: When a weight is missing, unexpected or of another shape.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {key[7:] if key.startswith('module.') else key: weights[key] for key in weights}
+    shapes = {key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')}
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    # PyTorch raises for another shape before it has told what is missing; Fit tells both.
+    fitting = {
+        key: value
+        for key, value in weights.items()
+        if shapes.get(key) == expected.get(key, shapes.get(key))
+    }
+    result = model.load_state_dict(fitting, strict=False)
+    missing = [key for key in result.missing_keys if key not in shapes]
+    Fit(model, shapes, missing, result.unexpected_keys).report(source, strict=True)
 
 
 def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:

@@ -32,7 +32,9 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args, **kwargs):
         try:
             return main(*args, **kwargs)
-        except UserError as error:
+        except ValueError as error:
+            if not isinstance(error, UserError) and not _speaks_of_the_config(error):
+                raise
             rank = os.environ.get('RANK', '0')
             who = 'error' if rank == '0' else f'error (rank {rank})'
             print(f'{who}: {error}', file=sys.stderr, flush=True)
@@ -42,3 +44,12 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
             raise SystemExit(_INTERRUPTED) from None
 
     return guarded
+
+
+def _speaks_of_the_config(error: ValueError) -> bool:
+    """Whether a layer or backbone of this package refused a setting: its message is complete, the way to it is no help."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get('__name__', '') if traceback else ''
+    return module.startswith(('mm_frelu.activations.', 'mm_frelu.backbones.'))

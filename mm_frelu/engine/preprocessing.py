@@ -65,6 +65,11 @@ def of_config(cfg: Dict[str, Any]) -> Optional[Preprocessing]:
     return from_dict(_find(cfg.get('model'))) or from_dict(cfg.get('data_preprocessor'))
 
 
+def find_config(cfg: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """The config of the data preprocessor: the model's own first, then the top-level default."""
+    return _find(cfg.get('model')) or cfg.get('data_preprocessor')
+
+
 def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
     """The preprocessing that a checkpoint was trained with, if it says so.
 

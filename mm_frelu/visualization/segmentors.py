@@ -16,7 +16,7 @@ from torch import nn
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
-from mm_frelu.engine.checkpoint_guard import Fit
+from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError
 
 from .overlay import enlarge_labels, shrink
@@ -115,7 +115,7 @@ def load_segmentor(name: str, config: str, checkpoint: str, device: str = 'cpu')
             f'{name}: the model of {config} is a {type(model).__name__}, not a segmentor of MMSegmentation.'
         )
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    _load_weights(model, loaded, f'{name}: {checkpoint}')
+    load_strictly(model, loaded, f'{name}: {checkpoint}')
     _warn_about_preprocessing(name, cfg, loaded)
     classes, palette = _classes_and_palette(cfg, loaded)
     outputs = getattr(getattr(model, 'decode_head', None), 'num_classes', None)
@@ -156,22 +156,6 @@ def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
         raise UserError(
             f'The models do not have the same classes: {found}. Compare models that were trained on the same dataset.'
         )
-
-
-def _load_weights(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> None:
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {key[7:] if key.startswith('module.') else key: weights[key] for key in weights}
-    shapes = {key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')}
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    # PyTorch raises for another shape before it has told what is missing; Fit tells both.
-    fitting = {
-        key: value
-        for key, value in weights.items()
-        if shapes.get(key) == expected.get(key, shapes.get(key))
-    }
-    result = model.load_state_dict(fitting, strict=False)
-    missing = [key for key in result.missing_keys if key not in shapes]
-    Fit(model, shapes, missing, result.unexpected_keys).report(source, strict=True)
 
 
 def _warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:

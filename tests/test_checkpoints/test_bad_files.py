@@ -256,8 +256,8 @@ def test_a_good_file_is_written_and_a_bad_one_leaves_it(main, shufflenet, tmp_pa
 def test_a_failed_write_leaves_nothing(main, shufflenet, tmp_path, capsys, monkeypatch):
     source = dump(shufflenet, tmp_path / 'weights.model')
 
-    def full_disk(checkpoint, path):
-        path.write_bytes(b'half')
+    def full_disk(checkpoint, stream):
+        stream.write(b'half')
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(torch, 'save', full_disk)

@@ -24,8 +24,8 @@ from official_networks import (
 from torch import nn
 
 from mm_frelu import ResNet, ShuffleNetV2
-from mm_frelu.checkpoints import convert_megengine
 from mm_frelu.checkpoints.layout import absorb_bias
+from mm_frelu.checkpoints.megengine import convert_megengine
 from mm_frelu.checkpoints.saving import save_checkpoint
 from mm_frelu.engine.preprocessing import Preprocessing, of_checkpoint
 from mm_frelu.registry import MODELS

@@ -54,7 +54,7 @@ def test_a_missing_root_says_key_path_layout_and_what_is_there(segmentation, dat
     assert f'looked for {data / "cityscapes"}' in text
     assert 'leftImg8bit/train/**/*_leftImg8bit.png' in text
     assert f'exists up to {data}, which has annotations, gtFine, leftImg8bit' in text
-    assert '--cfg-options train_dataloader.dataset.data_root=PATH' in text
+    assert 'CITYSCAPES_DATASET' in text
 
 
 @pytest.mark.parametrize('part', ['img_path', 'seg_map_path'])
@@ -140,7 +140,11 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
     assert '6 of the 6 images looked for are not there' in text
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
     edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
-    assert 'has images but no annotations' in message(detection)
+    assert 'no annotations, so there is nothing to learn' in message(detection)
+    detection.train_dataloader = None
+    edit(data / 'annotations/instances_val.json', lambda coco: coco['annotations'].clear())
+    assert 'no annotations, so there is nothing to compare with' in message(detection)
+    check_datasets(detection, ('test_dataloader',))
 
 
 @pytest.mark.parametrize(

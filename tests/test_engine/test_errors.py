@@ -40,6 +40,39 @@ def test_exit_code_and_message(capsys, monkeypatch):
     assert capsys.readouterr().err.startswith('error (rank 3): ')
 
 
+@pytest.mark.parametrize(
+    ('settings', 'expected'),
+    [
+        (dict(act_cfg=dict(type='FRelu')), "Did you mean 'FReLU'?"),
+        (dict(act_cfg=dict(type='FReLU', kernel_size=4)), 'kernel_size must be odd'),
+        (dict(act_stages=(7,)), '7 is not a stage'),
+        (dict(depth=19), 'no depth 19'),
+    ],
+)
+def test_settings_that_a_backbone_refuses_are_one_paragraph(settings, expected, capsys):
+    from mm_frelu.registry import MODELS
+
+    @exit_on_user_error
+    def main():
+        MODELS.build({'type': 'mm_frelu.ResNet', 'depth': 18, **settings})
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_a_config_whose_base_is_missing_names_it(tmp_path):
+    from mm_frelu.engine.arguments import read_config
+
+    config = tmp_path / 'config.py'
+    config.write_text("_base_ = './nowhere.py'")
+    with pytest.raises(UserError, match=r'_base_\) does not exist: .*nowhere\.py'):
+        read_config(str(config))
+    with pytest.raises(UserError, match='is a folder, not a config file'):
+        read_config(str(tmp_path))
+
+
 def test_ctrl_c_is_no_traceback(capsys):
     @exit_on_user_error
     def main():

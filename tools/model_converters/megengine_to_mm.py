@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import mm_frelu  # noqa: F401  (registers the backbones)
-from mm_frelu.checkpoints import ARCHITECTURES, convert_megengine
+from mm_frelu.checkpoints.architectures import ARCHITECTURES
+from mm_frelu.checkpoints.megengine import convert_megengine
 from mm_frelu.checkpoints.saving import check_target, save_checkpoint
 from mm_frelu.engine import exit_on_user_error, preprocessing
 

@@ -1,0 +1,147 @@
+"""Parameters and multiply-adds of a model, by its parts.
+
+Counted are the convolutions and matrix products, each multiply-add once, with torch's own formulas
+(``torch.utils.flop_counter``). That holds for the windows of FReLU too, which are depthwise convolutions. Not counted, as in
+most papers: additions of biases, norms, activations (the maximum of FReLU), pooling, resizing.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Set
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mm_frelu.activations.builder import ACTIVATION_MODULES
+
+COUNTED = (
+    'Counted: convolutions (windows of FReLU included) and matrix products, one per multiply-add. '
+    'Not counted: biases, norms, max and other activations, pooling, resizing.'
+)
+
+
+@dataclass
+class Cost:
+    """What a part of a model costs.
+
+    Attributes:
+        parameters: Number of its parameters; one that two parts share counts for the first.
+        macs: Multiply-adds of one forward pass.
+    """
+
+    parameters: int = 0
+    macs: int = 0
+
+
+@dataclass
+class Part(Cost):
+    """A direct child of the model: backbone, neck, a head.
+
+    Attributes:
+        name: Its name in the model.
+        activations: Cost of the activations in it, which is part of its own.
+        sites: How many activation modules of each class it has.
+    """
+
+    name: str = ''
+    activations: Cost = field(default_factory=Cost)
+    sites: Dict[str, int] = field(default_factory=dict)
+
+
+def count_parts(model: nn.Module, run: Callable[[nn.Module], Any]) -> List[Part]:
+    """Count a model by its direct children.
+
+    Args:
+        model: The model, on any device; on torch's meta device nothing is computed.
+        run: Runs it once, for instance ``lambda model: model(images)``.
+
+    Returns:
+        One entry for each child that has parameters or does something. What the model itself owns or computes outside of
+        its children is an entry without name.
+    """
+    macs = count_macs(model, run)
+    activation_names = [name for name, module in model.named_modules() if is_activation(module)]
+    parts: Dict[str, Part] = {name: Part(name=name) for name in ('', *dict(model.named_children()))}
+    inside = _inside(activation_names)
+    # named_parameters leaves out what it has named before.
+    for name, parameter in model.named_parameters():
+        owner = name.rpartition('.')[0]
+        _add(parts, owner, inside(owner), parameters=parameter.numel())
+    for name, number in macs.items():
+        _add(parts, name, inside(name), macs=number)
+    for part in parts.values():
+        sites = [name for name in activation_names if part.name and _head(name) == part.name]
+        part.sites = dict(Counter(type(model.get_submodule(name)).__name__ for name in sites))
+    return [part for part in parts.values() if part.parameters or part.macs]
+
+
+def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, int]:
+    """Multiply-adds of one pass, by the name of the innermost module that computed them.
+
+    Args:
+        model: The model.
+        run: Runs it once.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    macs: Counter = Counter()
+    stack: List[str] = ['']
+    told = 0
+    counter = FlopCounterMode(display=False)
+
+    def settle() -> None:
+        """Book what was counted since the last call under the module that is running."""
+        nonlocal told
+        total = counter.get_total_flops()
+        macs[stack[-1]] += total - told
+        told = total
+
+    def enter(module: nn.Module, args: Any) -> None:
+        settle()
+        stack.append(names[module])
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        settle()
+        stack.pop()
+
+    handles = [module.register_forward_pre_hook(enter) for module in names]
+    handles += [module.register_forward_hook(leave) for module in names]
+    try:
+        with torch.no_grad(), counter:
+            run(model)
+            settle()
+    finally:
+        for handle in handles:
+            handle.remove()
+    # torch counts a multiply-add as two operations.
+    return {name: number // 2 for name, number in macs.items() if number}
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation layer of torch, mmcv or this package."""
+    kind = type(module)
+    known = kind.__module__.startswith(ACTIVATION_MODULES)
+    return known and not isinstance(module, nn.MultiheadAttention)
+
+
+def _inside(names: List[str]) -> Callable[[str], bool]:
+    """A test whether a module is one of the named ones or lies in one."""
+    known: Set[str] = set(names)
+    return lambda name: any(prefix in known for prefix in _prefixes(name))
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition('.')[0]
+
+
+def _head(name: str) -> str:
+    return name.partition('.')[0]
+
+
+def _add(parts: Dict[str, Part], owner: str, in_activation: bool, **amounts: int) -> None:
+    part = parts[_head(owner)]
+    for cost in (part, part.activations) if in_activation else (part,):
+        for key, amount in amounts.items():
+            setattr(cost, key, getattr(cost, key) + amount)

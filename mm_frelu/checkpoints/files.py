@@ -1,0 +1,154 @@
+"""Checkpoint files: read without running what is in them, written whole or not at all."""
+
+import hashlib
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any, Dict
+
+import mmengine.runner.checkpoint as mmengine_checkpoint
+import torch
+from torch import Tensor
+
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
+from mm_frelu.engine.errors import UserError
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+)
+"""What torch.load raises for damaged files, depending on where they are damaged."""
+
+
+def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
+    """Read a checkpoint into memory, tensors on the CPU.
+
+    Args:
+        path: File name.
+        key: Option or argument that names the file, for messages.
+
+    Returns:
+        A dict with ``state_dict`` and ``meta``, whatever else the file has, and both also for a file that is nothing but a
+        state dict (torchvision's).
+
+    Raises:
+        UserError: When it is missing, cut off, something else than a checkpoint, or has no weights.
+    """
+    if is_remote(path):
+        raise UserError(f'{key}: {path} is an address; download it and give the file.')
+    check_checkpoint_file(path, key)
+    try:
+        content = _load(Path(path).expanduser())
+    except _UNREADABLE as error:
+        unknown = _unknown_kind(error)
+        if unknown:
+            raise UserError(
+                f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
+                f'({unknown}). If you trust the file, read it with torch.load(..., weights_only=False) and save a dict of '
+                'its state_dict and meta.'
+            ) from error
+        raise UserError(
+            f'{key}: {path} could not be read as a PyTorch checkpoint ({_first_line(error)}). '
+            'Download or copy it again.'
+        ) from error
+    if isinstance(content, dict) and 'state_dict' not in content and _is_state_dict(content):
+        content = dict(state_dict=content)
+    weights = content.get('state_dict') if isinstance(content, dict) else None
+    if not _is_state_dict(weights):
+        found = (
+            sorted(map(str, content))[:6] if isinstance(content, dict) else type(content).__name__
+        )
+        raise UserError(
+            f'{key}: {path} has no weights: expected a state_dict of tensors, found {found}. '
+            'Give the checkpoint of a model.'
+        )
+    return {**content, 'meta': dict(content.get('meta') or {})}
+
+
+def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
+    """Write a checkpoint next to its name, then move it there: a half-written file never bears the name.
+
+    Equal contents give equal bytes, whatever the name.
+
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f'.{target.name}.partial')
+    try:
+        # torch.save puts the name of a file into it, but not that of a stream.
+        with partial.open('wb') as stream:
+            torch.save(checkpoint, stream)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def loads_as_weights_only(path: Path) -> bool:
+    """Whether plain torch reads a file without running code from it (``weights_only=True``, no exceptions granted)."""
+    granted = getattr(torch.serialization, 'get_safe_globals', list)()
+    clear = getattr(torch.serialization, 'clear_safe_globals', lambda: None)
+    clear()
+    try:
+        torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        return False
+    finally:
+        if granted:
+            torch.serialization.add_safe_globals(granted)
+    return True
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Weights without the memory around them: of a view, torch.save would store the whole tensor that it looks at."""
+    return {
+        name: value.clone()
+        if value.untyped_storage().nbytes() > value.numel() * value.element_size()
+        else value
+        for name, value in weights.items()
+    }
+
+
+def _load(path: Path) -> Any:
+    """Read a file without running code from it, the histories of numbers that MMEngine logs included."""
+    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
+    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
+        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
+        return torch.load(path, map_location='cpu', weights_only=False)
+    with torch.serialization.safe_globals(kinds):
+        return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def _unknown_kind(error: BaseException) -> str:
+    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
+    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
+    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
+
+
+def _is_state_dict(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and len(content) > 0
+        and all(isinstance(name, str) for name in content)
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    # Behind its advice on options torch says what the matter was.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    return reason.splitlines()[0][:160] if reason else type(error).__name__

@@ -1,0 +1,78 @@
+"""The model of a config for looking at: in eval mode, without weights, data or a Runner."""
+
+from copy import deepcopy
+from typing import Any, Optional, Tuple, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.utils import import_modules_from_strings
+from torch import Tensor, nn
+
+from .arguments import task_of
+from .launch import require_keys
+
+
+def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Module:
+    """Build the model of a config, with BN in place of SyncBN (same keys), in eval mode.
+
+    Args:
+        cfg: A detection, segmentation or classification config. It is not changed.
+        device: Where the model is built; on ``'meta'`` it has shapes and no numbers.
+
+    Returns:
+        The model. Its weights are those it was built with: ``init_cfg`` is not carried out, nothing is downloaded.
+
+    Raises:
+        UserError: When the config has no model, or a ``default_scope`` that is not one of OpenMMLab's three.
+    """
+    require_keys(cfg, ('model',), 'building its model')
+    task_of(cfg)
+    init_default_scope(cfg.default_scope)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    model_cfg = without_pretrained(cfg.model)
+    if cfg.get('data_preprocessor') is not None:  # where mmpretrain's configs have it
+        model_cfg.setdefault('data_preprocessor', deepcopy(cfg.data_preprocessor))
+    with torch.device(device):
+        model = MODELS.build(model_cfg)
+        return revert_sync_batchnorm(model).eval()
+
+
+def without_pretrained(node: Any) -> Any:
+    """A copy of a model config that fetches no weights: each ``init_cfg`` that names a checkpoint becomes None."""
+    if isinstance(node, dict):
+        if node.get('type') in ('Pretrained', 'PretrainedInit'):
+            return None
+        return type(node)({key: without_pretrained(value) for key, value in node.items()})
+    if isinstance(node, (list, tuple)):
+        kept = [without_pretrained(value) for value in node]
+        return type(node)(new for new, old in zip(kept, node) if new is not None or old is None)
+    return deepcopy(node)
+
+
+def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
+    """Run a model up to the raw outputs of its heads: no post-processing, no auxiliary heads.
+
+    Args:
+        model: From :func:`build_model`.
+        images: Preprocessed images of shape (N, 3, H, W).
+        task: What :func:`~mm_frelu.engine.arguments.task_of` says.
+
+    Returns:
+        Nested tensors: logits of a segmentor or classifier; scores and boxes of each level of a detector.
+    """
+    samples = _detection_samples(images) if task == 'detection' else None
+    with torch.no_grad():
+        return model(images, samples, mode='tensor')
+
+
+def _detection_samples(images: Tensor) -> Optional[list]:
+    """Two-stage detectors ask for the size of the images between their stages."""
+    from mmdet.structures import DetDataSample
+
+    size: Tuple[int, ...] = tuple(images.shape[-2:])
+    keys = ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')
+    metainfo = dict(dict.fromkeys(keys, size), scale_factor=(1.0, 1.0))
+    return [DetDataSample(metainfo=metainfo) for _ in images]

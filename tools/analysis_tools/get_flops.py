@@ -1,0 +1,144 @@
+"""Parameters and multiply-adds of a config's model, by its parts: backbone, its activations, neck, heads.
+
+    python tools/analysis_tools/get_flops.py CONFIG [--shape H W] [--json FILE] [--cfg-options K=V ...]
+
+Needs neither data nor weights, and computes nothing where torch's meta device knows all operations of the model.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import torch
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
+from mm_frelu.analysis.complexity import COUNTED, Cost, Part, count_parts
+from mm_frelu.analysis.input_shape import InputShape, input_shape
+from mm_frelu.engine import exit_on_user_error
+from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.launch import require_keys
+from mm_frelu.engine.model_builder import build_model, forward_tensors
+from mm_frelu.engine.output_folder import require_writable
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Parameters and multiply-adds of a model, by parts.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='height and width of the input; default: those of the test pipeline',
+    )
+    parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser.parse_args(argv)
+
+
+def measure(cfg: Config, shape: InputShape) -> List[Part]:
+    """Count the parts of a config's model for one image.
+
+    Args:
+        cfg: The config.
+        shape: Size of the image.
+    """
+    task = task_of(cfg)
+
+    def count(device: str) -> List[Part]:
+        model = build_model(cfg, device)
+        images = torch.zeros(1, 3, shape.height, shape.width, device=device)
+        return count_parts(model, lambda model: forward_tensors(model, images, task))
+
+    try:
+        return count('meta')
+    except (NotImplementedError, RuntimeError, TypeError):
+        # Some models read values while they run or are built (proposals of a two-stage detector), which meta has not.
+        return count('cpu')
+
+
+def total_of(parts: List[Part]) -> Cost:
+    """The sum of all parts."""
+    return Cost(sum(part.parameters for part in parts), sum(part.macs for part in parts))
+
+
+def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
+    """Print one row per part, with one for its activations below it."""
+    total = total_of(parts)
+    table = Table(title=name)
+    table.add_column('part', no_wrap=True)
+    for heading in ('parameters', 'MACs', 'of MACs'):
+        table.add_column(heading, justify='right', no_wrap=True)
+
+    def add(name: str, cost: Cost, style: Optional[str] = None) -> None:
+        share = f'{cost.macs / total.macs:.1%}' if total.macs else '-'
+        table.add_row(name, f'{cost.parameters:,}', readable(cost.macs), share, style=style)
+
+    for part in parts:
+        add(part.name or '(outside of parts)', part)
+        if part.sites:
+            sites = ', '.join(f'{number} {kind}' for kind, number in part.sites.items())
+            add(f'  in its activations: {sites}', part.activations, 'dim')
+    table.add_section()
+    add('total', total, 'bold')
+    console = Console(width=120)
+    console.print(table)
+    size = f'{shape.height}x{shape.width} pixels (H x W)'
+    console.print(f'Input: one image of {size}, {shape.source}.', highlight=False)
+    idle = [part.name for part in parts if part.parameters and not part.macs]
+    if idle:
+        console.print(f'No multiply-adds when testing: {", ".join(idle)}.', highlight=False)
+    console.print(COUNTED, highlight=False)
+
+
+def readable(macs: int) -> str:
+    """A count with three decimals in G, or in M below one G."""
+    return f'{macs / 1e9:.3f} G' if macs >= 1e9 else f'{macs / 1e6:.3f} M'
+
+
+def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
+    """Write the exact numbers, whole or not at all."""
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = dict(
+        config=config,
+        shape=[shape.height, shape.width],
+        shape_from=shape.source,
+        total=asdict(total_of(parts)),
+        parts={part.name: {k: v for k, v in asdict(part).items() if k != 'name'} for part in parts},
+        counted=COUNTED,
+        torch=torch.__version__,
+    )
+    partial = target.with_name(f'.{target.name}.partial')
+    partial.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(partial, target)
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Count, and print."""
+    args = parse_args(argv)
+    if args.json:
+        require_writable('--json: the folder', Path(args.json).parent)
+    cfg = read_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    require_keys(cfg, ('model',), 'counting')
+    shape = input_shape(cfg, args.shape and tuple(args.shape))
+    parts = measure(cfg, shape)
+    print_table(Path(args.config).stem, shape, parts)
+    if args.json:
+        write_json(args.json, args.config, shape, parts)
+
+
+if __name__ == '__main__':
+    main()
