@@ -66,7 +66,9 @@ def convert_state_dict(
     official = {name: architecture.official_name(name[len('backbone.') :]) for name in shapes}
     biases = architecture.absorbed_biases()
     shapes.update(_head_shapes(weights, architecture, source))
-    official.update({name: architecture.official_name(name) for name in shapes if 'head.' in name})
+    official.update(
+        {name: architecture.official_name(name) for name in shapes if name.startswith('head.')}
+    )
     expected = {*official.values(), *biases}
     _refuse_names(source, architecture, 'lacks', sorted(expected - set(weights)))
     _refuse_names(source, architecture, 'has', sorted(set(weights) - expected))
@@ -141,8 +143,9 @@ def _refuse_names(source: str, architecture: Architecture, verb: str, names: Lis
     if not names:
         return
     shown = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+    number = '1 tensor' if len(names) == 1 else f'{len(names)} tensors'
     what = {'lacks': 'that the network needs', 'has': 'that the network does not have'}[verb]
     raise UserError(
-        f'SRC: {source} looks like {architecture.name} but {verb} {len(names)} tensors {what}: {shown}. Give the whole '
+        f'SRC: {source} looks like {architecture.name} but {verb} {number} {what}: {shown}. Give the whole '
         'official FReLU checkpoint; weights of another activation or with other layers cannot be converted.'
     )

@@ -146,10 +146,10 @@ def test_missing_and_additional_tensors(refused, shufflenet):
         rest = {key: value for key, value in shufflenet.items() if key != name}
         message = refused(rest)
         if 'another network' not in message:
-            assert f'lacks 1 tensors that the network needs: {name}' in message
+            assert f'lacks 1 tensor that the network needs: {name}' in message
     for name in ('fc.weight', 'features.16.branch_main.0.weight', 'first_conv.0.bias'):
         message = refused(changed(shufflenet, name, ARRAY))
-        assert f'has 1 tensors that the network does not have: {name}' in message
+        assert f'has 1 tensor that the network does not have: {name}' in message
 
 
 def test_wrong_shapes(refused, shufflenet):
