@@ -114,7 +114,7 @@ def _head_shapes(
     if weight is None:
         _refuse_names(source, architecture, 'lacks', [name])
     channels = architecture.num_features()
-    shapes = {'head.fc.weight': (weight.shape[0] if weight.ndim else 0, channels)}
+    shapes = {'head.fc.weight': (weight.shape[0], channels)}
     if architecture.biased:
         shapes['head.fc.bias'] = shapes['head.fc.weight'][:1]
     return shapes
