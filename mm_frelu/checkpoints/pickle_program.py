@@ -121,7 +121,7 @@ def check_program(data: bytes) -> None:
             if opcode.name in PERSISTENT:
                 raise StateDictError(
                     'refers to objects outside the file (persistent ids), as files of old PyTorch do and MegEngine '
-                    'files never. For a PyTorch checkpoint use tools/model_converters/torch_to_mm.py.'
+                    'files never. This tool reads MegEngine files only.'
                 )
             machine.step(opcode.name, argument)
     except StateDictError:
@@ -140,7 +140,7 @@ def check_program(data: bytes) -> None:
 def _not_a_pickle(data: bytes) -> str:
     hint = ''
     if data.startswith(b'PK'):
-        hint = ' It may be a PyTorch checkpoint: tools/model_converters/torch_to_mm.py reads those.'
+        hint = ' It may be a PyTorch checkpoint, which init_cfg or load_from can take as it is.'
     return (
         f'is not a MegEngine file: it starts with {data[:12]!r}; expected a pickle of protocol 2 to 5.{hint} '
         'Give the file that megengine.save wrote.'

@@ -207,7 +207,7 @@ def test_what_is_no_pickle_is_named(refused, tmp_path):
         b'version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 103\n': 'git lfs pull',
         b'<!DOCTYPE html>\n<html><body>404</body></html>': 'web page',
         b'\n  <?xml version="1.0"?><Error/>': 'web page',
-        (tmp_path / 'torch.pth').read_bytes(): 'torch_to_mm.py',
+        (tmp_path / 'torch.pth').read_bytes(): 'It may be a PyTorch checkpoint',
         (tmp_path / 'arrays.npz').read_bytes(): 'is not a MegEngine file',
         b'\x89PNG\r\n\x1a\n' + b'0' * 100: 'is not a MegEngine file',
         b'{"weights": 1}': 'is not a MegEngine file',
