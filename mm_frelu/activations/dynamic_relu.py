@@ -17,7 +17,14 @@ from .checks import (
 )
 
 INITS = ('paper', 'identity')
-GATES = {'sigmoid': torch.sigmoid, 'hard_sigmoid': F.hardsigmoid}
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """``min(max((x + 3) / 6, 0), 1)``. torch's own has a gradient of single precision also where ``x`` is double."""
+    return ((x + 3) / 6).clamp(0, 1)
+
+
+GATES = {'sigmoid': torch.sigmoid, 'hard_sigmoid': hard_sigmoid}
 
 
 class DynamicReLU(BaseModule):
@@ -96,14 +103,18 @@ class DynamicReLU(BaseModule):
 
     def _add_layers(self) -> None:
         squeezed = max(self.num_channels // self.reduction, 1)
-        width = self.num_channels if self.channel_wise else 1
         self.fc1 = nn.Linear(self.num_channels, squeezed)
-        self.fc2 = nn.Linear(squeezed, self.num_pieces * self._kinds * width)
+        self.fc2 = nn.Linear(squeezed, self.num_pieces * self._kinds * self._width)
 
     @property
     def _kinds(self) -> int:
         """Kinds of coefficients: slopes, and intercepts if there are any."""
         return 2 if self.intercept else 1
+
+    @property
+    def _width(self) -> int:
+        """Channels with coefficients of their own."""
+        return self.num_channels if self.channel_wise else 1
 
     def reset(self) -> None:
         """Give the layer its starting weights.
@@ -137,8 +148,8 @@ class DynamicReLU(BaseModule):
         """
         hidden = F.relu(self.fc1(x.mean(dim=(2, 3))))
         residuals = 2 * GATES[self.gate](self.fc2(hidden)) - 1
-        residuals = residuals.to(x.dtype).unflatten(1, (self.num_pieces, self._kinds, -1, 1, 1))
-        residuals = residuals.transpose(0, 1)
+        shape = (-1, self.num_pieces, self._kinds, self._width, 1, 1)
+        residuals = residuals.to(x.dtype).reshape(shape).transpose(0, 1)
         slopes = self.lambda_a * residuals[:, :, 0]
         slopes = torch.cat([slopes[:1] + 1, slopes[1:]])
         return slopes, self.lambda_b * residuals[:, :, 1] if self.intercept else None

@@ -45,7 +45,7 @@ class _PiecewiseMax(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
         x, slopes, intercepts = ctx.saved_tensors
         winner = _winner(x, slopes, intercepts)
-        grad_x, grad_slopes, grad_intercepts = torch.zeros_like(grad), [], []
+        grad_x, grad_slopes, grad_intercepts = torch.zeros_like(x), [], []
         for k, slope in enumerate(slopes.unbind()):
             share = torch.where(winner == k, grad, 0)
             grad_x = grad_x + share * slope
