@@ -36,10 +36,10 @@ class DynamicReLU(BaseModule):
         b^k_c(x) = \lambda_b \Delta b^k_c(x)
 
     with :math:`\alpha = (1, 0, \dots, 0)`. The residuals come from global average pooling, a linear layer that divides
-    the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which puts them between -1 and 1 (sections 3.1
-    to 3.3 and figure 2).
+    the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which puts them between -1 and 1 (figure 2).
 
-    ``fc2`` puts out a1, b1, a2, b2, ..., each for all channels, as mmdet's ``DyReLU`` and DynamicHead do.
+    ``fc2`` puts out a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. The weights of its 1x1
+    convolutions fit ``fc1`` and ``fc2`` once flattened.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
@@ -120,7 +120,7 @@ class DynamicReLU(BaseModule):
         """Give the layer its starting weights.
 
         ``'paper'``: the paper asks for coefficients that start near ReLU's, (1, 0) and (0, 0), and says no more that we
-        know of. Weights are those of torch's linear layer, as in most implementations; biases are zero, so that nothing
+        know of. Weights are those of torch's linear layer, as in the implementations that we know; biases are zero, so that nothing
         but the input moves the coefficients. ``'identity'`` also sets the weights of ``fc2`` to zero. Then the residuals
         are zero for every input, and the layer is exactly ReLU.
         """

@@ -1,4 +1,4 @@
-"""The piecewise linear map of DY-ReLU, without a copy of the feature map per piece (DY-ReLU paper, section 3.1).
+"""The piecewise linear map of DY-ReLU, without a copy of the feature map per piece (DY-ReLU paper).
 
 Autograd would keep every ``a_k * x + b_k`` for the backward of the maximum. Here it keeps the input and the coefficients,
 and backward computes the pieces again: two operations per value, which cost less than the memory that they save.
@@ -45,10 +45,11 @@ class _PiecewiseMax(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
         x, slopes, intercepts = ctx.saved_tensors
         winner = _winner(x, slopes, intercepts)
+        # In the memory format of x, whatever that of the gradient is.
         grad_x, grad_slopes, grad_intercepts = torch.zeros_like(x), [], []
         for k, slope in enumerate(slopes.unbind()):
             share = torch.where(winner == k, grad, 0)
-            grad_x = grad_x + share * slope
+            grad_x = torch.addcmul(grad_x, share, slope)
             grad_slopes.append((share * x).sum_to_size(slope.shape))
             if intercepts is not None:
                 grad_intercepts.append(share.sum_to_size(slope.shape))
