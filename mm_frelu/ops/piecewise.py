@@ -1,7 +1,7 @@
 """The piecewise linear map of DY-ReLU, without a copy of the feature map per piece (DY-ReLU paper).
 
 Autograd would keep every ``a_k * x + b_k`` for the backward of the maximum. Here it keeps the input and the coefficients,
-and backward computes the pieces again: two operations per value, which cost less than the memory that they save.
+and backward computes the pieces again.
 """
 
 from typing import Any, List, Optional, Tuple
