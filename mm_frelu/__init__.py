@@ -1,4 +1,4 @@
-"""FReLU for OpenMMLab.
+"""FReLU and DY-ReLU for OpenMMLab.
 
 Importing this package registers the activation layers, backbones, transforms and hooks. It imports neither mmdet nor
 mmseg, and has to come before them where mmcv has no compiled ops (see :mod:`mm_frelu.compat`).
@@ -9,11 +9,21 @@ from .compat import install_missing_ops
 install_missing_ops()
 
 from . import backbones  # noqa: E402, F401  (registration)
-from .activations import FReLU, LightFReLU, build_activation  # noqa: E402
+from .activations import (  # noqa: E402
+    DyReLUA,
+    DyReLUB,
+    DyReLUC,
+    FReLU,
+    LightFReLU,
+    build_activation,
+)
 from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
+    'DyReLUA',
+    'DyReLUB',
+    'DyReLUC',
     'FReLU',
     'LightFReLU',
     'ResNet',

@@ -31,8 +31,8 @@ def test_import_registers_everything():
     code = (
         'import mm_frelu\n'
         'from mmengine.registry import HOOKS, MODELS, TRANSFORMS\n'
-        'for name in ("FReLU", "LightFReLU", "mm_frelu.ResNet", "mm_frelu.ResNetV1c", "mm_frelu.ResNetV1d",\n'
-        '             "mm_frelu.ShuffleNetV2"):\n'
+        'for name in ("FReLU", "LightFReLU", "DyReLUA", "DyReLUB", "DyReLUC", "mm_frelu.ResNet",\n'
+        '             "mm_frelu.ResNetV1c", "mm_frelu.ResNetV1d", "mm_frelu.ShuffleNetV2"):\n'
         '    assert MODELS.get(name) is not None, name\n'
         'assert TRANSFORMS.get("mm_frelu.CheckLabelIds") is not None\n'
         'assert HOOKS.get("mm_frelu.CheckpointGuardHook") is not None'

@@ -1,8 +1,20 @@
 """Activation layers, registered in MMEngine's root registry so that they build under every default scope."""
 
 from .builder import build_activation
+from .dy_relu import DyReLUA, DyReLUB
+from .dy_relu_c import DyReLUC
+from .dynamic_relu import DynamicReLU
 from .frelu import FReLU
 from .funnel_activation import FunnelActivation
 from .light_frelu import LightFReLU
 
-__all__ = ['FReLU', 'FunnelActivation', 'LightFReLU', 'build_activation']
+__all__ = [
+    'DyReLUA',
+    'DyReLUB',
+    'DyReLUC',
+    'DynamicReLU',
+    'FReLU',
+    'FunnelActivation',
+    'LightFReLU',
+    'build_activation',
+]

@@ -1,6 +1,5 @@
 """What every funnel activation shares: checks, start, computation, folding."""
 
-from numbers import Integral
 from typing import ClassVar, List, Optional, Tuple
 
 from mmengine.logging import print_log
@@ -8,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import funnel
+from .checks import check_channels, check_choice, check_positive
 from .window import (
     build_window_conv,
     build_window_norm,
@@ -49,22 +49,16 @@ class FunnelActivation(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
-        if num_channels is None:
-            raise TypeError(
-                f'{name} needs the number of channels that it acts on. Write '
-                f"act_cfg=dict(type='{name}', num_channels=64), or build it with "
-                f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
-            )
-        _check_positive(name, 'num_channels', num_channels)
-        _check_positive(name, 'kernel_size', kernel_size)
-        _check_positive(name, 'dilation', dilation)
+        check_channels(name, num_channels)
+        check_positive(name, 'kernel_size', kernel_size)
+        check_positive(name, 'dilation', dilation)
         if kernel_size % 2 == 0:
             raise ValueError(
                 f'{name}: kernel_size must be odd, so that the window is centred on its pixel; got '
                 f'{kernel_size}. Use {kernel_size - 1} or {kernel_size + 1}.'
             )
-        _check_choice(name, 'init', init, INITS)
-        _check_choice(name, 'combine', combine, ('sum', 'max'))
+        check_choice(name, 'init', init, INITS)
+        check_choice(name, 'combine', combine, ('sum', 'max'))
         self.num_channels = num_channels
         self.kernel_size = kernel_size
         self.dilation = dilation
@@ -133,13 +127,3 @@ class FunnelActivation(BaseModule):
         """What the members do not show."""
         combine = f", combine='{self.combine}'" if len(self.window_names) > 1 else ''
         return f"init='{self.init}'{combine}"
-
-
-def _check_positive(name: str, key: str, value: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f'{name}: {key} must be a positive integer, got {value!r}.')
-
-
-def _check_choice(name: str, key: str, value: str, choices: Tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f'{name}: {key} must be one of {", ".join(choices)}; got {value!r}.')

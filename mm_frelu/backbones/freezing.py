@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 
-from ..activations import FunnelActivation
+from ..activations import DynamicReLU, FunnelActivation
 
 
 def freeze(module: nn.Module) -> None:
@@ -36,7 +36,7 @@ def fix_norms(
 
 
 def warn_of_untrained_windows(backbone: nn.Module) -> bool:
-    """Warn of windows that are as they were built and cannot change, or cannot gather statistics.
+    """Warn of activations that are as they were built and cannot change, or whose windows cannot gather statistics.
 
     Meant for the moment when training starts: weights are loaded by then.
 
@@ -48,7 +48,7 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     """
     frozen, fixed = [], []
     for name, layer in backbone.named_modules():
-        if not isinstance(layer, FunnelActivation):
+        if not isinstance(layer, (FunnelActivation, DynamicReLU)):
             continue
         learns = layer.can_learn()
         gathers = all(module.training for module in layer.modules())
@@ -73,7 +73,7 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
 def _warn(names: List[str], what: str) -> None:
     shown = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
     print_log(
-        f'{len(names)} untrained activation windows ({shown}) {what}',
+        f'{len(names)} untrained activations ({shown}) {what}',
         logger='current',
         level=logging.WARNING,
     )

@@ -43,9 +43,7 @@ def test_frozen_untrained_windows_warn_once_and_name_themselves(warnings_of):
     for _ in range(3):
         model.train()
     assert len(warnings_of) == 1
-    assert warnings_of[0].startswith(
-        '9 untrained activation windows (layer1.0.act1, layer1.0.act2,'
-    )
+    assert warnings_of[0].startswith('9 untrained activations (layer1.0.act1, layer1.0.act2,')
     assert 'frozen_stages' in warnings_of[0]
 
 
@@ -89,7 +87,7 @@ def test_a_silent_window_that_cannot_speak_up_warns(requires_grad, warnings_of):
     learns = any(gradient is not None and gradient.any() for gradient in gradients)
     assert learns == requires_grad
     assert len(warnings_of) == (0 if requires_grad else 1)
-    assert all('39 untrained activation windows' in text for text in warnings_of)
+    assert all('39 untrained activations' in text for text in warnings_of)
     assert all('frozen as they were built' in text for text in warnings_of)
 
 

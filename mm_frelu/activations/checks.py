@@ -1,0 +1,50 @@
+"""What the activation layers check of their arguments, so that all of them say it in the same words."""
+
+import math
+from numbers import Integral, Real
+from typing import Any, Optional, Tuple
+
+
+def check_channels(name: str, num_channels: Optional[int]) -> None:
+    """Check the channel count, which a config often leaves out.
+
+    Args:
+        name: Class of the layer.
+        num_channels: What it was given.
+
+    Raises:
+        TypeError: If there is none.
+        ValueError: If it is not a positive integer.
+    """
+    if num_channels is None:
+        raise TypeError(
+            f'{name} needs the number of channels that it acts on. Write '
+            f"act_cfg=dict(type='{name}', num_channels=64), or build it with "
+            f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
+        )
+    check_positive(name, 'num_channels', num_channels)
+
+
+def check_positive(name: str, key: str, value: int) -> None:
+    """Raise ValueError unless the argument ``key`` of the layer ``name`` is a positive integer."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{name}: {key} must be a positive integer, got {value!r}.')
+
+
+def check_positive_number(name: str, key: str, value: float) -> None:
+    """Raise ValueError unless the argument is a finite number above zero."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise ValueError(f'{name}: {key} must be a positive number, got {value!r}.')
+
+
+def check_flag(name: str, key: str, value: bool) -> None:
+    """Raise ValueError unless the argument is a bool; the word 'no' from a command line would count as True."""
+    if not isinstance(value, bool):
+        raise ValueError(f'{name}: {key} must be True or False, got {value!r}.')
+
+
+def check_choice(name: str, key: str, value: Any, choices: Tuple[str, ...]) -> None:
+    """Raise ValueError unless the argument is one of the words."""
+    if value not in choices:
+        raise ValueError(f'{name}: {key} must be one of {", ".join(choices)}; got {value!r}.')

@@ -1,0 +1,116 @@
+"""DY-ReLU-C: Chen et al., "Dynamic ReLU", ECCV 2020. Coefficients that differ from position to position."""
+
+from typing import Any, Optional
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .checks import check_positive_number
+from .dynamic_relu import DynamicReLU
+
+
+@MODELS.register_module()
+class DyReLUC(DynamicReLU):
+    r"""Dynamic ReLU whose coefficients each position scales by its attention (figure 2c).
+
+    .. math::
+        y_{c,i} = \max_k \left( \pi_i a^k_c x_{c,i} + \pi_i b^k_c \right)
+                = \pi_i \max_k \left( a^k_c x_{c,i} + b^k_c \right), \qquad
+        \pi_i = \min\left( \gamma\, \mathrm{softmax}(z / \tau)_i,\ 1 \right)
+
+    where :math:`z` is a 1x1 convolution of the input to one channel and :math:`\gamma = HW / 3`. Since :math:`\pi_i` is
+    not negative, one product with the output does what scaling every coefficient would. The paper uses it in the head of
+    keypoint detectors.
+
+    No start of the paper's form is ReLU: the softmax sums to 1, so the attention averages at most 1/3 and is 1 at no more
+    than a third of the positions. A flat attention would give ReLU divided by 3, which is not what a pretrained network
+    expects. ``init='identity'`` therefore needs ``attention_mean=1.0``, a departure from the paper: then the attention is
+    1 everywhere at the start, and the layer exactly ReLU.
+
+    Args:
+        num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
+        temperature: :math:`\tau` of the softmax. 10 in the paper.
+        attention_mean: :math:`\gamma / HW`, the mean of the attention before it is capped. 1/3 in the paper.
+        init: ``'paper'``, where the convolution starts as torch's do; or ``'identity'``, where it starts at zero.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        **kwargs: The coefficients' options, see :class:`.DynamicReLU`.
+
+    Raises:
+        TypeError: Without ``num_channels``.
+        ValueError: For a value that is out of range, and for an identity start that would not be ReLU.
+
+    Examples:
+        >>> import torch
+        >>> DyReLUC(64)(torch.rand(2, 64, 16, 16)).shape
+        torch.Size([2, 64, 16, 16])
+    """
+
+    channel_wise = True
+
+    def __init__(
+        self,
+        num_channels: Optional[int] = None,
+        *,
+        temperature: float = 10.0,
+        attention_mean: float = 1 / 3,
+        init: str = 'paper',
+        inplace: Optional[bool] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_channels, init=init, **kwargs)
+        check_positive_number('DyReLUC', 'temperature', temperature)
+        check_positive_number('DyReLUC', 'attention_mean', attention_mean)
+        if init == 'identity' and attention_mean != 1:
+            raise ValueError(
+                f"DyReLUC: init='identity' is exactly ReLU only with attention_mean=1.0, got {attention_mean!r}. "
+                f"(With the paper's 1/3 the attention is 1 at no more than a third of the positions, whatever the "
+                f"weights.) Set attention_mean=1.0, take DyReLUB, or use init='paper'."
+            )
+        self.temperature = temperature
+        self.attention_mean = attention_mean
+
+    def _add_layers(self) -> None:
+        super()._add_layers()
+        # Without bias: softmax does not notice one.
+        self.spatial = nn.Conv2d(self.num_channels, 1, 1, bias=False)
+
+    def reset(self) -> None:
+        """Give the layer its starting weights, the spatial convolution included."""
+        super().reset()
+        self.spatial.reset_parameters()
+        if self.init == 'identity':
+            nn.init.zeros_(self.spatial.weight)
+
+    def attention(self, x: Tensor) -> Tensor:
+        r"""The attention :math:`\pi`, between 0 and 1.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Attention of shape (N, 1, H, W).
+        """
+        logits = self.spatial(x) / self.temperature
+        # One position's share of the softmax is about 1 / HW, too little for half precision.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        # The softmax written out: equal logits then give exactly attention_mean.
+        exponents = (logits - logits.amax(dim=(2, 3), keepdim=True).detach()).exp()
+        gamma = self.attention_mean * (x.shape[2] * x.shape[3])
+        share = exponents * gamma / exponents.sum(dim=(2, 3), keepdim=True)
+        return share.clamp(max=1).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Features of the same shape.
+        """
+        return super().forward(x) * self.attention(x)
+
+    def extra_repr(self) -> str:
+        """What the members do not show."""
+        return f'{super().extra_repr()}, temperature={self.temperature}, attention_mean={self.attention_mean}'

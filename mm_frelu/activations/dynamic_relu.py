@@ -1,0 +1,181 @@
+"""What every dynamic ReLU shares: the hyper function that computes the coefficients, its checks, its start."""
+
+from typing import ClassVar, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..ops import piecewise_max
+from .checks import (
+    check_channels,
+    check_choice,
+    check_flag,
+    check_positive,
+    check_positive_number,
+)
+
+INITS = ('paper', 'identity')
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """``min(max((x + 3) / 6, 0), 1)``. torch's own has a gradient of single precision also where ``x`` is double."""
+    return ((x + 3) / 6).clamp(0, 1)
+
+
+GATES = {'sigmoid': torch.sigmoid, 'hard_sigmoid': hard_sigmoid}
+
+
+class DynamicReLU(BaseModule):
+    r"""Base of the layers whose slopes and intercepts depend on the whole input.
+
+    .. math::
+        y_c = \max_{1 \le k \le K} \left( a^k_c(x)\, x_c + b^k_c(x) \right), \qquad
+        a^k_c(x) = \alpha^k + \lambda_a \Delta a^k_c(x), \qquad
+        b^k_c(x) = \lambda_b \Delta b^k_c(x)
+
+    with :math:`\alpha = (1, 0, \dots, 0)`. The residuals come from global average pooling, a linear layer that divides
+    the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which puts them between -1 and 1 (figure 2).
+
+    ``fc2`` puts out a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. The weights of its 1x1
+    convolutions fit ``fc1`` and ``fc2`` once flattened.
+
+    Args:
+        num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
+        num_pieces: K, the number of linear pieces. With 1 and no intercept it is a squeeze-and-excitation.
+        reduction: R, what the width is divided by between the two linear layers; 8 in the paper, 4 in DynamicHead and
+            mmdet. The width is at least 1.
+        lambda_a: Range of the slopes around their start.
+        lambda_b: Range of the intercepts around zero.
+        intercept: Whether the pieces have intercepts.
+        gate: :math:`\sigma`, ``'sigmoid'`` (paper) or ``'hard_sigmoid'`` (DynamicHead, mmdet).
+        init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
+
+    Raises:
+        TypeError: Without ``num_channels``.
+        ValueError: For a value that is out of range, and for an identity start of a single piece.
+    """
+
+    channel_wise: ClassVar[bool]
+    """Whether each channel has coefficients of its own."""
+
+    def __init__(
+        self,
+        num_channels: Optional[int] = None,
+        num_pieces: int = 2,
+        reduction: int = 8,
+        lambda_a: float = 1.0,
+        lambda_b: float = 0.5,
+        intercept: bool = True,
+        gate: str = 'sigmoid',
+        init: str = 'paper',
+        inplace: Optional[bool] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        name = type(self).__name__
+        check_channels(name, num_channels)
+        check_positive(name, 'num_pieces', num_pieces)
+        check_positive(name, 'reduction', reduction)
+        check_positive_number(name, 'lambda_a', lambda_a)
+        check_positive_number(name, 'lambda_b', lambda_b)
+        check_flag(name, 'intercept', intercept)
+        check_choice(name, 'gate', gate, tuple(GATES))
+        check_choice(name, 'init', init, INITS)
+        if init == 'identity' and num_pieces == 1:
+            raise ValueError(
+                f"{name}: init='identity' starts as ReLU, which has two pieces; num_pieces=1 is a "
+                f"linear map. Use num_pieces=2 or more, or init='paper'."
+            )
+        self.num_channels = num_channels
+        self.num_pieces = num_pieces
+        self.reduction = reduction
+        self.lambda_a = lambda_a
+        self.lambda_b = lambda_b
+        self.intercept = intercept
+        self.gate = gate
+        self.init = init
+        self._add_layers()
+        self.reset()
+
+    def _add_layers(self) -> None:
+        squeezed = max(self.num_channels // self.reduction, 1)
+        self.fc1 = nn.Linear(self.num_channels, squeezed)
+        self.fc2 = nn.Linear(squeezed, self.num_pieces * self._kinds * self._width)
+
+    @property
+    def _kinds(self) -> int:
+        """Kinds of coefficients: slopes, and intercepts if there are any."""
+        return 2 if self.intercept else 1
+
+    @property
+    def _width(self) -> int:
+        """Channels with coefficients of their own."""
+        return self.num_channels if self.channel_wise else 1
+
+    def reset(self) -> None:
+        """Give the layer its starting weights.
+
+        ``'paper'``: the paper asks for coefficients that start near ReLU's, (1, 0) and (0, 0), and says no more that we
+        know of. Weights are those of torch's linear layer, as in the implementations that we know; biases are zero, so that nothing
+        but the input moves the coefficients. ``'identity'`` also sets the weights of ``fc2`` to zero. Then the residuals
+        are zero for every input, and the layer is exactly ReLU.
+        """
+        for layer in (self.fc1, self.fc2):
+            layer.reset_parameters()
+            nn.init.zeros_(layer.bias)
+        if self.init == 'identity':
+            nn.init.zeros_(self.fc2.weight)
+
+    def init_weights(self) -> None:
+        """Start anew, whatever a parent's ``init_cfg`` for linear and convolution layers did."""
+        if not self.is_init:
+            self.reset()
+        super().init_weights()
+
+    def coefficients(self, x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
+        """The hyper function: slopes and intercepts for an input.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Slopes of shape (K, N, C, 1, 1), where C is ``num_channels`` or, if the channels share them, 1; and
+            intercepts of the same shape, or None without.
+        """
+        hidden = F.relu(self.fc1(x.mean(dim=(2, 3))))
+        residuals = 2 * GATES[self.gate](self.fc2(hidden)) - 1
+        shape = (-1, self.num_pieces, self._kinds, self._width, 1, 1)
+        residuals = residuals.to(x.dtype).reshape(shape).transpose(0, 1)
+        slopes = self.lambda_a * residuals[:, :, 0]
+        slopes = torch.cat([slopes[:1] + 1, slopes[1:]])
+        return slopes, self.lambda_b * residuals[:, :, 1] if self.intercept else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Features of the same shape.
+        """
+        return piecewise_max(x, *self.coefficients(x))
+
+    def is_untrained(self) -> bool:
+        """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""
+        return not self.fc2.bias.is_meta and not bool(self.fc2.bias.any())
+
+    def can_learn(self) -> bool:
+        """Whether training can change the coefficients."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    def extra_repr(self) -> str:
+        """What the members do not show."""
+        return (
+            f'num_pieces={self.num_pieces}, lambda_a={self.lambda_a}, lambda_b={self.lambda_b}, '
+            f"intercept={self.intercept}, gate='{self.gate}', init='{self.init}'"
+        )
