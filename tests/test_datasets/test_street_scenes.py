@@ -214,7 +214,6 @@ def test_every_category_and_crowds_have_coco_entries(root):
 
 
 def test_mmseg_reads_the_set_as_cityscapes(root):
-    importlib.import_module('mm_frelu')
     from mmseg import datasets
 
     dataset = datasets.CityscapesDataset(
@@ -229,8 +228,8 @@ def test_mmseg_reads_the_set_as_cityscapes(root):
 
 
 def test_mmdet_reads_the_set_as_coco(root):
-    importlib.import_module('mm_frelu')
-    datasets = pytest.importorskip('mmdet.datasets')
+    from mmdet import datasets
+
     dataset = datasets.CocoDataset(
         data_root=str(root),
         ann_file='annotations/instances_train.json',
