@@ -1,6 +1,5 @@
 """Street scenes: files, labels and COCO entries, checked with the readers that people use."""
 
-import importlib.util
 import json
 import subprocess
 import sys
