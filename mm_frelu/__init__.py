@@ -18,6 +18,7 @@ from .activations import (  # noqa: E402
     build_activation,
 )
 from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
+from .replacement import replace_activations  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     'ShuffleNetV2',
     '__version__',
     'build_activation',
+    'replace_activations',
 ]

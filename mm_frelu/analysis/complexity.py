@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mm_frelu.activations.builder import ACTIVATION_MODULES
+from mm_frelu.activations.builder import is_activation
 
 COUNTED = (
     'Counted: convolutions (windows of FReLU included) and matrix products, one per multiply-add. '
@@ -115,13 +115,6 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
             handle.remove()
     # torch counts a multiply-add as two operations.
     return {name: number // 2 for name, number in macs.items() if number}
-
-
-def is_activation(module: nn.Module) -> bool:
-    """Whether a module is an activation layer of torch, mmcv or this package."""
-    kind = type(module)
-    known = kind.__module__.startswith(ACTIVATION_MODULES)
-    return known and not isinstance(module, nn.MultiheadAttention)
 
 
 def _inside(names: List[str]) -> Callable[[str], bool]:

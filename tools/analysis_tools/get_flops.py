@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of a config's model, by its parts: backbone, its activations, neck, heads.
 
     python tools/analysis_tools/get_flops.py CONFIG [--shape H W] [--json FILE] [--cfg-options K=V ...]
+        [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 Needs neither data nor weights, and computes nothing where torch's meta device knows all operations of the model.
 """
@@ -21,10 +22,12 @@ import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supp
 from mm_frelu.analysis.complexity import COUNTED, Cost, Part, count_parts
 from mm_frelu.analysis.input_shape import InputShape, input_shape
 from mm_frelu.engine import exit_on_user_error
+from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.launch import require_keys
 from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.replacement import log_replacements
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -32,7 +35,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Parameters and multiply-adds of a model, by parts.'
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
+    )
     parser.add_argument(
         '--shape',
         type=int,
@@ -42,6 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_act_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -57,7 +63,10 @@ def measure(cfg: Config, shape: InputShape) -> List[Part]:
     def count(device: str) -> List[Part]:
         model = build_model(cfg, device)
         images = torch.zeros(1, 3, shape.height, shape.width, device=device)
-        return count_parts(model, lambda model: forward_tensors(model, images, task))
+        parts = count_parts(model, lambda model: forward_tensors(model, images, task))
+        if device == 'meta':  # elsewhere ReplaceActivation has told it
+            log_replacements(model)
+        return parts
 
     try:
         return count('meta')
@@ -134,6 +143,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         cfg.merge_from_dict(args.cfg_options)
     require_keys(cfg, ('model',), 'counting')
     shape = input_shape(cfg, args.shape and tuple(args.shape))
+    apply_act_options(cfg, args)
     parts = measure(cfg, shape)
     print_table(Path(args.config).stem, shape, parts)
     if args.json:
