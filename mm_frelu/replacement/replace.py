@@ -13,6 +13,7 @@ from torch import nn
 
 from mm_frelu.activations import FunnelActivation, build_activation
 from mm_frelu.activations.builder import CHANNEL_ARGUMENTS, activation_class
+from mm_frelu.engine.errors import UserError
 
 from .call_sites import CallSites
 from .companion import ReplacedActivations
@@ -44,16 +45,25 @@ class Replacement:
     functional: List[Tuple[str, str, int]] = field(default_factory=list)
     failures: List[str] = field(default_factory=list)
 
+    def excuse(self) -> str:
+        """Why nothing was replaced."""
+        reasons = [f'{site.name} ({reason})' for site, reason in self.kept[:3]]
+        more = f' and {len(self.kept) - 3} more' if len(self.kept) > 3 else ''
+        functional = [f'{module} calls {name}()' for module, name, _ in self.functional[:3]]
+        what = '; '.join([', '.join(reasons) + more, *functional, *self.failures])
+        return f'{what.strip("; ") or "it has none that can be replaced"}.'
+
     def log(self) -> None:
         """Print the tables."""
         print_log('\n' + replaced_table(self.replaced, self.new), logger='current')
         if self.kept or self.functional:
             print_log('\n' + kept_table(self.kept, self.functional), logger='current')
-        unreached = [site for site, _ in self.kept if not site.calls]
-        if self.failures and (unreached or not self.replaced):
+        sites = [*self.replaced, *(site for site, _ in self.kept)]
+        if self.failures and not all(site.calls for site in sites):
             reasons = '; '.join(self.failures)
             print_log(
-                f'The model could not be run on invented images to the end ({reasons}); sites behind that are unknown.',
+                f'The model could not be run on invented images to the end ({reasons}). Sites that only come after that were '
+                f'not seen; channels there are those of the layer in front.',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -128,7 +138,7 @@ def replace_activations(
         What was replaced and what was not.
 
     Raises:
-        UserError: When a pattern matches nothing.
+        UserError: When a pattern matches nothing, or nothing could be replaced.
         ValueError: For an unknown activation, or an option that it refuses.
     """
     kind = activation_class(act_cfg.get('type') if isinstance(act_cfg, dict) else act_cfg)
@@ -140,7 +150,7 @@ def replace_activations(
     result = Replacement(kind.__name__, failures=seen.failures)
     for site in sites:
         if site.name in chosen:
-            reason = _why_not(site, kind)
+            reason = _why_not(site, kind, bool(seen.failures))
             if reason is None:
                 result.replaced.append(site)
             else:
@@ -150,10 +160,14 @@ def replace_activations(
         for (module, function), calls in seen.functional.items()
         if matches(module, include) and not matches(module, exclude)
     ]
-    defaults = dict(init='identity', norm_cfg=_norm_of(model))
-    if result.replaced:
-        companion = _put_in(model, sites, result.replaced, act_cfg, defaults)
-        companion.reports.append(result)
+    defaults = dict(norm_cfg=_norm_of(model))
+    # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
+    if isinstance(_defaults(kind).get('init'), str):
+        defaults['init'] = 'identity'
+    if not result.replaced:
+        raise UserError(f'{kind.__name__} replaced no activation of this model: {result.excuse()}')
+    companion = _put_in(model, sites, result.replaced, act_cfg, defaults)
+    companion.reports.append(result)
     # Backbones freeze and fix their parts in train(): the optimizer and DDP should find it done.
     model.train(model.training)
     return result
@@ -170,27 +184,31 @@ def _as_list(patterns: Union[str, Sequence[str], None]) -> List[str]:
     return [patterns] if isinstance(patterns, str) else list(patterns or ())
 
 
-def _why_not(site: Site, kind: type) -> Optional[str]:
+def _why_not(site: Site, kind: type, broken_off: bool) -> Optional[str]:
     """The reason why an activation cannot take the place of a site, or None."""
-    per_channel = any(name in inspect.signature(kind).parameters for name in CHANNEL_ARGUMENTS)
+    per_channel = any(name in _defaults(kind) for name in CHANNEL_ARGUMENTS)
     if site.frozen:
-        return (
-            'it is frozen, so that a new layer could never learn there; freeze less (frozen_stages)'
-        )
+        return 'frozen: a new layer could never learn there; freeze less (frozen_stages)'
+    if not site.calls and not broken_off:
+        return 'the model never calls it'
     if not per_channel:
         return None
-    if not site.shapes and site.assumed_channels is None:
-        return 'no pass reached it, and its channels are unknown'
+    if not site.calls and site.assumed_channels is None:
+        return 'the model could not be run that far, and its channels are unknown'
     if not site.is_map:
         shape = next(shape for shape in sorted(site.shapes) if len(shape) != 4)
-        return f'it acts on {len(shape)}-D features, {kind.__name__} needs (N, C, H, W)'
+        return f'{len(shape)}-D features; {kind.__name__} needs (N, C, H, W)'
     if site.channels is None:
-        return 'its channels are not in the second dimension, or differ from call to call'
+        return 'its second dimension is not the channels, or they differ from call to call'
     if site.is_point and issubclass(kind, FunnelActivation):
-        return (
-            'its features have one position (global pooling): a window would see nothing around it'
-        )
+        return 'its features have one position (global pooling), nothing around for a window to see'
     return None
+
+
+def _defaults(kind: type) -> Dict[str, Any]:
+    """The arguments of a class, with their defaults."""
+    parameters = inspect.signature(kind).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
 
 
 def _norm_of(model: nn.Module) -> dict:
@@ -206,7 +224,10 @@ def _put_in(
     act_cfg: dict,
     defaults: dict,
 ) -> ReplacedActivations:
-    companion = getattr(model, COMPANION, None) or ReplacedActivations()
+    companion = getattr(model, COMPANION, None)
+    if companion is None:
+        companion = ReplacedActivations()
+        companion.watch(model)
     device = next((parameter.device for parameter in model.parameters()), None)
     wanted = {site.name for site in replaced}
     by_module: Dict[str, List[Site]] = {}

@@ -4,22 +4,27 @@ They exist to make a forward pass run through every branch, the auxiliary and tr
 nothing.
 """
 
+import functools
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 Run = Callable[[nn.Module], Any]
 """Runs a model once."""
 
-BATCH_SIZE = 2
-"""Batch norms need two values per channel, also behind a pooling to 1x1."""
+BATCH_SIZES = {'loss': 2, 'tensor': 1}
+"""Batch norms need two values per channel in training, also behind a pooling to 1x1. The two differ so that no dimension that
+depends on the batch is taken for the channels."""
 
 
 def library_of(model: nn.Module) -> Optional[str]:
     """The OpenMMLab library whose calling convention a model has, or None."""
+    if not isinstance(model, BaseModel):  # a backbone by itself
+        return None
     for kind in type(model).__mro__:
         library = kind.__module__.partition('.')[0]
         if library in ('mmdet', 'mmseg', 'mmpretrain'):
@@ -28,12 +33,12 @@ def library_of(model: nn.Module) -> Optional[str]:
 
 
 def invented_run(
-    library: Optional[str], channels: int, size: Tuple[int, int], device: torch.device, mode: str
+    model: nn.Module, channels: int, size: Tuple[int, int], device: torch.device, mode: str
 ) -> Run:
-    """A forward pass over two images.
+    """A forward pass over a few images.
 
     Args:
-        library: From :func:`library_of`.
+        model: The model.
         channels: Channels of the images.
         size: Their height and width.
         device: Where the model is.
@@ -43,10 +48,16 @@ def invented_run(
         What runs the model.
     """
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(BATCH_SIZE, channels, *size, generator=generator).to(device)
+    images = torch.randn(BATCH_SIZES[mode], channels, *size, generator=generator).to(device)
+    library = library_of(model)
     if library is None:
         return lambda model: model(images)
-    samples = {'mmdet': _detection, 'mmseg': _segmentation, 'mmpretrain': _classification}[library]
+    if library == 'mmdet':
+        # Some assigners of plain detectors look at masks where there are any, and take them for tensors.
+        with_masks = any('mask' in name for name, _ in model.named_modules())
+        samples = functools.partial(_detection, with_masks=with_masks)
+    else:
+        samples = {'mmseg': _segmentation, 'mmpretrain': _classification}[library]
     return lambda model: model(images, samples(images), mode=mode)
 
 
@@ -62,8 +73,8 @@ def _metainfo(images: Tensor) -> dict:
     )
 
 
-def _detection(images: Tensor) -> List[Any]:
-    """Two objects of the first class in each image: boxes, masks and a semantic map."""
+def _detection(images: Tensor, with_masks: bool) -> List[Any]:
+    """Two objects of the first class in each image: boxes, a semantic map, perhaps masks."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
 
@@ -78,9 +89,9 @@ def _detection(images: Tensor) -> List[Any]:
     samples = []
     for _ in images:
         sample = DetDataSample(metainfo=_metainfo(images))
-        sample.gt_instances = InstanceData(
-            bboxes=boxes.clone(), labels=labels.clone(), masks=BitmapMasks(masks, height, width)
-        )
+        sample.gt_instances = InstanceData(bboxes=boxes.clone(), labels=labels.clone())
+        if with_masks:
+            sample.gt_instances.masks = BitmapMasks(masks, height, width)
         sample.ignored_instances = InstanceData(bboxes=boxes[:0], labels=labels[:0])
         sample.gt_sem_seg = PixelData(sem_seg=torch.zeros_like(images[0, :1], dtype=torch.long))
         samples.append(sample)

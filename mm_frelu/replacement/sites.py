@@ -30,6 +30,7 @@ class Site:
         name: Its name, with ``.act1``, ``.act2``, ... behind it where the module serves several sites, in the order in which
             they are called.
         kind: Class of the activation.
+        behind_linear: Whether it comes behind a layer that has the channels in the last dimension.
         shapes: Shapes that it was called on.
         calls: Calls in one pass; the greater number where training and testing differ.
         frozen: Whether what is in front of it is frozen.
@@ -40,6 +41,7 @@ class Site:
     module: str
     name: str
     kind: str
+    behind_linear: bool = False
     shapes: Set[Tuple[int, ...]] = field(default_factory=set)
     calls: int = 0
     frozen: bool = False
@@ -52,7 +54,7 @@ class Site:
         found = {shape[1] for shape in self.shapes if len(shape) == 4}
         if self.assumed_channels is not None:
             return self.assumed_channels
-        return found.pop() if len(found) == 1 and self.is_map else None
+        return found.pop() if len(found) == 1 and self.is_map and not self.behind_linear else None
 
     @property
     def is_map(self) -> bool:
@@ -79,7 +81,9 @@ def find_sites(trace: Trace) -> List[Site]:
             sites += _sites_of(name, module, calls, trace)
         else:
             kind = type(module).__name__
-            channels = _channels_in_front(parent, name.rpartition('.')[2])
+            channels = None
+            if trace.failures:  # else the model never calls it: a layer there would be of no use
+                channels = _channels_in_front(parent, name.rpartition('.')[2])
             frozen = _is_frozen(trace.model, name.rpartition('.')[0], ())
             sites.append(Site(name, name, kind, frozen=frozen, assumed_channels=channels))
     return sites
@@ -106,6 +110,7 @@ def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> 
         site.shapes.add(call.shape)
         passes[key, call.mode] += 1
         site.calls = max(site.calls, passes[key, call.mode])
+        site.behind_linear = _is_behind_linear(trace.model, call.behind)
         site.frozen = _is_frozen(trace.model, call.caller, call.behind)
         last[call.caller] = site
         for other in spare:
@@ -137,6 +142,12 @@ def _keys(
 
 def _has_parameters(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
+
+
+def _is_behind_linear(model: nn.Module, behind: Tuple[str, ...]) -> bool:
+    layers = [model.get_submodule(name) for name in behind]
+    learning = [layer for layer in layers if next(layer.parameters(), None) is not None]
+    return bool(learning) and type(learning[-1]) in (nn.Linear, nn.LayerNorm)
 
 
 def _is_frozen(model: nn.Module, caller: str, behind: Tuple[str, ...]) -> bool:

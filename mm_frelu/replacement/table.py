@@ -47,7 +47,7 @@ def kept_table(kept: Sequence[Tuple[Site, str]], functional: Sequence[Tuple[str,
     table.add_column('old')
     table.add_column('why', overflow='fold')
     for reason, sites in by_reason.items():
-        for name, group in _fold(sites).items():
+        for name, group in _fold(sites, r'(?<=\.)(act)?\d+\b').items():
             kinds = ', '.join(dict.fromkeys(site.kind for site in group))
             table.add_row(name, str(len(group)), kinds, reason)
     for module, function, calls in functional:
@@ -56,11 +56,11 @@ def kept_table(kept: Sequence[Tuple[Site, str]], functional: Sequence[Tuple[str,
     return _text(table)
 
 
-def _fold(sites: Sequence[Site]) -> Dict[str, List[Site]]:
-    """Group by the name without the numbers of its modules, which are then told as a span."""
+def _fold(sites: Sequence[Site], numbers: str = r'\b\d+\b') -> Dict[str, List[Site]]:
+    """Group by the name without the numbers in it, which are then told as a span."""
     groups: Dict[str, List[Site]] = {}
     for site in sites:
-        groups.setdefault(re.sub(r'\b\d+\b', '#', site.name), []).append(site)
+        groups.setdefault(re.sub(numbers, '#', site.name), []).append(site)
     return {_spans([site.name for site in group]): group for group in groups.values()}
 
 
@@ -69,8 +69,18 @@ def _spans(names: Sequence[str]) -> str:
     parts = []
     for words in zip(*(name.split('.') for name in names)):
         different = sorted(set(words), key=lambda word: (len(word), word))
-        parts.append(words[0] if len(different) == 1 else f'[{different[0]}-{different[-1]}]')
+        if len(different) == 1:
+            parts.append(words[0])
+            continue
+        stem = 'act' if words[0].startswith('act') else ''
+        parts.append(f'{stem}[{_range([word[len(stem) :] for word in different])}]')
     return '.'.join(parts)
+
+
+def _range(words: Sequence[str]) -> str:
+    """``0-3`` where no number is left out between the first and the last, else ``2,5,8``."""
+    whole = int(words[-1]) - int(words[0]) == len(words) - 1
+    return f'{words[0]}-{words[-1]}' if whole and len(words) > 2 else ','.join(words)
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 from unittest import mock
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .kinds import FUNCTIONS, is_replaceable
-from .samples import Run, invented_run, library_of
+from .samples import Run, invented_run
 
 # Multiples of 32, which detectors ask for, and not square: a tensor whose second dimension is not the channels then
 # differs between the two passes. SSD needs the larger ones.
@@ -79,27 +79,35 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
     shadow = revert_sync_batchnorm(copy.deepcopy(model, parameters))
     _give_each_reference_its_own(shadow)
     seen = Trace(shadow)
-    for mode in ('loss', 'tensor'):
-        shadow.train(mode == 'loss')
-        runs = [run] if run is not None else passes(shadow, mode)
-        failure: Optional[Exception] = None
-        for attempt in runs:
-            watch = _Watch(shadow, mode)
-            failure = None
-            try:
-                with _quietly(), torch.no_grad(), watch:
-                    attempt(shadow)
-            except (
-                Exception
-            ) as error:  # a model may raise anything on inputs that it was not made for
-                failure = error
-            if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
-                break
-        _merge(seen, watch)
-        if failure is not None:
-            seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
+    # The caller may be building on torch's meta device, which must not get hold of the images.
+    with _device_of(model):
+        for mode in ('loss', 'tensor'):
+            shadow.train(mode == 'loss')
+            _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
     shadow.train()
     return seen
+
+
+def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
+    """Add what the first attempt that runs shows, or else what the last one did until it failed."""
+    failure: Optional[Exception] = None
+    for attempt in attempts:
+        watch = _Watch(seen.model, mode)
+        failure = None
+        try:
+            with _quietly(), torch.no_grad(), watch:
+                attempt(seen.model)
+        except Exception as error:  # a model may raise anything on inputs that it was not made for
+            failure = error
+        if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
+            break
+    _merge(seen, watch)
+    if failure is not None:
+        seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
 
 
 def _merge(seen: Trace, watch: '_Watch') -> None:
@@ -116,12 +124,12 @@ def passes(model: nn.Module, mode: str) -> Iterator[Run]:
         model: The model.
         mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
     """
-    device = next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
+    device = _device_of(model)
     first = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
     for sizes in SIZES:
         for channels in dict.fromkeys((3, first)):
             size = sizes[0] if mode == 'loss' else sizes[1]
-            yield invented_run(library_of(model), channels, size, device, mode)
+            yield invented_run(model, channels, size, device, mode)
 
 
 def _give_each_reference_its_own(model: nn.Module) -> None:
