@@ -2,6 +2,7 @@
 
 import copy
 import socket
+import sys
 
 import pytest
 import torch
@@ -197,6 +198,7 @@ def _process(rank, port, results):
         optimizer.step()
     results[rank] = {
         'sum': sum(p.double().sum().item() for p in model.parameters()),
+        'libraries': {'mmdet', 'mmseg'} & set(sys.modules),
         'moved': bool((model.backbone[2].relu.act2.conv.weight.grad != 0).any()),
     }
     torch.distributed.destroy_process_group()
@@ -211,6 +213,7 @@ def test_two_processes_stay_together():
     torch.multiprocessing.spawn(_process, (port, results), nprocs=2)
     assert results[0] == results[1]
     assert results[0]['moved']
+    assert not results[0]['libraries']  # plain models need neither
 
 
 def test_deepcopy_of_a_replaced_model_takes_care_of_its_own():
