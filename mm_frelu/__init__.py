@@ -17,7 +17,7 @@ from .activations import (  # noqa: E402
     LightFReLU,
     build_activation,
 )
-from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
+from .backbones import MobileNetV1, MobileNetV2, ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     'DyReLUC',
     'FReLU',
     'LightFReLU',
+    'MobileNetV1',
+    'MobileNetV2',
     'ResNet',
     'ResNetV1c',
     'ResNetV1d',

@@ -1,7 +1,18 @@
 """Backbones with one activation per site, registered under the scope ``mm_frelu``."""
 
+from .mobilenet_v1 import MobileNetV1
+from .mobilenet_v2 import MobileNetV2
 from .resnet import ResNet, ResNetV1c, ResNetV1d
 from .resnet_blocks import BasicBlock, Bottleneck
 from .shufflenet_v2 import ShuffleNetV2
 
-__all__ = ['BasicBlock', 'Bottleneck', 'ResNet', 'ResNetV1c', 'ResNetV1d', 'ShuffleNetV2']
+__all__ = [
+    'BasicBlock',
+    'Bottleneck',
+    'MobileNetV1',
+    'MobileNetV2',
+    'ResNet',
+    'ResNetV1c',
+    'ResNetV1d',
+    'ShuffleNetV2',
+]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..activations import build_activation
 from ..registry import MODELS
 from .freezing import fix_norms, freeze, warn_of_untrained_windows
-from .options import check_frozen_stages, check_out_indices, check_switches
+from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
 
@@ -28,7 +28,7 @@ class ResNet(BaseModule):
     rounded or its model is not the released one.)
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
+        depth: 10 (in the DY-ReLU paper), 18, 34, 50, 101 or 152.
         in_channels: Channels of the image.
         stem_channels: Output channels of the stem; ``base_channels`` if None.
         base_channels: Width of layer1; each stage doubles it.
@@ -73,6 +73,7 @@ class ResNet(BaseModule):
     """
 
     arch_settings: ClassVar[Dict[int, Tuple[Type[ResidualBlock], Tuple[int, ...]]]] = {
+        10: (BasicBlock, (1, 1, 1, 1)),
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),
         50: (Bottleneck, (3, 4, 6, 3)),
@@ -124,11 +125,7 @@ class ResNet(BaseModule):
         per_stage = dict(strides=strides, dilations=dilations)
         if dcn is not None:
             per_stage['stage_with_dcn'] = stage_with_dcn
-        for key, value in per_stage.items():
-            if len(value) != num_stages:
-                raise ValueError(
-                    f'{key}={value!r} must have one entry for each of {num_stages} stages.'
-                )
+        check_per_stage(num_stages, **per_stage)
         check_out_indices(out_indices, num_stages)
         check_frozen_stages(frozen_stages, num_stages)
         act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
