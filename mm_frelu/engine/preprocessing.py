@@ -32,6 +32,10 @@ class Preprocessing:
         """The keys to write into ``model.data_preprocessor``."""
         return f'mean={_short(self.mean)}, std={_short(self.std)}, bgr_to_rgb={self.rgb}'
 
+    def as_dict(self) -> Dict[str, Any]:
+        """The ``preprocessing`` entry of a checkpoint's ``meta``."""
+        return dict(mean=list(self.mean), std=list(self.std), bgr_to_rgb=self.rgb)
+
     def differs(self, other: 'Preprocessing', tolerance: float = 0.01) -> bool:
         """Whether the two feed different pixels; 0.01 of 255 is rounding in a config, not a difference."""
         pairs = list(zip(self.mean + self.std, other.mean + other.std))
