@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import Any, Dict
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, load_safely
 from mm_frelu.engine.errors import UserError
 
 UNREADABLE = (
@@ -45,7 +44,7 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
         raise UserError(f'{key}: {path} is an address; download it and give the file.')
     check_checkpoint_file(path, key)
     try:
-        content = _load(Path(path).expanduser())
+        content = load_safely(Path(path).expanduser())
     except UNREADABLE as error:
         unknown = unknown_kind(error)
         if unknown:
@@ -121,16 +120,6 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         else value
         for name, value in weights.items()
     }
-
-
-def _load(path: Path) -> Any:
-    """Read a file without running code from it, the histories of numbers that MMEngine logs included."""
-    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
-    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
-        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
-        return torch.load(path, map_location='cpu', weights_only=False)
-    with torch.serialization.safe_globals(kinds):
-        return torch.load(path, map_location='cpu', weights_only=True)
 
 
 def unknown_kind(error: BaseException) -> str:
