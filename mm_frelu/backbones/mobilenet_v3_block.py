@@ -4,9 +4,9 @@ from typing import Optional
 
 from torch import Tensor
 
+from .hard_squeeze_excitation import HardSqueezeExcitation
 from .mobilenet import make_divisible
 from .mobilenet_block import MobileBlock
-from .hard_squeeze_excitation import HardSqueezeExcitation
 
 SE_RATIO = 4
 """What the width is divided by inside squeeze-and-excitation."""

@@ -8,8 +8,8 @@ from torch import nn
 
 from mm_frelu import FReLU, MobileNetV1, MobileNetV2, MobileNetV3
 from mm_frelu.activations import DynamicReLU
-from mm_frelu.backbones.mobilenet_block import MobileBlock
 from mm_frelu.backbones.hard_squeeze_excitation import HardSqueezeExcitation
+from mm_frelu.backbones.mobilenet_block import MobileBlock
 
 FRELU = dict(act_cfg=dict(type='FReLU'))
 EVERYWHERE = dict(act_stem=True, act_last=True)
