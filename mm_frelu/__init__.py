@@ -17,7 +17,15 @@ from .activations import (  # noqa: E402
     LightFReLU,
     build_activation,
 )
-from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
+from .backbones import (  # noqa: E402
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    ResNet,
+    ResNetV1c,
+    ResNetV1d,
+    ShuffleNetV2,
+)
 from .replacement import replace_activations  # noqa: E402
 from .version import __version__  # noqa: E402
 
@@ -27,6 +35,9 @@ __all__ = [
     'DyReLUC',
     'FReLU',
     'LightFReLU',
+    'MobileNetV1',
+    'MobileNetV2',
+    'MobileNetV3',
     'ResNet',
     'ResNetV1c',
     'ResNetV1d',

@@ -14,10 +14,9 @@ REPLACEABLE = frozenset(
     [
         *('ReLU', 'ReLU6', 'LeakyReLU', 'PReLU', 'RReLU', 'ELU', 'CELU', 'SELU'),
         *('GELU', 'SiLU', 'Swish', 'Mish', 'Hardswish', 'HSwish'),
-        *('FReLU', 'LightFReLU', 'DyReLUA', 'DyReLUB', 'DyReLUC'),
     ]
 )
-"""Names of activation classes of torch, mmcv and mm_frelu that stand behind hidden layers."""
+"""Names of activation classes of torch and mmcv that stand behind hidden layers; those of mm_frelu all do."""
 
 FUNCTIONS = {
     function: name
@@ -39,4 +38,6 @@ FUNCTIONS = {
 
 def is_replaceable(module: nn.Module) -> bool:
     """Whether a module is the activation of a hidden layer."""
-    return is_activation(module) and type(module).__name__ in REPLACEABLE
+    kind = type(module)
+    ours = kind.__module__.startswith('mm_frelu.activations')
+    return ours or (is_activation(module) and kind.__name__ in REPLACEABLE)

@@ -7,6 +7,7 @@ generators.
 """
 
 import copy
+import itertools
 import random
 import warnings
 from collections import Counter
@@ -38,7 +39,7 @@ class Call(NamedTuple):
         caller: Name of the module whose forward called it.
         behind: Names of the modules that the caller ran before, since its last call of this activation.
         again: Whether the caller had called this activation before in the same forward.
-        mode: The pass: ``'loss'`` or ``'tensor'``.
+        mode: The pass.
     """
 
     shape: Tuple[int, ...]
@@ -84,6 +85,10 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
         for mode in ('loss', 'tensor'):
             shadow.train(mode == 'loss')
             _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+        if run is None and _has_points(seen):
+            # Of one position because it is pooled, or because the image is small?
+            large = itertools.islice(passes(shadow, 'tensor', larger=True), 1)
+            _watch_a_pass(seen, 'tensor, large', large)
     shadow.train()
     return seen
 
@@ -106,6 +111,11 @@ def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
         seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
 
 
+def _has_points(seen: Trace) -> bool:
+    """Whether an activation only saw feature maps of one position."""
+    return any(all(call.shape[2:] == (1, 1) for call in calls) for calls in seen.calls.values())
+
+
 def _device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
 
@@ -117,16 +127,17 @@ def _merge(seen: Trace, watch: '_Watch') -> None:
         seen.functional[key] = max(seen.functional[key], number)
 
 
-def passes(model: nn.Module, mode: str) -> Iterator[Run]:
+def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
     """The passes to try: growing images, of three channels or as many as the first convolution takes.
 
     Args:
         model: The model.
         mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
+        larger: Begin with the second size.
     """
     device = _device_of(model)
     first = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
-    for sizes in SIZES:
+    for sizes in SIZES[1:] if larger else SIZES:
         for channels in dict.fromkeys((3, first)):
             size = sizes[0] if mode == 'loss' else sizes[1]
             yield invented_run(model, channels, size, device, mode)
