@@ -75,7 +75,7 @@ def check_config(
         with _quiet():
             _check(cfg, act_cfg, include, exclude, verdict)
     except Exception as error:  # models, ops and libraries raise anything; the table says what
-        verdict.problem = f'{type(error).__name__}: {_first_sentence(error)}'
+        verdict.problem = f'{type(error).__name__}: {gist(error)}'
     return verdict
 
 
@@ -193,5 +193,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_sentence(error: Exception) -> str:
-    return ' '.join(str(error).split()).partition('. ')[0][:160]
+def gist(error: Exception) -> str:
+    """The beginning of a message, without advice and without paths of this machine."""
+    text = ' '.join(str(error).split())
+    for end in ('. ', ', and mm_frelu', ', the current sys.path'):
+        text = text.partition(end)[0]
+    return text[:160]

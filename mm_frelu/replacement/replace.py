@@ -201,7 +201,7 @@ def _why_not(site: Site, kind: type, broken_off: bool) -> Optional[str]:
     if site.channels is None:
         return 'its second dimension is not the channels, or they differ from call to call'
     if site.is_point and issubclass(kind, FunnelActivation):
-        return 'maps of one position (global pooling): nothing around for a window to see'
+        return 'its features have one position (global pooling), nothing around for a window to see'
     return None
 
 

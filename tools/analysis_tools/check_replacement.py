@@ -17,7 +17,7 @@ from typing import List, Optional, Sequence
 import torch
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.analysis.replacement_check import Verdict, check_config
+from mm_frelu.analysis.replacement_check import Verdict, check_config, gist
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.act_options import add_act_arguments, nested
 from mm_frelu.engine.arguments import read_config
@@ -139,7 +139,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         try:
             cfg = read_config(config)
         except (ImportError, UserError) as error:
-            verdict = Verdict(problem=' '.join(str(error).split())[:160])
+            verdict = Verdict(problem=gist(error))
         else:
             verdict = check_config(cfg, act_cfg, args.act_include, args.act_exclude)
         working += verdict.works
