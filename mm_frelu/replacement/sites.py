@@ -60,7 +60,7 @@ class Site:
     def is_map(self) -> bool:
         """Whether it acts on feature maps (N, C, H, W) only."""
         assumed = self.assumed_channels is not None
-        return assumed or bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes)
+        return assumed or (bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes))
 
     @property
     def is_point(self) -> bool:
@@ -146,7 +146,7 @@ def _has_parameters(module: nn.Module) -> bool:
 
 def _is_behind_linear(model: nn.Module, behind: Tuple[str, ...]) -> bool:
     layers = [model.get_submodule(name) for name in behind]
-    learning = [layer for layer in layers if next(layer.parameters(), None) is not None]
+    learning = [layer for layer in layers if _has_parameters(layer)]
     return bool(learning) and type(learning[-1]) in (nn.Linear, nn.LayerNorm)
 
 

@@ -84,7 +84,11 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
     with _device_of(model):
         for mode in ('loss', 'tensor'):
             shadow.train(mode == 'loss')
-            _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+            failure = _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+            if failure and mode == 'tensor' and run is None:  # mmseg's PointRend has no such mode
+                failure = _watch_a_pass(seen, 'predict', passes(shadow, 'predict'))
+            if failure:
+                seen.failures.append(failure)
         if run is None and _has_points(seen):
             # Of one position because it is pooled, or because the image is small?
             large = itertools.islice(passes(shadow, 'tensor', larger=True), 1)
@@ -93,8 +97,8 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
     return seen
 
 
-def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
-    """Add what the first attempt that runs shows, or else what the last one did until it failed."""
+def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> str:
+    """Add what the first attempt that runs shows, or else what the last one did until it failed; say how it failed."""
     failure: Optional[Exception] = None
     for attempt in attempts:
         watch = _Watch(seen.model, mode)
@@ -107,8 +111,7 @@ def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
         if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
             break
     _merge(seen, watch)
-    if failure is not None:
-        seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
+    return f'{mode}: {type(failure).__name__}: {str(failure).strip()}' if failure else ''
 
 
 def _has_points(seen: Trace) -> bool:
@@ -132,7 +135,7 @@ def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
 
     Args:
         model: The model.
-        mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
+        mode: ``'loss'``, the pass of a training step, ``'tensor'``, raw outputs, or ``'predict'``.
         larger: Begin with the second size.
     """
     device = _device_of(model)
