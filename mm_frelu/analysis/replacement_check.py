@@ -103,7 +103,10 @@ def _check(
         verdict.kept[reason] = verdict.kept.get(reason, 0) + 1
 
     fit = swapped.load_state_dict(original.state_dict(), strict=False)
-    sites = tuple(f'{site.name}.' for site in report.replaced)
+    layers = {swapped.get_submodule(site.name) for site in report.replaced}
+    # A module may have two names, and its keys too (ANN).
+    named = swapped.named_modules(remove_duplicate=False)
+    sites = tuple(f'{name}.' for name, module in named if module in layers)
     strangers = [*fit.unexpected_keys, *(k for k in fit.missing_keys if not k.startswith(sites))]
     if strangers:
         verdict.problem = f'keys changed: {", ".join(strangers[:3])}'

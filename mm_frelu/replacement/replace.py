@@ -241,6 +241,11 @@ def _build(
     return layers
 
 
+def _keep_input(layer: nn.Module, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """Give a layer a copy of what the model will change in place: ReLU needs its output for backward, others their input."""
+    return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
+
+
 def _put_in(
     model: nn.Module, sites: Sequence[Site], new: Dict[str, nn.Module]
 ) -> ReplacedActivations:
@@ -265,6 +270,8 @@ def _put_in(
             if site.name in new:
                 layer = new[site.name].to(device).train(old.training)
                 companion.add(site, layer)
+                if site.overwritten:
+                    layer.register_forward_pre_hook(_keep_input)
             layers[site.name.rpartition('.')[2]] = layer
         if len(group) == 1:
             (parent._modules[attribute],) = layers.values()

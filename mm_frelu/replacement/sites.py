@@ -34,6 +34,7 @@ class Site:
         shapes: Shapes that it was called on.
         calls: Calls in one pass; the greater number where training and testing differ.
         frozen: Whether what is in front of it is frozen.
+        overwritten: Whether the model changes its input in place afterwards, as DDRNet does.
         keys: What it is recognised by; the first is its own, others are for when that layer has been exchanged.
         assumed_channels: Channels of the layer in front of it, where no pass reached it.
     """
@@ -45,6 +46,7 @@ class Site:
     shapes: Set[Tuple[int, ...]] = field(default_factory=set)
     calls: int = 0
     frozen: bool = False
+    overwritten: bool = False
     keys: List[Key] = field(default_factory=list)
     assumed_channels: Optional[int] = None
 
@@ -110,6 +112,7 @@ def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> 
         site.shapes.add(call.shape)
         passes[key, call.mode] += 1
         site.calls = max(site.calls, passes[key, call.mode])
+        site.overwritten |= (call.mode, call.index) in trace.overwritten
         site.behind_linear = _is_behind_linear(trace.model, call.behind)
         site.frozen = _is_frozen(trace.model, call.caller, call.behind)
         last[call.caller] = site

@@ -79,6 +79,28 @@ def test_other_activations_go_the_same_way(act_cfg):
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_an_input_that_is_changed_in_place_afterwards():
+    """DDRNet adds to a tensor that it has activated; ReLU does not need it any more for backward, FReLU does."""
+
+    class Adds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 4, 1), nn.ReLU()
+
+        def forward(self, x):
+            x = self.conv(x)
+            y = self.relu(x)
+            x += y
+            return x
+
+    model = shake(Adds())
+    original = copy.deepcopy(model)
+    replace_activations(model, dict(type='FReLU'))
+    for network in (model.eval(), original.eval()):
+        network(images()).square().mean().backward()
+    torch.testing.assert_close(model.conv.weight.grad, original.conv.weight.grad)
+
+
 def test_it_can_be_done_twice():
     model = Net()
     replace_activations(model, dict(type='FReLU'), ['backbone.2'])
