@@ -6,6 +6,7 @@ from .mobilenet_v3 import MobileNetV3
 from .resnet import ResNet, ResNetV1c, ResNetV1d
 from .resnet_blocks import BasicBlock, Bottleneck
 from .shufflenet_v2 import ShuffleNetV2
+from .squeeze_excitation import SqueezeExcitation
 
 __all__ = [
     'BasicBlock',
@@ -17,4 +18,5 @@ __all__ = [
     'ResNetV1c',
     'ResNetV1d',
     'ShuffleNetV2',
+    'SqueezeExcitation',
 ]

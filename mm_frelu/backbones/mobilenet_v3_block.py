@@ -4,9 +4,9 @@ from typing import Optional
 
 from torch import Tensor
 
+from .hard_squeeze_excitation import HardSqueezeExcitation
 from .mobilenet import make_divisible
 from .mobilenet_block import MobileBlock
-from .squeeze_excitation import SqueezeExcitation
 
 SE_RATIO = 4
 """What the width is divided by inside squeeze-and-excitation."""
@@ -63,7 +63,7 @@ class InvertedResidualV3(MobileBlock):
         self._add_activation('act2', hidden)
         self.se = None
         if with_se:
-            self.se = SqueezeExcitation(hidden, make_divisible(hidden // SE_RATIO))
+            self.se = HardSqueezeExcitation(hidden, make_divisible(hidden // SE_RATIO))
         self.linear_conv = self._conv(hidden, out_channels, 1)
 
     def _block(self, x: Tensor) -> Tensor:

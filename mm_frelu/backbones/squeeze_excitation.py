@@ -1,35 +1,51 @@
-"""Squeeze and excitation as MobileNetV3 has it (Howard et al., ICCV 2019, section 5.3; Hu et al., CVPR 2018)."""
+"""Squeeze-and-excitation as a plugin of a residual block: Hu, Shen, Sun, CVPR 2018, section 3."""
 
-import torch.nn.functional as F
-from mmcv.cnn import ConvModule
+import torch
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..activations.dynamic_relu import hard_sigmoid
+from ..registry import MODELS
 
 
-class SqueezeExcitation(nn.Module):
-    """Scale each channel by a number between 0 and 1 that the whole input decides: pooling, 1x1, ReLU, 1x1, hard sigmoid.
+@MODELS.register_module()
+class SqueezeExcitation(BaseModule):
+    """Scales each channel by a weight between 0 and 1 that depends on the means of all channels.
 
-    Parameter names are those of mmseg's and mmpretrain's ``SELayer``.
+    A plugin, since mmdet's and mmseg's own ``SELayer`` do not take the argument that plugins get. With
+    ``position='after_conv3'`` it stands before the addition, the standard place in SENet:
+    ``plugins=[dict(cfg=dict(type='mm_frelu.SqueezeExcitation'), position='after_conv3')]``.
 
     Args:
-        channels: Channels of the input.
-        squeezed: Channels between the two convolutions.
+        in_channels: Channels of the input; the backbone fills it in.
+        reduction: What the width is divided by between the two linear layers; 16 in SENet.
+
+    Raises:
+        ValueError: If ``reduction`` is not an integer from 1 to ``in_channels``.
+
+    Examples:
+        >>> SqueezeExcitation(64)(torch.rand(2, 64, 16, 16)).shape
+        torch.Size([2, 64, 16, 16])
     """
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    _abbr_ = 'se'
+
+    def __init__(self, in_channels: int, reduction: int = 16) -> None:
         super().__init__()
-        self.conv1 = ConvModule(channels, squeezed, 1, act_cfg=dict(type='ReLU'))
-        self.conv2 = ConvModule(squeezed, channels, 1, act_cfg=None)
+        if reduction not in range(1, in_channels + 1):
+            raise ValueError(
+                f'SqueezeExcitation: reduction must be an integer from 1 to in_channels={in_channels}; got {reduction!r}.'
+            )
+        self.fc1 = nn.Conv2d(in_channels, in_channels // reduction, 1)
+        self.fc2 = nn.Conv2d(in_channels // reduction, in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale.
+        """Scale the channels.
 
         Args:
-            x: Features of shape (N, channels, H, W).
+            x: Features of shape (N, in_channels, H, W).
 
         Returns:
             Features of the same shape.
         """
-        scale = self.conv2(self.conv1(F.adaptive_avg_pool2d(x, 1)))
-        return x * hard_sigmoid(scale)
+        squeezed = x.mean(dim=(2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(squeezed))))

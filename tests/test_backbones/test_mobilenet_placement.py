@@ -8,8 +8,8 @@ from torch import nn
 
 from mm_frelu import FReLU, MobileNetV1, MobileNetV2, MobileNetV3
 from mm_frelu.activations import DynamicReLU
+from mm_frelu.backbones.hard_squeeze_excitation import HardSqueezeExcitation
 from mm_frelu.backbones.mobilenet_block import MobileBlock
-from mm_frelu.backbones.squeeze_excitation import SqueezeExcitation
 
 FRELU = dict(act_cfg=dict(type='FReLU'))
 EVERYWHERE = dict(act_stem=True, act_last=True)
@@ -89,10 +89,10 @@ def test_own_activations_of_v3():
 
 
 def test_squeeze_and_excitation_leaves_when_told():
-    assert len(names_of(small(MobileNetV3), SqueezeExcitation)) == 9
-    assert names_of(small(MobileNetV3, with_se=False), SqueezeExcitation) == []
+    assert len(names_of(small(MobileNetV3), HardSqueezeExcitation)) == 9
+    assert names_of(small(MobileNetV3, with_se=False), HardSqueezeExcitation) == []
     large = MobileNetV3('large', act_cfg=None)
-    assert len(names_of(large, SqueezeExcitation)) == 8
+    assert len(names_of(large, HardSqueezeExcitation)) == 8
 
 
 @pytest.mark.parametrize(
