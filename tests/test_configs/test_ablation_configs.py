@@ -151,7 +151,8 @@ def test_file_is_the_base_and_the_words(file):
 @all_rows
 def test_computes_what_its_row_says(file):
     row = promise(file)
-    model = build(file, **(dict(base_channels=8) if is_resnet(file) else {}))
+    model = build(file, **(dict(base_channels=4) if is_resnet(file) else {}))
+    model.init_weights()
     model = randomise(model).double().eval()
     seen = {}
     for name, module in model.named_modules():
@@ -226,10 +227,8 @@ def test_identity_start_of_the_dense_configs_is_refused_in_words():
 @pytest.mark.parametrize('words', DY_RELU_WORDS)
 def test_dy_relu_words(words):
     options = eval(f'dict({words})')
-    with torch.device('meta'):
-        model = MODELS.build({**load(RESNET).model.backbone, **options})
-        features = model(torch.rand(1, 3, 64, 64))
-    assert features[-1].shape == (1, 2048, 2, 2)
+    model = MODELS.build({**load(RESNET).model.backbone, **options, 'base_channels': 4})
+    assert torch.isfinite(model(torch.rand(2, 3, 64, 64))[-1]).all()
     acts = [module for module in model.modules() if isinstance(module, DynamicReLU)]
     assert len(acts) == 13 * len(options.get('act_sites', '123'))
     for key, value in options['act_cfg'].items():
