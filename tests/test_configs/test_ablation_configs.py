@@ -151,7 +151,7 @@ def test_file_is_the_base_and_the_words(file):
 @all_rows
 def test_computes_what_its_row_says(file):
     row = promise(file)
-    model = build(file, **(dict(base_channels=4) if is_resnet(file) else {}))
+    model = build(file, **(dict(base_channels=8) if is_resnet(file) else {}))
     model.init_weights()
     model = randomise(model).double().eval()
     seen = {}
