@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group('package')  # one process: the fixtures are expensive
+
 ROOT = Path(__file__).parents[1]
 
 
