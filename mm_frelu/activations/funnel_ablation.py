@@ -9,7 +9,6 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..ops.funnel import funnel_condition
 from .checks import check_choice
 from .funnel_activation import FunnelActivation
 
@@ -100,9 +99,7 @@ class FReLUAblation(FunnelActivation):
         Returns:
             Features of the same shape.
         """
-        condition = (
-            self.pool(x) if self.condition != 'window' else funnel_condition(x, self.windows)
-        )
+        condition = self.norm(self.conv(x)) if self.condition == 'window' else self.pool(x)
         if self.form == 'max':
             return torch.maximum(x, condition)
         return x + condition if self.form == 'sum' else torch.relu(condition)
