@@ -17,7 +17,15 @@ from .activations import (  # noqa: E402
     LightFReLU,
     build_activation,
 )
-from .backbones import MobileNetV1, MobileNetV2, ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
+from .backbones import (  # noqa: E402
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    ResNet,
+    ResNetV1c,
+    ResNetV1d,
+    ShuffleNetV2,
+)
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     'LightFReLU',
     'MobileNetV1',
     'MobileNetV2',
+    'MobileNetV3',
     'ResNet',
     'ResNetV1c',
     'ResNetV1d',

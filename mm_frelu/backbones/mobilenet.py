@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from torch import Tensor, nn
 
 from ..activations import build_activation
-from .freezing import fix_norms, freeze, warn_of_untrained_windows
+from .freezing import FreezableBackbone, freeze
 from .mobilenet_block import MobileBlock
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
@@ -24,7 +24,7 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
-class MobileNet(BaseModule):
+class MobileNet(FreezableBackbone):
     """Base of the MobileNets. A subclass adds a stem, its stages and perhaps a last convolution.
 
     Args:
@@ -105,7 +105,6 @@ class MobileNet(BaseModule):
         self.act_stages = resolve_stages(stages, num_stages)
         self.stage_names = [f'layer{stage + 1}' for stage in range(num_stages)]
         self.last_name: Optional[str] = None
-        self._told_untrained = False
 
     def _add_stem(self, channels: int, conv_cfg: Optional[dict] = None) -> None:
         conv = self._conv(
@@ -123,7 +122,28 @@ class MobileNet(BaseModule):
             self.add_module(name, self._conv(in_channels, out_channels, 1, conv_cfg=self.conv_cfg))
             self.last_act = self._activation(act_last, out_channels)
 
-    def _add_stage(self, stage: int, blocks: Sequence[MobileBlock]) -> None:
+    def _add_stage(
+        self,
+        stage: int,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilations: Sequence[int],
+        **options,
+    ) -> None:
+        """Add a stage with one block for each of ``dilations``, the first of which has the stride."""
+        blocks = []
+        for index, dilation in enumerate(dilations):
+            blocks.append(
+                self.block(
+                    in_channels if index == 0 else out_channels,
+                    out_channels,
+                    stride=stride if index == 0 else 1,
+                    dilation=dilation,
+                    **options,
+                    **self._block_options(stage),
+                )
+            )
         self.add_module(self.stage_names[stage], Sequential(*blocks))
 
     def _conv(self, *args, **options) -> ConvModule:
@@ -164,16 +184,6 @@ class MobileNet(BaseModule):
             yield x
         if self.last_name is not None:
             yield self.last_act(getattr(self, self.last_name)(x))
-
-    def train(self, mode: bool = True) -> 'MobileNet':
-        """Set the mode; frozen stages and fixed norms stay in eval."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode:
-            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
-            if not self._told_untrained:
-                self._told_untrained = warn_of_untrained_windows(self)
-        return self
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:

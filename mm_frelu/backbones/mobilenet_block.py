@@ -2,16 +2,14 @@
 
 from typing import ClassVar, Dict, List, Optional, Tuple
 
-import torch
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import nn
 
 from ..activations import build_activation
-from .block_checkpoint import checkpoint_block
+from .block_checkpoint import CheckpointedBlock
 
 
-class MobileBlock(BaseModule):
+class MobileBlock(CheckpointedBlock):
     """Base of the blocks. Their sites are modules of the block, beside the convolutions.
 
     So the convolutions keep the names that OpenMMLab's checkpoints give them, whatever the activations are.
@@ -56,19 +54,3 @@ class MobileBlock(BaseModule):
     def activations(self) -> List[nn.Module]:
         """The activation modules. A block without expansion has none after it."""
         return [getattr(self, site) for site in self.sites if hasattr(self, site)]
-
-    def _block(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
-
-        Args:
-            x: Features of shape (N, in_channels, H, W).
-
-        Returns:
-            Features of shape (N, out_channels, H / stride, W / stride).
-        """
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint_block(self, self._block, x)
-        return self._block(x)

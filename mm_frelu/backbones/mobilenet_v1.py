@@ -101,18 +101,8 @@ class MobileNetV1(MobileNet):
         self._add_stem(channels)
         for stage, (width, num_blocks) in enumerate(STAGES):
             out_channels = make_divisible(width * widen_factor)
-            blocks = []
-            for index in range(num_blocks):
-                stride = strides[stage] if index == 0 else 1
-                blocks.append(
-                    SeparableBlock(
-                        channels,
-                        out_channels,
-                        stride,
-                        dilations[stage],
-                        **self._block_options(stage),
-                    )
-                )
-                channels = out_channels
-            self._add_stage(stage, blocks)
+            self._add_stage(
+                stage, channels, out_channels, strides[stage], [dilations[stage]] * num_blocks
+            )
+            channels = out_channels
         self._freeze_stages()

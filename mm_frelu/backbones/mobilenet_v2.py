@@ -1,6 +1,7 @@
 """MobileNetV2 (Sandler et al., CVPR 2018, table 2) with FReLU, DY-ReLU or another activation where the config says.
 
-With ReLU6 everywhere it computes what mmseg's, mmdet's and mmpretrain's MobileNetV2 compute, from the same state dict.
+With ReLU6 everywhere it computes what mmseg's and mmdet's MobileNetV2 compute, from the same state dict. mmpretrain's has
+the names of mmseg's.
 """
 
 from typing import Sequence
@@ -139,21 +140,12 @@ class MobileNetV2(MobileNet):
         self._add_stem(channels)
         for stage, (expansion, width, num_blocks) in enumerate(STAGES):
             out_channels = make_divisible(width * widen_factor)
-            blocks = []
-            for index in range(num_blocks):
-                blocks.append(
-                    InvertedResidual(
-                        channels,
-                        out_channels,
-                        stride=strides[stage] if index == 0 else 1,
-                        # mmseg's checkpoints were trained with the other blocks undilated.
-                        dilation=dilations[stage] if index == 0 else 1,
-                        expansion=expansion,
-                        **self._block_options(stage),
-                    )
-                )
-                channels = out_channels
-            self._add_stage(stage, blocks)
+            # As mmseg's checkpoints were trained: the other blocks of a dilated stage are not dilated.
+            dilated = [dilations[stage], *[1] * (num_blocks - 1)]
+            self._add_stage(
+                stage, channels, out_channels, strides[stage], dilated, expansion=expansion
+            )
+            channels = out_channels
         last_channels = int(LAST_CHANNELS * max(widen_factor, 1.0))
         self._add_last('conv2', channels, last_channels, act_last)
         self._freeze_stages()

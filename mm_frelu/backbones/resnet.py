@@ -7,19 +7,19 @@ import warnings
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from torch import Tensor, nn
 
 from ..activations import build_activation
 from ..registry import MODELS
-from .freezing import fix_norms, freeze, warn_of_untrained_windows
+from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
 
 
 @MODELS.register_module()
-class ResNet(BaseModule):
+class ResNet(FreezableBackbone):
     """ResNet backbone with FReLU, or another activation, by config.
 
     The default placement is the official one: every site of layer1 to layer3, ReLU in the stem and in layer4. At depth
@@ -146,7 +146,6 @@ class ResNet(BaseModule):
         self.act_norm_eval = act_norm_eval
         self.contract_dilation = contract_dilation
         self.with_cp = with_cp
-        self._told_untrained = False
 
         stages = resolve_stages(act_stages, num_stages)
         sites = resolve_sites(act_sites, self.block)
@@ -276,16 +275,6 @@ class ResNet(BaseModule):
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
-
-    def train(self, mode: bool = True) -> 'ResNet':
-        """Set the mode; frozen stages and fixed norms stay in eval."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode:
-            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
-            if not self._told_untrained:
-                self._told_untrained = warn_of_untrained_windows(self)
-        return self
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:

@@ -2,11 +2,12 @@
 
 import torch
 
-from mm_frelu import MobileNetV1, MobileNetV2
+from mm_frelu import MobileNetV1, MobileNetV2, MobileNetV3
 
 SMALL = {
     MobileNetV1: dict(widen_factor=0.25, out_indices=(0, 1, 2, 3, 4)),
     MobileNetV2: dict(widen_factor=0.25, out_indices=(1, 2, 4, 7)),
+    MobileNetV3: dict(arch='small', out_indices=(0, 3, 8, 12)),
 }
 NETWORKS = list(SMALL)
 

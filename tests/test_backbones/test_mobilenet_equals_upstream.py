@@ -4,14 +4,16 @@ import mm_frelu  # noqa: F401  isort: skip  (before mmdet and mmseg: it stands i
 
 import mmdet.models.backbones.mobilenet_v2 as mmdet_v2
 import mmseg.models.backbones.mobilenet_v2 as mmseg_v2
+import mmseg.models.backbones.mobilenet_v3 as mmseg_v3
 import pytest
 import torch
 from mobile_networks import randomise
 
-from mm_frelu import MobileNetV2
+from mm_frelu import MobileNetV2, MobileNetV3
 from mm_frelu.backbones.mobilenet import make_divisible
 
 RELU6 = dict(act_cfg=dict(type='ReLU6'))
+V3_SEG = dict(act_cfg=None, output_stride=8, adaptive_padding=True)
 D8 = dict(strides=(1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4))
 CASES = {
     'mmseg-v2': (mmseg_v2.MobileNetV2, MobileNetV2, dict(widen_factor=0.25), RELU6),
@@ -27,6 +29,19 @@ CASES = {
         MobileNetV2,
         dict(widen_factor=1.4, out_indices=(0, 7)),
         RELU6,
+    ),
+    'mmseg-v3-small': (
+        mmseg_v3.MobileNetV3,
+        MobileNetV3,
+        # Without the last 1x1, to which mmseg gives a dilation; that computes the same, in another order.
+        dict(arch='small', out_indices=(0, 1, 11)),
+        V3_SEG,
+    ),
+    'mmseg-v3-large': (
+        mmseg_v3.MobileNetV3,
+        MobileNetV3,
+        dict(arch='large', out_indices=(1, 3, 16), norm_cfg=dict(type='BN', eps=0.001)),
+        V3_SEG,
     ),
 }
 
@@ -52,7 +67,7 @@ def test_equal_in_eval(case):
         assert torch.equal(our, theirs)
 
 
-@pytest.mark.parametrize('case', ['mmseg-v2', 'mmdet-v2'])
+@pytest.mark.parametrize('case', ['mmseg-v2', 'mmdet-v2', 'mmseg-v3-small'])
 def test_training_step_equals_upstream(case):
     """Outputs, gradients and batch statistics."""
     upstream, ours = pair(case)
@@ -61,14 +76,14 @@ def test_training_step_equals_upstream(case):
     x = torch.randn(2, 3, 64, 64)
     for model in (upstream, ours):
         sum(feature.square().mean() for feature in model(x)).backward()
-    # Names may differ, the order does not.
+    # Names may differ, the order does not. A last layer that nobody asked for stands at the end.
     for (name, expected), actual in zip(upstream.named_parameters(), ours.parameters()):
         assert torch.equal(actual.grad, expected.grad), name
     for (name, expected), actual in zip(upstream.named_buffers(), ours.buffers()):
         assert torch.equal(actual, expected), name
 
 
-@pytest.mark.parametrize('case', ['mmseg-v2', 'mmdet-v2'])
+@pytest.mark.parametrize('case', ['mmseg-v2', 'mmdet-v2', 'mmseg-v3-small'])
 def test_starts_like_upstream(case):
     """After init_weights norms are equal and convolutions have the same spread."""
     upstream_class, our_class, options, ours_only = CASES[case]
