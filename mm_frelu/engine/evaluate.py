@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
+from .arguments import require_library
 from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
@@ -31,6 +32,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     """
     check_checkpoint_file(args.checkpoint, 'checkpoint')
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
+    require_library(cfg)
     check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
+from .arguments import require_library
 from .checkpoint_file import check_pretrained_files
 from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
@@ -49,6 +50,7 @@ def train(cfg: Config) -> None:
         UserError: When something is the user's to mend.
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
+    require_library(cfg)
     check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     try:

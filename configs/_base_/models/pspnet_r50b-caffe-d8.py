@@ -5,9 +5,10 @@ _base_ = './pspnet_r50b-d8.py'
 # Nobody publishes ReLU weights of this recipe, so the control needs the user's own. They lie in `weights`, or in the
 # folder named by the environment variable WEIGHTS_ROOT.
 weights_hint = (
-    'This control is made for ReLU weights of the official recipe, which nobody publishes: train '
-    'ResNet-50 with ReLU on ImageNet in mmpretrain and copy the last checkpoint to '
-    '{{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth'
+    'This control is made for ReLU weights of the official recipe, which nobody publishes. '
+    'Train them: python tools/train.py configs/imagenet/resnet50-caffe-relu_8xb32_in1k.py, '
+    'then copy work_dirs/resnet50-caffe-relu_8xb32_in1k/iter_600000.pth '
+    'to {{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth'
 )
 model = dict(
     data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),

@@ -4,9 +4,11 @@ _base_ = './retinanet_r50_fpn.py'
 # The weights are the user's own: the FReLU paper trained this network, and published no weights of it. They lie in
 # `weights`, or in the folder named by the environment variable WEIGHTS_ROOT.
 weights_hint = (
-    'No public weights fit this config: train its backbone on ImageNet in mmpretrain '
-    'and copy the last checkpoint to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth, '
-    'or train from nothing with --cfg-options model.backbone.init_cfg=None '
+    'No public weights fit this config. '
+    'Train them: python tools/train.py configs/imagenet/mobilenet-v1-075-relu_8xb128_in1k.py, '
+    'then copy work_dirs/mobilenet-v1-075-relu_8xb128_in1k/iter_300000.pth '
+    'to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. '
+    'Or train from nothing: --cfg-options model.backbone.init_cfg=None '
     'model.backbone.frozen_stages=-1 model.backbone.norm_eval=False'
 )
 model = dict(
