@@ -51,7 +51,7 @@ def train(cfg: Config) -> None:
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
     require_library(cfg)
-    check_pretrained_files(cfg.model)
+    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     try:
         build_runner(cfg, strict=bool(cfg.get('resume'))).train()
