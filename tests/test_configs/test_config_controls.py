@@ -54,7 +54,7 @@ def allowed_keys(name, control):
     """Where a config may differ from its control."""
     keys = ACTIVATION_KEYS
     if name.act == 'prelu':
-        keys += ('optim_wrapper.paramwise_cfg',)
+        keys += ('optim_wrapper.constructor', 'optim_wrapper.paramwise_cfg')
     if weights_of(name) != weights_of(control):
         keys += WEIGHT_KEYS
     if weights_of(name).pixels != weights_of(control).pixels:
