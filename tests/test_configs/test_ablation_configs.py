@@ -10,11 +10,12 @@ import torch
 from config_files import ROOT, load
 from funnel_formulas import avg_pool, larger, max_pool, norm, randomise, window
 from mmengine.config import DictAction
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from test_config_controls import differences
 from torch import Tensor, nn
 
-from mm_frelu.activations import DynamicReLU, FReLUAblation, FunnelActivation
+from mm_frelu.activations import DynamicReLU, FReLUAblation
 from mm_frelu.backbones import SqueezeExcitation
 
 FOLDER = ROOT / 'configs/ablations'
@@ -32,7 +33,7 @@ class Row(NamedTuple):
 
     formula: Callable[[Tensor, nn.Module], Tensor]
     added: int  # parameters for each channel of a site
-    where: str = r'(?!layer4\.).+'  # sites with a funnel activation; layer4 of ResNet keeps ReLU
+    where: str = r'(?!layer4\.).+'  # sites with the activation; layer4 of ResNet keeps ReLU
     reduction: Optional[int] = None
 
 
@@ -59,9 +60,15 @@ def dw_relu(x, act):
     return torch.where(condition > 0, condition, torch.zeros_like(condition))
 
 
+def prelu(x, act):
+    return torch.where(x > 0, x, act.weight.view(1, -1, 1, 1) * x)
+
+
 # A square window of side k has k * k weights, a bias and a norm's 2 values for each channel; a light one two windows of
 # k weights, with a norm each.
 PROMISES = {
+    'resnet50-prelu': Row(prelu, 1),
+    'resnet50-silu': Row(lambda x, act: x / (1 + torch.exp(-x)), 0),
     'resnet50-frelu-max-pool': Row(lambda x, act: larger(x, max_pool(x)), 0),
     'resnet50-frelu-avg-pool': Row(lambda x, act: larger(x, avg_pool(x)), 0),
     'resnet50-frelu-sum': Row(
@@ -164,7 +171,7 @@ def network_of(file):
 
 
 def sites_of(file):
-    """Name and channels of each site that should have a funnel activation."""
+    """Name and channels of each site that should have the activation."""
     sites = network_of(file).sites.items()
     return {name: width for name, width in sites if re.fullmatch(promise(file).where, name)}
 
@@ -181,6 +188,8 @@ def test_readme_lists_each_file_once():
     links = re.findall(r'\[config\]\((.+)\)', README)
     assert sorted(links) == sorted(path.name for path in FOLDER.glob('*.py'))
     assert len(WORDS) == len(PROMISES) == len(links)
+    for link in re.findall(r'\]\((?!https?://)([^)]+)\)', README):
+        assert (FOLDER / link).exists(), link
     for file in WORDS:
         assert file.endswith(f'_{network_of(file).batch}_in1k.py')
 
@@ -206,16 +215,37 @@ def test_computes_what_its_row_says(file):
     model = build(file, **network_of(file).small)
     model.init_weights()
     model = randomise(model).double().eval()
-    seen = {}
-    for name, module in model.named_modules():
-        if isinstance(module, FunnelActivation):
-            module.register_forward_hook(
-                lambda act, args, output, name=name: seen.update({name: (act, *args, output)})
+    before, after = {}, {}
+    for name, act in model.named_modules():
+        if name in network_of(file).sites and not isinstance(act, nn.ReLU):
+            act.register_forward_pre_hook(
+                # A copy: SiLU works in place.
+                lambda act, args, name=name: before.update({name: args[0].clone()})
+            )
+            act.register_forward_hook(
+                lambda act, args, output, name=name: after.update({name: output})
             )
     model(torch.rand(2, 3, 64, 64, dtype=torch.float64))
-    assert set(seen) == set(sites_of(file))
-    for act, x, output in seen.values():
-        torch.testing.assert_close(output, row.formula(x, act))
+    assert set(after) == set(sites_of(file))
+    for name, output in after.items():
+        torch.testing.assert_close(output, row.formula(before[name], model.get_submodule(name)))
+
+
+def test_prelu_is_trained_as_in_the_paper():
+    """A slope for each channel, 0.25 to begin with, without weight decay, beside weights that decay."""
+    cfg = load(FOLDER / 'resnet50-prelu_8xb32_in1k.py')
+    model = MODELS.build({**cfg.model.backbone, 'base_channels': 8})
+    model.init_weights()
+    decay = {
+        parameter: group['weight_decay']
+        for group in build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+        for parameter in group['params']
+    }
+    slopes = [module.weight for module in model.modules() if isinstance(module, nn.PReLU)]
+    assert len(slopes) == 39
+    assert {slope.unique().item() for slope in slopes} == {0.25}
+    assert {decay[slope] for slope in slopes} == {0.0}
+    assert decay[model.conv1.weight] == cfg.optim_wrapper.optimizer.weight_decay == 1e-4
 
 
 @all_rows
