@@ -58,7 +58,7 @@ def test_a_is_frelu():
     layer, x = build('A').train(), features()
     frelu = FReLU(4).double().train()
     frelu.load_state_dict(layer.state_dict())
-    assert torch.equal(layer(x), frelu(x))
+    torch.testing.assert_close(layer(x), frelu(x))
 
 
 def test_average_pooling_is_a_window_of_equal_weights():
@@ -147,6 +147,14 @@ def test_wrong_words(options, message):
 def test_without_channels():
     with pytest.raises(TypeError, match='FReLUAblation needs the number of channels'):
         FReLUAblation()
+
+
+@pytest.mark.parametrize('row', WORDS)
+def test_with_the_norms_before_it(row):
+    layer, x, shortcut = build(row).eval(), features(), features()
+    before = randomise(torch.nn.BatchNorm2d(4)).double().eval()
+    expected = TABLE_5[row](norm(x, before) + shortcut, layer)
+    torch.testing.assert_close(layer.after_norms([(x, before), (shortcut, None)]), expected)
 
 
 @pytest.mark.parametrize('row', WORDS)
