@@ -16,7 +16,7 @@ from mm_frelu import FReLU, ResNet
 from mm_frelu.engine import UserError
 
 DECAY = 0.25
-# What decays by the papers' rule, told by names: kernels of convolutions, windows included, and DY-ReLU's linear layers.
+# What decays by the authors' rule, told by names: kernels of convolutions, windows included, and DY-ReLU's linear layers.
 WEIGHTS = re.compile(r'(conv\d?|downsample\.0|fc\d)\.weight')
 SLOPES = re.compile(r'act\d\.weight')
 
@@ -49,7 +49,7 @@ def decays(model, wrapper):
 
 
 @pytest.mark.parametrize('act', ['FReLU', 'LightFReLU', 'PReLU', 'DyReLUB', 'ReLU'])
-def test_papers_rule(act):
+def test_authors_rule(act):
     model = small(act)
     found = decays(model, build(model))
     assert any('act' in name for name in found) == (act != 'ReLU')
