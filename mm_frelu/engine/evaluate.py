@@ -2,11 +2,12 @@
 
 import argparse
 import os
-from typing import Dict
+from typing import Dict, Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
@@ -42,12 +43,20 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
         apply_tta(cfg)
     try:
         runner = build_runner(cfg, strict=True)
+        _place_pictures(runner, args.show_dir)
         metrics = runner.test()
         if is_main_process():
             _finish(args, runner.log_dir)
     finally:
         close_distributed()
     return metrics
+
+
+def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
+    """mmpretrain's hook writes where the command was started; mmdet's and mmseg's into the folder of the run."""
+    for hook in runner.hooks:
+        if show_dir and type(hook).__name__ == 'VisualizationHook':
+            hook.out_dir = os.path.join(runner.log_dir, show_dir)
 
 
 def _finish(args: argparse.Namespace, log_dir: str) -> None:
