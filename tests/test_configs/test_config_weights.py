@@ -1,19 +1,23 @@
 """Configs with weights that the user makes: the file goes where the config looks, and the pixels fit it.
 
 The whole way, as the README goes it: an official file is converted with the tool, the config is loaded, its data
-preprocessor is fed an image, and the features are those of the official network on that image.
+preprocessor is fed an image, and the features are those of the official network on that image. Weights of one's own are
+those of the ImageNet config that the config names.
 """
 
 import importlib.util
+import re
 
 import numpy as np
 import pytest
 import torch
-from config_files import CONFIG_PATHS, ROOT, load
+from config_files import CONFIG_PATHS, ROOT, load, short_id
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from official_networks import dump, official_resnet50, resnet50_state, shufflenet_fixture
+
+from mm_frelu.engine import checkpoint_guard, checkpoint_pretrained
 
 PATHS_BY_STEM = {path.stem: path for path in CONFIG_PATHS}
 
@@ -37,14 +41,24 @@ def official_weights(tmp_path_factory, convert):
     return folder, state
 
 
-def start(cfg: Config, keys=('backbone', 'data_preprocessor')):
-    """Build parts of a config's model, with the weights that the config names."""
+@pytest.fixture(autouse=True)
+def warnings_of_loading(monkeypatch):
+    """What is said while weights are loaded. It has to be nothing: they fit in names, shapes, pixels and style."""
+    said = []
+    for module in (checkpoint_guard, checkpoint_pretrained):
+        monkeypatch.setattr(module, 'warn', said.append)
+    yield said
+    assert said == []
+
+
+def start(cfg: Config):
+    """Build the backbone of a config with the weights that it names, and the preprocessor of its images."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        parts = [revert_sync_batchnorm(MODELS.build(cfg.model[key])) for key in keys]
-    for part in parts:
-        if hasattr(part, 'init_weights'):
-            part.init_weights()
-    return parts
+        backbone = revert_sync_batchnorm(MODELS.build(cfg.model.backbone))
+        preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    with checkpoint_pretrained.watch_pretrained(backbone, cfg):
+        backbone.init_weights()
+    return backbone, preprocessor
 
 
 def test_retinanet_sees_what_the_official_network_sees(official_weights, monkeypatch):
@@ -83,8 +97,32 @@ def test_shufflenet_of_the_readme_starts_from_the_official_weights(tmp_path, con
     cfg = load(PATHS_BY_STEM['retinanet_shufflenet-v2-150-frelu_fpn_1x_coco'])
     cfg.model.backbone.widen_factor = 0.5
     cfg.model.backbone.init_cfg.checkpoint = str(target)
-    (backbone,) = start(cfg, keys=('backbone',))
+    backbone, _ = start(cfg)
     check_backbone(backbone, target)
+
+
+OWN = [path for path in CONFIG_PATHS if 'configs/imagenet/' in load(path).get('weights_hint', '')]
+
+
+def imagenet_config(cfg):
+    """The config that trains the weights, as the hint names it."""
+    path, *others = set(re.findall(r'configs/imagenet/\S+\.py', cfg.weights_hint))
+    assert not others
+    return load(ROOT / path)
+
+
+@pytest.mark.parametrize('path', OWN, ids=short_id)
+def test_the_imagenet_config_trains_this_backbone_on_these_pixels(path):
+    cfg = load(path)
+    source = imagenet_config(cfg)
+    ours, theirs = cfg.model.backbone, source.model.backbone
+    for key in ('type', 'depth', 'style', 'widen_factor', 'act_cfg', 'base_act_cfg', 'act_sites'):
+        assert ours.get(key) == theirs.get(key), key
+    seen, trained = cfg.model.data_preprocessor, source.data_preprocessor
+    assert (seen.mean, seen.std, seen.bgr_to_rgb) == (trained.mean, trained.std, trained.to_rgb)
+    stem, steps = re.search(r'work_dirs/(\S+)/iter_(\d+)\.pth', cfg.weights_hint).groups()
+    assert f'configs/imagenet/{stem}.py' in cfg.weights_hint
+    assert source.train_cfg.max_iters == int(steps)
 
 
 @pytest.mark.parametrize(
@@ -93,22 +131,21 @@ def test_shufflenet_of_the_readme_starts_from_the_official_weights(tmp_path, con
         'retinanet_shufflenet-v2-150-silu_fpn_1x_coco',
         'retinanet_mobilenet-v1-075-frelu_fpn_1x_coco',
         'pspnet_mobilenet-v1-075-relu-d8_4xb2-80k_cityscapes-512x1024',
+        'pspnet_r50b-caffe-relu-d8_4xb2-40k_cityscapes-512x1024',
     ],
 )
-def test_own_weights_are_taken_from_a_classifier(stem, tmp_path, monkeypatch):
-    """A checkpoint of an mmpretrain classifier, with its head and a last layer that no detector has."""
+def test_own_weights_are_taken_from_the_classifier(stem, tmp_path, monkeypatch):
+    """A checkpoint of the ImageNet config, with its head and a last layer that no detector has."""
     monkeypatch.setenv('WEIGHTS_ROOT', str(tmp_path))
     cfg = load(PATHS_BY_STEM[stem])
-    pretrained = cfg.model.backbone.copy()
-    pretrained.update(init_cfg=None, frozen_stages=-1)
-    if 'shufflenet' in stem:
-        pretrained.out_indices = (3,)
-    network = revert_sync_batchnorm(MODELS.build(pretrained))
-    weights = {f'backbone.{key}': torch.rand(t.shape) for key, t in network.state_dict().items()}
-    weights['head.fc.weight'] = torch.rand(1000, 1024)
-    torch.save(dict(state_dict=weights), cfg.model.backbone.init_cfg.checkpoint)
-    (backbone,) = start(cfg, keys=('backbone',))
-    check_backbone(backbone, cfg.model.backbone.init_cfg.checkpoint)
+    source, checkpoint = imagenet_config(cfg), cfg.model.backbone.init_cfg.checkpoint
+    network = MODELS.build(source.model.backbone)
+    weights = {f'backbone.{key}': value for key, value in network.state_dict().items()}
+    weights['head.fc.weight'] = torch.rand(1000, source.model.head.in_channels)
+    # As MMEngine records it.
+    torch.save(dict(state_dict=weights, meta=dict(cfg=source.pretty_text)), checkpoint)
+    backbone, _ = start(cfg)
+    check_backbone(backbone, checkpoint)
 
 
 def check_backbone(backbone, file):
