@@ -7,5 +7,12 @@ by name, because they reach further.
 from .checkpoint_guard import CheckpointGuardHook
 from .errors import UserError, exit_on_user_error
 from .read_errors import NamingLoader
+from .validation_history import ValidationHistoryHook
 
-__all__ = ['CheckpointGuardHook', 'NamingLoader', 'UserError', 'exit_on_user_error']
+__all__ = [
+    'CheckpointGuardHook',
+    'NamingLoader',
+    'UserError',
+    'ValidationHistoryHook',
+    'exit_on_user_error',
+]
