@@ -7,11 +7,15 @@ that crashes takes no other with it. Where the system can, processes are forked 
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -50,8 +54,9 @@ def carry_out(
         threads = max((os.cpu_count() or 1) // workers, 1)
     context = _context(runs[0].cfg.default_scope)
     start, failures = time.monotonic(), []
+    started: List[BaseProcess] = []
     with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(_in_process, context, run, threads): run for run in waiting}
+        futures = {pool.submit(_in_process, context, run, threads, started): run for run in waiting}
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 run = futures[future]
@@ -59,12 +64,16 @@ def carry_out(
                 if reason:
                     failures.append(f'{run.name}: {reason} (its log: {run.folder / "log.txt"})')
                 outcome = f'failed: {reason}' if reason else tell(run)
-                left = (time.monotonic() - start) / number * (len(waiting) - number)
+                # Those that are running now are half done, on average.
+                share = (number + (workers - 1) / 2) / len(waiting)
+                left = (time.monotonic() - start) * (1 / share - 1)
                 rest = f'; about {left / 60:.0f} min left' if number < len(waiting) else ''
                 print(f'[{done + number}/{len(runs)}] {run.name}: {outcome}{rest}', flush=True)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
+            for process in started:
+                process.terminate()
             raise
     if failures:
         raise UserError(
@@ -73,7 +82,7 @@ def carry_out(
         )
 
 
-def _context(library: str) -> multiprocessing.context.BaseContext:
+def _context(library: str) -> BaseContext:
     """Processes that start clean; with the libraries loaded where the system can fork."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
@@ -84,12 +93,13 @@ def _context(library: str) -> multiprocessing.context.BaseContext:
 
 
 def _in_process(
-    context: multiprocessing.context.BaseContext, run: Run, threads: Optional[int]
+    context: BaseContext, run: Run, threads: Optional[int], started: List[BaseProcess]
 ) -> Optional[str]:
-    """Do one run in a new process; return why it failed, or None."""
+    """Do one run in a new process, which is added to ``started``; return why it failed, or None."""
     log = run.folder / 'log.txt'
     process = context.Process(target=_child, args=(run.cfg, run.folder, threads, log))
     process.start()
+    started.append(process)
     process.join()
     if process.exitcode == 0:
         return None
@@ -101,6 +111,7 @@ def _in_process(
 
 def _child(cfg: Config, folder: Path, threads: Optional[int], log: Path) -> None:
     """The process of a run: everything that it prints goes into its log."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(log, 'a', buffering=1) as file:
         for stream in (1, 2):  # what libraries in C print, and the DataLoader's workers
             os.dup2(file.fileno(), stream)
@@ -117,3 +128,9 @@ def _child(cfg: Config, folder: Path, threads: Optional[int], log: Path) -> None
         except BaseException:
             traceback.print_exc(file=file)
             raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """Stop when the tool is gone: the next one would write into the same folder."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -68,13 +68,14 @@ class Run:
         return found
 
     def prepare(self) -> None:
-        """Note the settings of a new run; compare them with those that are noted.
+        """Note the settings of a new run; compare those of one that has a result or a checkpoint.
 
         Raises:
             UserError: When the run was begun with other settings.
         """
         file, settings = self.folder / 'settings.json', _settings(self.cfg)
-        if not file.is_file():
+        begun = self.result is not None or _last_checkpoint(self.folder / 'train') is not None
+        if not (begun and file.is_file()):
             write_json(file, settings)
             return
         differences = list(_differences(read_json(file), settings))
