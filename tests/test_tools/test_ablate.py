@@ -5,7 +5,11 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 import tiny_project
@@ -32,9 +36,7 @@ def config(street_scenes, tmp_path_factory):
 @pytest.fixture(scope='module')
 def finished(tool, config):
     out = config.parent / 'out'
-    tool.main(
-        [str(config), '--act', *ACTS, '--seeds', '3', '5', '--rounds', '1', '--out', str(out)]
-    )
+    tool.main(command(config, out, '--workers', '2'))
     return out
 
 
@@ -181,6 +183,30 @@ def test_documented_commands_are_understood(page, name, street_scenes, monkeypat
         for choice in parse_choices(args.act):
             backbone = build_model(with_activation(base, choice.cfg), 'meta').backbone
             assert choice.cfg['type'] in {type(module).__name__ for module in backbone.modules()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_runs_and_the_same_command_goes_on(config, tmp_path):
+    out = tmp_path / 'out'
+    many = [f'{key}=400' for key in ('train_cfg.max_iters', 'train_cfg.val_interval')]
+    options = ['--act', 'ReLU', 'FReLU', '--seeds', '0', '--rounds', '0', '--workers', '2']
+    options += ['--out', str(out), '--cfg-options', *many, 'default_hooks.checkpoint.interval=20']
+    script = tiny_project.REPOSITORY / 'tools/analysis_tools/ablate.py'
+    words = [sys.executable, '-W', 'ignore', str(script), str(config), *options]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob('runs/*/train/last_checkpoint'))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed.rstrip().endswith('Interrupted.')
+    assert not list(out.glob('runs/*/result.json'))
+    subprocess.run(words, check=True)
+    results = [json.loads(file.read_text()) for file in out.glob('runs/*/result.json')]
+    assert len(results) == 2
+    assert all(result['continued_from'].startswith('iter_') for result in results)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ settings, weights and result of every run.
 
 import argparse
 import datetime
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -26,7 +27,7 @@ from mm_frelu.analysis.experiments.options import (
 )
 from mm_frelu.analysis.experiments.plots import plot_scores
 from mm_frelu.analysis.experiments.processes import carry_out
-from mm_frelu.analysis.experiments.run import continued_note, make_run
+from mm_frelu.analysis.experiments.run import continued_note, make_run, settings_of
 from mm_frelu.analysis.experiments.scores import (
     Scores,
     collect,
@@ -68,7 +69,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
-    """Time and memory of a training step of each model; measured once for a set of activations.
+    """Time and memory of a training step of each model; measured once for these configs.
 
     Args:
         out: Result folder; ``cost.json`` in it keeps the measurement. Delete the file to measure again.
@@ -76,12 +77,14 @@ def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
         rounds: Steps of each model.
     """
     file = out / 'cost.json'
+    settings = json.dumps([[name, settings_of(cfg), rounds] for name, cfg in cfgs.items()])
+    fingerprint = hashlib.sha256(settings.encode()).hexdigest()
     if file.is_file():
         stored = read_json(file)
-        if list(stored['costs']) == list(cfgs) and stored['rounds'] == rounds:
+        if stored['settings'] == fingerprint:
             return stored
     print(f'Measuring {rounds} training steps of each model in turns ...', flush=True)
-    measured = measure_step_costs(cfgs, rounds)
+    measured = dict(settings=fingerprint, **measure_step_costs(cfgs, rounds))
     write_json(file, measured)
     return measured
 

@@ -73,7 +73,7 @@ class Run:
         Raises:
             UserError: When the run was begun with other settings.
         """
-        file, settings = self.folder / 'settings.json', _settings(self.cfg)
+        file, settings = self.folder / 'settings.json', settings_of(self.cfg)
         begun = self.result is not None or _last_checkpoint(self.folder / 'train') is not None
         if not (begun and file.is_file()):
             write_json(file, settings)
@@ -151,6 +151,12 @@ def continued_note(runs: Sequence[Run]) -> str:
     return f' Stopped and continued: {"; ".join(names)}.' if names else ''
 
 
+def settings_of(cfg: Config) -> Dict[str, Any]:
+    """What a config says, by dotted key, as it comes back from a JSON file; without its folders."""
+    tree = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
+    return json.loads(json.dumps(dict(_flatten(tree)), default=str))
+
+
 def _last_checkpoint(work_dir: Path) -> Optional[Path]:
     """The last checkpoint that was written to its end; MMEngine removes the one before it first."""
     if not work_dir.is_dir() or not (work_dir / 'last_checkpoint').is_file():
@@ -161,12 +167,6 @@ def _last_checkpoint(work_dir: Path) -> Optional[Path]:
     except UserError:
         return None
     return Path(path)
-
-
-def _settings(cfg: Config) -> Dict[str, Any]:
-    """What a config says, by dotted key, as it comes back from a JSON file."""
-    tree = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
-    return json.loads(json.dumps(dict(_flatten(tree)), default=str))
 
 
 def _flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
