@@ -118,3 +118,15 @@ def test_step_costs_take_turns(street_scenes, monkeypatch):
     # For backward, a window keeps at least what it convolves and what the norm gets, in floats of 4 bytes.
     sites = 4 * 2 * (8 * 16 * 32 + 16 * 8 * 16 + 32 * 4 * 8)
     assert frelu['kept'] - relu['kept'] > 4 * sites
+
+
+def test_a_detector_has_step_costs(street_scenes):
+    cfg = Config(tiny_project.detection(street_scenes, activation='ReLU'))
+    measured = measure_step_costs({'ReLU': cfg}, rounds=1)
+    cost = measured['costs']['ReLU']
+    assert cost['times_control'] == 1.0
+    assert cost['quartiles'] == [1.0, 1.0]
+    assert cost['seconds'] > 0
+    # At least the stem's output, which its norm keeps: two images of 64x128 at half the size with 8 channels.
+    assert cost['kept'] > 4 * 2 * 8 * 32 * 64
+    assert measured['shape'] == [64, 128]

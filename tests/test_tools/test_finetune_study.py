@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import tiny_project
 
+# One process: the fixtures are trainings, and the runs share a server that has the libraries loaded.
+pytestmark = pytest.mark.xdist_group('experiments')
+
 ACTS = ['ReLU', 'FReLU:init=identity']
 
 
