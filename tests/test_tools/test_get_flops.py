@@ -10,8 +10,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mm_frelu import FReLU, ResNet
-from mm_frelu.analysis.complexity import count_macs, count_parts
 from mm_frelu.analysis import model_cost
+from mm_frelu.analysis.complexity import count_macs, count_parts
 from mm_frelu.analysis.input_shape import input_shape
 
 CONFIGS = tiny_project.REPOSITORY / 'configs'
