@@ -139,6 +139,13 @@ def test_finished_runs_of_other_settings_are_refused(tool, config, finished, cap
     assert 'optim_wrapper.optimizer.lr was 0.01, now it is 0.5.' in message
 
 
+def test_a_metric_that_nothing_computes_is_named(tool, config, finished, capsys):
+    with pytest.raises(SystemExit):
+        tool.main(command(config, finished, '--metric', 'mDice'))
+    message = capsys.readouterr().err
+    assert '--metric mDice: the validation of ReLU, seed 3 gave aAcc, mIoU, mAcc.' in message
+
+
 def test_a_run_that_fails_is_named_with_its_log(tool, config, tmp_path, capfd):
     options = ['--seeds', '0', '--rounds', '0', '--out', str(tmp_path / 'out')]
     wrong = ['--cfg-options', 'model.decode_head.in_channels=7']

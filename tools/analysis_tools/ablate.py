@@ -81,7 +81,7 @@ def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
     fingerprint = hashlib.sha256(settings.encode()).hexdigest()
     if file.is_file():
         stored = read_json(file)
-        if stored['settings'] == fingerprint:
+        if stored.get('settings') == fingerprint:
             return stored
     print(f'Measuring {rounds} training steps of each model in turns ...', flush=True)
     measured = dict(settings=fingerprint, **measure_step_costs(cfgs, rounds))
@@ -181,11 +181,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     text = f'{table}\n\n{text}\n'
     write_text(args.out / 'ablation.md', text)
     write_csv(args.out / 'ablation.csv', csv_rows(choices, scores, metric, costs))
-    caption = f'{Path(args.config).stem}; points: {describe_seeds(args.seeds)}; bars: means'
-    plot_scores(args.out / 'ablation.png', scores, metric.name, costs, caption)
-    print(
-        f'\n{text}\nWritten: {", ".join(str(args.out / f"ablation.{end}") for end in ("md", "csv", "png"))}'
+    caption = (
+        f'{Path(args.config).stem}; points: {describe_seeds(args.seeds)}; bars and numbers: means'
     )
+    plot_scores(args.out / 'ablation.png', scores, metric.name, costs, caption)
+    files = ', '.join(str(args.out / f'ablation.{end}') for end in ('md', 'csv', 'png'))
+    print(f'\n{text}\nWritten: {files}')
 
 
 if __name__ == '__main__':

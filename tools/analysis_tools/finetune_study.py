@@ -164,7 +164,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     )
     write_text(args.out / 'finetuning.md', text)
     write_csv(args.out / 'finetuning.csv', csv_rows(starts, ends))
-    caption = f'{name}; points: {describe_seeds(args.seeds)}; bars: means'
+    caption = f'{name}; points: {describe_seeds(args.seeds)}; bars and numbers: means'
     plot_starts_and_ends(args.out / 'finetuning.png', starts, ends, metric.name, caption)
     files = ', '.join(str(args.out / f'finetuning.{end}') for end in ('md', 'csv', 'png'))
     print(f'\n{text}\nWritten: {files}')

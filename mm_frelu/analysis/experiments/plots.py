@@ -70,7 +70,7 @@ def _draw_scores(axes: Axes, scores: Scores, label: str) -> None:
     _rows(axes, list(scores))
     control = estimate(list(next(iter(scores.values())).values())).mean
     axes.axvline(control, color=_CONTROL, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    for row, (name, values) in enumerate(scores.items()):
+    for row, values in enumerate(scores.values()):
         color = _CONTROL if row == 0 else _OTHER
         points = list(values.values())
         mean = estimate(points).mean
@@ -85,7 +85,6 @@ def _draw_scores(axes: Axes, scores: Scores, label: str) -> None:
             fontsize=8,
             color=color,
         )
-        del name
     axes.set_xlabel(label, fontsize=9)
     axes.margins(x=0.14)
 

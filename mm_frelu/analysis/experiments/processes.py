@@ -69,11 +69,13 @@ def carry_out(
                 left = (time.monotonic() - start) * (1 / share - 1)
                 rest = f'; about {left / 60:.0f} min left' if number < len(waiting) else ''
                 print(f'[{done + number}/{len(runs)}] {run.name}: {outcome}{rest}', flush=True)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            # The pool waits for what runs: that may end, unless the user is the one who waits.
             for future in futures:
                 future.cancel()
-            for process in started:
-                process.terminate()
+            if isinstance(error, KeyboardInterrupt):
+                for process in started:
+                    process.terminate()
             raise
     if failures:
         raise UserError(
