@@ -202,13 +202,19 @@ def test_ctrl_c_stops_the_runs_and_the_same_command_goes_on(config, tmp_path):
     options += ['--out', str(out), '--cfg-options', *many, 'default_hooks.checkpoint.interval=20']
     script = tiny_project.REPOSITORY / 'tools/analysis_tools/ablate.py'
     words = [sys.executable, '-W', 'ignore', str(script), str(config), *options]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
-    while len(list(out.glob('runs/*/train/last_checkpoint'))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Started in the background, a shell's children ignore Ctrl-C, and theirs too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while len(list(out.glob('runs/*/train/last_checkpoint'))) < 2:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert printed.rstrip().endswith('Interrupted.')
     assert not list(out.glob('runs/*/result.json'))
