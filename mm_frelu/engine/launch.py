@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
+from .arguments import require_library
 from .checkpoint_file import check_pretrained_files
 from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
@@ -52,7 +53,8 @@ def train(cfg: Config) -> Runner:
         UserError: When something is the user's to mend.
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
-    check_pretrained_files(cfg.model)
+    require_library(cfg)
+    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     try:
         runner = build_runner(cfg, strict=bool(cfg.get('resume')))
