@@ -53,7 +53,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
 
 
 def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
-    """The hook of mmpretrain writes where the command was started; mmdet's and mmseg's into the folder of the run."""
+    """Move the pictures of mmpretrain, whose hook writes where the command was started, into the folder of the run."""
     for hook in runner.hooks:
         if show_dir and type(hook).__name__ == 'VisualizationHook':
             hook.out_dir = os.path.join(runner.log_dir, show_dir)
