@@ -90,7 +90,7 @@ def require_library(cfg: Config) -> None:
     try:
         importlib.import_module(scope)
     except ImportError as error:
-        extra = " Install both it and torchvision: pip install 'mm_frelu[pretrain]'."
+        extra = ' Install it and torchvision: pip install onedl-mmpretrain torchvision.'
         raise UserError(
             f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}).'
             f'{extra if scope == "mmpretrain" else ""}'
