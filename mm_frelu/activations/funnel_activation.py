@@ -6,8 +6,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import funnel
+from ..ops import IMPLEMENTATIONS, choose_funnel, compute_funnel
 from .checks import check_channels, check_choice, check_positive
+from .live import ShowsImplementation
 from .window import (
     build_window_conv,
     build_window_norm,
@@ -20,7 +21,7 @@ from .window import (
 INITS = ('paper', 'identity')
 
 
-class FunnelActivation(BaseModule):
+class FunnelActivation(ShowsImplementation, BaseModule):
     r"""Base of the layers :math:`y = \max(x, T(x))` whose condition :math:`T` is made of depthwise windows.
 
     A subclass names its windows in :attr:`window_names` and gives their shapes to :meth:`_add_windows`.
@@ -32,6 +33,8 @@ class FunnelActivation(BaseModule):
         init: Start of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
         combine: How several windows become one condition, ``'sum'`` or ``'max'``.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+            :mod:`mm_frelu.ops.implementation`.
     """
 
     window_names: ClassVar[Tuple[Tuple[str, str], ...]]
@@ -46,6 +49,7 @@ class FunnelActivation(BaseModule):
         init: str,
         combine: str = 'sum',
         init_cfg: Optional[dict] = None,
+        implementation: str = 'auto',
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -59,11 +63,13 @@ class FunnelActivation(BaseModule):
             )
         check_choice(name, 'init', init, INITS)
         check_choice(name, 'combine', combine, ('sum', 'max'))
+        check_choice(name, 'implementation', implementation, IMPLEMENTATIONS)
         self.num_channels = num_channels
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.init = init
         self.combine = combine
+        self.implementation = implementation
 
     def _add_windows(
         self, shapes: List[Tuple[int, int]], bias: bool, norm_cfg: Optional[dict]
@@ -89,7 +95,10 @@ class FunnelActivation(BaseModule):
         Returns:
             Features of the same shape.
         """
-        return funnel(x, self.windows, self.combine)
+        windows = self.windows
+        choice = choose_funnel(x, windows, self.combine, self.implementation)
+        self.show(choice)
+        return compute_funnel(choice, x, windows, self.combine)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""
@@ -126,4 +135,4 @@ class FunnelActivation(BaseModule):
     def extra_repr(self) -> str:
         """What the members do not show."""
         combine = f", combine='{self.combine}'" if len(self.window_names) > 1 else ''
-        return f"init='{self.init}'{combine}"
+        return f"init='{self.init}'{combine}, {self.implementation_repr()}"

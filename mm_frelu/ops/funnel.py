@@ -1,44 +1,65 @@
-"""Funnel activation, computed op by op (FReLU paper, section 3).
+"""The funnel activation: one entry, whatever computes it."""
 
-This is the reference. A faster form has to give the same values and gradients, ties included: where ``x == T(x)``,
-``torch.maximum`` gives half of the gradient to each side.
-"""
+from functools import partial
+from typing import Callable, Dict, Sequence
 
-from functools import reduce
-from typing import Sequence, Tuple
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
+from .eager import Window, eager_funnel
+from .implementation import Choice, choose
 
-Window = Tuple[nn.Module, nn.Module]
-"""A depthwise convolution and the norm that follows it (``nn.Identity`` where there is none)."""
-
-COMBINE = {'sum': torch.add, 'max': torch.maximum}
+try:
+    from . import fused
+except ImportError:
+    fused = None
 
 
-def funnel_condition(x: Tensor, windows: Sequence[Window], combine: str = 'sum') -> Tensor:
-    r"""The condition :math:`T(x)` that a funnel activation compares its input with.
+def choose_funnel(
+    x: Tensor, windows: Sequence[Window], combine: str = 'sum', implementation: str = 'auto'
+) -> Choice:
+    """Which implementation :func:`funnel` takes for these arguments, and why.
 
-    Args:
-        x: Input of shape (N, C, H, W).
-        windows: One or more windows. Each must keep the shape of ``x``.
-        combine: How several windows become one condition, ``'sum'`` or ``'max'`` (ablation table on the window size).
-
-    Returns:
-        The condition, of the shape of ``x``.
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return reduce(COMBINE[combine], (norm(conv(x)) for conv, norm in windows))
+    case = (x, windows, combine)
+    return choose(implementation, [('triton', partial(_why_not_triton, *case))])
 
 
-def funnel(x: Tensor, windows: Sequence[Window], combine: str = 'sum') -> Tensor:
-    r""":math:`y = \max(x, T(x))`.
+def _why_not_triton(x: Tensor, windows: Sequence[Window], combine: str):
+    return (
+        'no fused kernels are installed'
+        if fused is None
+        else fused.why_not_funnel(x, windows, combine)
+    )
+
+
+def funnel(
+    x: Tensor, windows: Sequence[Window], combine: str = 'sum', implementation: str = 'auto'
+) -> Tensor:
+    r""":math:`y = \max(x, T(x))` (FReLU paper, section 3).
 
     Args:
         x: Input of shape (N, C, H, W).
-        windows: See :func:`funnel_condition`.
-        combine: See :func:`funnel_condition`.
+        windows: One or more windows, each a depthwise convolution and its norm. Each must keep the shape of ``x``.
+        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        implementation: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see :mod:`.implementation`.
 
     Returns:
         The activated features, of the shape of ``x``.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return torch.maximum(x, funnel_condition(x, windows, combine))
+    return compute_funnel(choose_funnel(x, windows, combine, implementation), x, windows, combine)
+
+
+def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
+    """Compute the funnel activation with the implementation that was chosen."""
+    return _ways()[choice.name](x, windows, combine)
+
+
+def _ways() -> Dict[str, Callable[..., Tensor]]:
+    return {'eager': eager_funnel, 'triton': fused and fused.fused_funnel}
