@@ -1,12 +1,12 @@
 """The funnel activation: one entry, whatever computes it."""
 
-from functools import partial
-from typing import Callable, Dict, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 from torch import Tensor
 
 from .eager import Window, eager_funnel
 from .implementation import Choice, choose
+from .recompute import recompute_funnel, why_not_recompute
 
 try:
     from . import fused
@@ -23,16 +23,16 @@ def choose_funnel(
         ValueError: If there is no such implementation.
         RuntimeError: If the one that was asked for cannot compute this case.
     """
-    case = (x, windows, combine)
-    return choose(implementation, [('triton', partial(_why_not_triton, *case))])
 
+    def why_not_triton() -> Optional[str]:
+        if fused is None:
+            return 'no fused kernels are installed'
+        return fused.why_not_funnel(x, windows, combine)
 
-def _why_not_triton(x: Tensor, windows: Sequence[Window], combine: str):
-    return (
-        'no fused kernels are installed'
-        if fused is None
-        else fused.why_not_funnel(x, windows, combine)
-    )
+    def why_not() -> Optional[str]:
+        return why_not_recompute(x, windows)
+
+    return choose(implementation, [('triton', why_not_triton), ('recompute', why_not)])
 
 
 def funnel(
@@ -62,4 +62,8 @@ def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine
 
 
 def _ways() -> Dict[str, Callable[..., Tensor]]:
-    return {'eager': eager_funnel, 'triton': fused and fused.fused_funnel}
+    return {
+        'eager': eager_funnel,
+        'recompute': recompute_funnel,
+        'triton': fused and fused.fused_funnel,
+    }
