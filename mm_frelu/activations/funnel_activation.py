@@ -1,12 +1,21 @@
 """What every funnel activation shares: checks, start, computation, folding."""
 
-from typing import ClassVar, List, Optional, Tuple
+from typing import ClassVar, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import IMPLEMENTATIONS, choose_funnel, compute_funnel
+from ..ops import (
+    IMPLEMENTATIONS,
+    Term,
+    choose_funnel,
+    choose_site,
+    compute_funnel,
+    recompute_site,
+    sum_of_norms,
+)
+from ..ops.implementation import has_hooks
 from .checks import check_channels, check_choice, check_positive
 from .live import ShowsImplementation
 from .window import (
@@ -99,6 +108,28 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         choice = choose_funnel(x, windows, self.combine, self.implementation)
         self.show(choice)
         return compute_funnel(choice, x, windows, self.combine)
+
+    def after_norms(self, terms: Sequence[Term]) -> Tensor:
+        """Activate the sum of some norms' outputs.
+
+        The sum is what the layer's own forward would take. Where it is exact, neither it nor anything in between is kept
+        for backward, only what goes into the norms, which they keep in any network.
+
+        Args:
+            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output of
+                the first norm may be overwritten.
+
+        Returns:
+            Features of the same shape.
+        """
+        windows = self.windows
+        choice = None
+        if not has_hooks(self):
+            choice = choose_site(terms, windows, self.implementation)
+        if choice is None:
+            return self(sum_of_norms(terms))
+        self.show(choice)
+        return recompute_site(terms, windows, self.combine)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""

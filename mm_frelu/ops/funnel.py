@@ -5,8 +5,9 @@ from typing import Callable, Dict, Optional, Sequence
 from torch import Tensor
 
 from .eager import Window, eager_funnel
-from .implementation import Choice, choose
-from .recompute import recompute_funnel, why_not_recompute
+from .implementation import Choice, choose, requested
+from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
+from .sum_of_norms import Term
 
 try:
     from . import fused
@@ -54,6 +55,26 @@ def funnel(
         RuntimeError: If the one that was asked for cannot compute this case.
     """
     return compute_funnel(choose_funnel(x, windows, combine, implementation), x, windows, combine)
+
+
+def choose_site(
+    terms: Sequence[Term], windows: Sequence[Window], implementation: str = 'auto'
+) -> Optional[Choice]:
+    """Whether norms, their sum and a funnel activation can be computed as one, keeping only what goes into the norms.
+
+    Args:
+        terms: Features and the norm behind each, or None.
+        windows: As of :func:`funnel`.
+        implementation: As of :func:`funnel`.
+
+    Returns:
+        What computes the site; None if it is computed norm by norm and then by :func:`funnel`.
+    """
+    if choose_funnel(terms[0][0], windows, implementation=implementation).name != 'recompute':
+        return None
+    if why_not_recompute_site(terms, windows) is not None:
+        return None
+    return Choice('recompute', f'{requested(implementation)[1]}, from before the norm')
 
 
 def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:

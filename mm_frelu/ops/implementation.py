@@ -14,10 +14,13 @@ import os
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+from torch import nn
 from torch.autograd import forward_ad
+from torch.nn.modules import module as torch_module
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'triton')
 VARIABLE = 'MM_FRELU_IMPLEMENTATION'
+HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 # torch 2.3 and later.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
@@ -100,6 +103,13 @@ def is_exporting() -> bool:
     if is_compiling():
         return False
     return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module does more, or other things, than the forward of its class."""
+    if any(getattr(module, hooks) for hooks in HOOKS) or 'forward' in vars(module):
+        return True
+    return any(getattr(torch_module, f'_global{hooks}', None) for hooks in HOOKS)
 
 
 def why_no_custom_gradient() -> Optional[str]:

@@ -8,17 +8,13 @@ from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..eager import Window
-from ..implementation import is_compiling, why_no_custom_gradient
+from ..implementation import has_hooks, is_compiling, why_no_custom_gradient
 from ..sum_of_norms import Term
 from .autocast import convolution_dtype
 from .norms import BATCH, accurate, read_norm
-
-HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
-GLOBAL_HOOKS = tuple(f'_global{kind}' for kind in HOOKS)
 
 
 def why_not_recompute(x: Tensor, windows: Sequence[Window]) -> Optional[str]:
@@ -34,13 +30,10 @@ def why_not_recompute_site(terms: Sequence[Term], windows: Sequence[Window]) -> 
         windows: Convolution and norm of each window.
     """
     x = terms[0][0]
-    if any(getattr(torch_module, hooks, None) for hooks in GLOBAL_HOOKS):
-        return 'hooks for all modules are registered'
     reason = _why_not_features(terms) or why_no_custom_gradient()
     for u, norm in terms:
-        reason = reason or (norm is not None and why_not_norm(norm, u.dtype)) or None
-        if reason is None and isinstance(norm, nn.SyncBatchNorm):
-            reason = 'SyncBN before the site computes its own statistics'
+        if reason is None and norm is not None:
+            reason = why_not_norm(norm, u.dtype)
     dtype = convolution_dtype(x)
     for conv, norm in windows:
         reason = reason or _why_not_convolution(conv, x, dtype) or why_not_norm(norm, dtype)
@@ -101,8 +94,4 @@ def why_not_norm(norm: nn.Module, dtype: torch.dtype) -> Optional[str]:
 
 def _why_not_module(module: nn.Module) -> Optional[str]:
     name = type(module).__name__
-    if any(getattr(module, hooks) for hooks in HOOKS):
-        return f'{name} has hooks'
-    if 'forward' in vars(module):
-        return f'{name} has a forward of its own'
-    return None
+    return f'{name} has hooks or a forward of its own' if has_hooks(module) else None
