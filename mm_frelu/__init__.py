@@ -8,7 +8,7 @@ from .compat import install_missing_ops
 
 install_missing_ops()
 
-from . import backbones  # noqa: E402, F401  (registration)
+from . import backbones, necks  # noqa: E402, F401  (registration)
 from .activations import (  # noqa: E402
     DyReLUA,
     DyReLUB,

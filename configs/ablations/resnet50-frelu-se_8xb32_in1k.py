@@ -1,4 +1,4 @@
-_base_ = './_base_/resnet50_8xb32.py'
+_base_ = '../imagenet/resnet50-frelu_8xb32_in1k.py'
 
 # FReLU with squeeze-and-excitation; see README.md for the place and the width.
 model = dict(

@@ -3,13 +3,12 @@
 They are here to repeat that comparison, not for use: in the paper each of them is worse than FReLU.
 """
 
-from typing import Optional
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..ops.funnel import funnel_condition
 from .checks import check_choice
 from .funnel_activation import FunnelActivation
 
@@ -100,16 +99,27 @@ class FReLUAblation(FunnelActivation):
         Returns:
             Features of the same shape.
         """
-        condition = (
-            self.pool(x) if self.condition != 'window' else funnel_condition(x, self.windows)
-        )
+        condition = self.norm(self.conv(x)) if self.condition == 'window' else self.pool(x)
         if self.form == 'max':
             return torch.maximum(x, condition)
         return x + condition if self.form == 'sum' else torch.relu(condition)
 
+    def after_norms(self, terms: Sequence[Tuple[Tensor, Optional[nn.Module]]]) -> Tensor:
+        """Activate the sum of some norms' outputs, step by step.
+
+        FReLU can do this without keeping the sum. What it computes then is FReLU, so these forms must not inherit it.
+
+        Args:
+            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
+
+        Returns:
+            Features of the same shape.
+        """
+        return self(sum(x if norm is None else norm(x) for x, norm in terms))
+
     def extra_repr(self) -> str:
         """What the members do not show."""
-        return f"condition='{self.condition}', form='{self.form}', {super().extra_repr()}"
+        return f"condition='{self.condition}', form='{self.form}', init='{self.init}'"
 
 
 def _build_pool(condition: str, kernel_size: int, dilation: int) -> nn.Module:

@@ -1,7 +1,6 @@
 """MobileNetV2 (Sandler et al., CVPR 2018, table 2) with FReLU, DY-ReLU or another activation where the config says.
 
-With ReLU6 everywhere it computes what mmseg's and mmdet's MobileNetV2 compute, from the same state dict. mmpretrain's has
-the names of mmseg's.
+With ReLU6 everywhere it computes what mmseg's, mmdet's and mmpretrain's MobileNetV2 compute, from the same state dict.
 """
 
 from typing import Sequence

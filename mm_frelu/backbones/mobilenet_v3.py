@@ -1,8 +1,8 @@
 """MobileNetV3 (Howard et al., ICCV 2019, tables 1 and 2) with DY-ReLU, or another activation, where the config says.
 
-With its own activations and squeeze-and-excitation it computes what mmseg's MobileNetV3 computes, from the same state dict;
-mmpretrain's has the same names, and pads otherwise. The DY-ReLU paper takes squeeze-and-excitation out where it puts
-DY-ReLU in, which looks at the whole input itself.
+With its own activations and squeeze-and-excitation it computes what mmseg's and mmpretrain's MobileNetV3 compute, from the
+same state dict; the two pad differently, see ``adaptive_padding``. The DY-ReLU paper takes squeeze-and-excitation out where
+it puts DY-ReLU in, which looks at the whole input itself.
 """
 
 from typing import ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple

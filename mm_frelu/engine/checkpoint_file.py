@@ -126,10 +126,24 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
     return start
 
 
-def check_pretrained_files(cfg: Any, key: str = 'model') -> None:
-    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config."""
+def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None:
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
+
+    Args:
+        cfg (Any): The model config.
+        key (str): Its own key, for messages.
+        hint (str): The config's ``weights_hint``: which command makes its weights. Told when they are not there yet.
+
+    Raises:
+        UserError: For the first file that is not a checkpoint.
+    """
     for place, checkpoint in _pretrained(cfg, key):
-        check_checkpoint_file(checkpoint, place)
+        try:
+            check_checkpoint_file(checkpoint, place)
+        except UserError as error:
+            if not hint:
+                raise
+            raise UserError(f'{error} {hint}') from error
 
 
 def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:

@@ -38,10 +38,10 @@ OPTIONS = (
 class WeightDecayConstructor(DefaultOptimWrapperConstructor):
     """Builds the optimizer so that each parameter gets the weight decay that its kind should have.
 
-    ``optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', ...)`` is the papers' rule. MMEngine's own keys in
+    ``optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', ...)`` is the authors' rule. MMEngine's own keys in
     ``paramwise_cfg`` stay what they are, without three of their traps:
 
-    - No key of MMEngine's names the slopes of PReLU; here they never decay, wherever a PReLU is.
+    - The slopes of PReLU have no key of their own, only ``flat_decay_mult`` with every bias and norm; here they never decay.
     - ``dwconv_decay_mult`` would catch FReLU's windows, which are depthwise convolutions; they have a key of their own.
     - A key in ``custom_keys`` that only changes a learning rate, such as ``backbone=dict(lr_mult=0.1)``, would bring the
       decay of norms and biases back; here only one with ``decay_mult`` speaks of decay.
@@ -54,7 +54,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         optim_wrapper_cfg: The config of the optimizer wrapper, with ``optimizer``.
         paramwise_cfg: MMEngine's keys, and:
 
-            - ``decays``: ``'weights'`` (the papers' rule: parameters of two or more dimensions decay) or ``'all'`` (what
+            - ``decays``: ``'weights'`` (the authors' rule: parameters of two or more dimensions decay) or ``'all'`` (what
               mmdet and mmseg train with: all but PReLU's slopes).
             - ``window_decay_mult``: factor for the weights of FReLU's windows, 1 if not given.
 
@@ -62,7 +62,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         UserError: For a key of ``paramwise_cfg`` that does not exist, or a value of ``decays`` that is not one of the two.
 
     Examples:
-        The papers' rule, and what mmdet trains with but for the slopes::
+        The authors' rule, and what mmdet trains with but for the slopes::
 
             optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor')
             optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', paramwise_cfg=dict(decays='all'))

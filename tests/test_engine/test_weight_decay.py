@@ -2,6 +2,7 @@
 
 import logging
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from mm_frelu import FReLU, ResNet
 from mm_frelu.engine import UserError
 
 DECAY = 0.25
-# What decays by the papers' rule, told by names: kernels of convolutions, windows included, and DY-ReLU's linear layers.
+# What decays by the authors' rule, told by names: kernels of convolutions, windows included, and DY-ReLU's linear layers.
 WEIGHTS = re.compile(r'(conv\d?|downsample\.0|fc\d)\.weight')
 SLOPES = re.compile(r'act\d\.weight')
 
@@ -48,7 +49,7 @@ def decays(model, wrapper):
 
 
 @pytest.mark.parametrize('act', ['FReLU', 'LightFReLU', 'PReLU', 'DyReLUB', 'ReLU'])
-def test_papers_rule(act):
+def test_authors_rule(act):
     model = small(act)
     found = decays(model, build(model))
     assert any('act' in name for name in found) == (act != 'ReLU')
@@ -218,3 +219,37 @@ def test_wrong_options_are_told():
         build(small(), dict(decay='all'))
     with pytest.raises(UserError, match="'weights'.*or 'all'; got 'none'"):
         build(small(), dict(decays='none'))
+
+
+DOCS = (Path(__file__).parents[2] / 'docs/weight_decay.md').read_text()
+CONFIGS = re.findall(r'```python\n(.+?)```', DOCS, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize('act', ['FReLU', 'PReLU'])
+@pytest.mark.parametrize('config', CONFIGS, ids=['authors', 'dense', 'windows'])
+def test_configs_of_the_docs(config, act):
+    values = {}
+    exec(config, values)
+    cfg = values['optim_wrapper']
+    model = nn.ModuleDict(dict(backbone=small(act), head=nn.Conv2d(8, 8, 1)))
+    found = decays(model, build_optim_wrapper(model, cfg))
+    options = cfg.get('paramwise_cfg', {})
+    for name, decay in found.items():
+        decaying = bool(WEIGHTS.search(name)) or name == 'head.weight'
+        if re.search(r'act\d\.conv\.weight', name):
+            decaying = options.get('window_decay_mult') != 0
+        if options.get('decays') == 'all':
+            decaying = not SLOPES.search(name)
+        assert decay == (1e-4 if decaying else 0.0), name
+
+
+def test_log_line_of_the_docs(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mm_frelu.engine.weight_decay.print_log', lambda text, **_: said.append(text)
+    )
+    values = {}
+    exec(CONFIGS[0], values)
+    with torch.device('meta'):
+        build_optim_wrapper(ResNet(50), values['optim_wrapper'])
+    assert f'```text\n{said[0]}\n```' in DOCS
