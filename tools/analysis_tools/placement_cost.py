@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mm_frelu import ResNet
+from mm_frelu.analysis.measure import kept_bytes
 
 PLACEMENTS = {
     'ReLU': dict(act_cfg=dict(type='ReLU')),
@@ -33,28 +34,14 @@ OUTPUT_STRIDES = {
 }
 
 
-def kept_bytes(model: torch.nn.Module, image: torch.Tensor) -> int:
-    """Bytes that a training forward keeps for backward, its own parameters and statistics not counted.
+def kept_for_backward(model: torch.nn.Module, image: torch.Tensor) -> int:
+    """Bytes that a training forward keeps for backward, the model's own parameters and statistics not counted.
 
     Args:
         model: The network, on the meta device.
         image: Its input, of shape (N, 3, H, W).
     """
-    storages: Dict[int, int] = {}
-    owned = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    # Storages are told apart by their address, so none may be freed before the count is done.
-    alive = []
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        alive.append(storage)
-        storages[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        features = model(image)
-    del features
-    return sum(size for address, size in storages.items() if address not in owned)
+    return kept_bytes(lambda: model(image), (*model.parameters(), *model.buffers()))
 
 
 def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) -> Dict[str, Tuple]:
@@ -73,7 +60,7 @@ def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) 
     for name, options in PLACEMENTS.items():
         with torch.device('meta'):
             model = ResNet(depth, **OUTPUT_STRIDES[output_stride], **options).train()
-            kept = kept_bytes(model, torch.empty(batch, 3, *shape))
+            kept = kept_for_backward(model, torch.empty(batch, 3, *shape))
         costs[name] = (sum(parameter.numel() for parameter in model.parameters()), kept)
     return costs
 
