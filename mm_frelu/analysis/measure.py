@@ -1,8 +1,8 @@
-"""Time, memory kept for backward, and memory bandwidth, measured side by side."""
+"""Time, peak memory and memory bandwidth, measured side by side."""
 
 import statistics
 import time
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -17,30 +17,6 @@ class Time(NamedTuple):
     median: float
     fastest: float
     slowest: float
-
-
-def kept_bytes(forward: Run, owned: Iterable[Tensor] = ()) -> int:
-    """Bytes that a forward run keeps for backward, each storage counted once.
-
-    Args:
-        forward: The run, in a state in which autograd records.
-        owned: Tensors that exist anyway and do not count: parameters and statistics.
-    """
-    storages: Dict[int, int] = {}
-    # Storages are told apart by their address, so none may be freed before the count is done.
-    alive = []
-
-    def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        alive.append(storage)
-        storages[storage._cdata] = storage.nbytes()
-        return tensor
-
-    not_counted = {tensor.untyped_storage()._cdata for tensor in owned}
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        out = forward()
-    del out
-    return sum(size for address, size in storages.items() if address not in not_counted)
 
 
 def peak_bytes(run: Run, device: torch.device) -> Optional[int]:

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
-from .arguments import task_of
+from .arguments import require_library, task_of
 from .launch import require_keys
 
 
@@ -29,6 +29,7 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
     """
     require_keys(cfg, ('model',), 'building its model')
     task_of(cfg)
+    require_library(cfg)
     init_default_scope(cfg.default_scope)
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)
@@ -41,11 +42,14 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
 
 
 def without_pretrained(node: Any) -> Any:
-    """A copy of a model config that fetches no weights: each ``init_cfg`` that names a checkpoint becomes None."""
+    """A copy of a model config that fetches no weights: each ``init_cfg`` and ``pretrained`` that names a checkpoint becomes None."""
     if isinstance(node, dict):
         if node.get('type') in ('Pretrained', 'PretrainedInit'):
             return None
-        return type(node)({key: without_pretrained(value) for key, value in node.items()})
+        kept = {key: without_pretrained(value) for key, value in node.items()}
+        if isinstance(kept.get('pretrained'), str):  # mmseg's older way
+            kept['pretrained'] = None
+        return type(node)(kept)
     if isinstance(node, (list, tuple)):
         kept = [without_pretrained(value) for value in node]
         return type(node)(new for new, old in zip(kept, node) if new is not None or old is None)

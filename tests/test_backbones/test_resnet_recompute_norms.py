@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from mm_frelu import FReLU, ResNet
-from mm_frelu.analysis.measure import kept_bytes
+from mm_frelu.analysis.kept_for_backward import kept_bytes
 
 CASES = {
     'basic blocks': dict(depth=18),
@@ -67,8 +67,7 @@ def test_keeps_what_relu_keeps():
     x = torch.randn(1, 3, 128, 256)
 
     def kept(model):
-        model.train()
-        return kept_bytes(lambda: model(x), (*model.parameters(), *model.buffers()))
+        return kept_bytes(model.train(), x)
 
     relu = kept(ResNet(50, base_channels=16, act_cfg=dict(type='ReLU')))
     assert kept(ResNet(50, base_channels=16)) < 1.02 * relu

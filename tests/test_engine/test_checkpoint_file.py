@@ -7,7 +7,11 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from mm_frelu.engine import UserError
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_files
+from mm_frelu.engine.checkpoint_file import (
+    check_checkpoint_file,
+    check_pretrained_files,
+    read_meta,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,19 @@ def test_a_log_of_float32_is_loaded_without_an_alarm(tmp_path, capsys):
     assert 'arbitrary code' not in ''.join(capsys.readouterr())
 
 
+@pytest.mark.parametrize('zipped', [True, False])
+def test_meta_is_read_from_both_formats_and_nothing_from_others(zipped, tmp_path):
+    def save(content):
+        torch.save(content, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+        return tmp_path / 'a.pth'
+
+    log = HistoryBuffer([np.float64(0.5)], [1])
+    content = dict(meta=dict(epoch=3), state_dict=dict(a=torch.zeros(2)), message_hub=dict(log=log))
+    assert read_meta(save(content)) == dict(epoch=3)
+    assert read_meta(save(dict(a=torch.zeros(2)))) == {}
+    assert read_meta(save(dict(meta=dict(odd=torch.nn.ReLU())))) == {}
+
+
 def test_a_file_cut_in_half_is_noticed(tmp_path):
     file = tmp_path / 'weights.pth'
     torch.save(dict(a=torch.zeros(1000)), file)
@@ -68,3 +85,9 @@ def test_pretrained_backbones_are_looked_for_anywhere_in_the_model(tmp_path):
     check_pretrained_files(model('torchvision://resnet50'))
     with pytest.raises(UserError, match=r'^model\.parts\.0\.backbone\.init_cfg\.1\.checkpoint: '):
         check_pretrained_files(model(str(tmp_path / 'r50.pth')))
+    with pytest.raises(
+        UserError, match=r' does not exist .* Convert it: python tools/convert\.py$'
+    ):
+        check_pretrained_files(
+            model(str(tmp_path / 'r50.pth')), hint='Convert it: python tools/convert.py'
+        )

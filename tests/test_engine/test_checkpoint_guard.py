@@ -103,6 +103,15 @@ def test_windows_that_start_as_relu_may_be_tested_with_relu_weights(warnings):
     assert torch.equal(source.eval().backbone(x), target.eval().backbone(x))
 
 
+def test_what_is_missing_beside_the_windows_is_named_beside_them(warnings):
+    weights = Net().state_dict()
+    weights['head.scale'] = weights.pop('head.bias')
+    load(Net(FReLU(4, init='identity')), weights, strict=False)
+    windows, others = warnings
+    assert '(6 missing: ' in windows
+    assert '1 of head missing, e.g. head.bias; 1 of head unexpected, e.g. head.scale' in others
+
+
 def test_windows_that_the_model_lacks_are_an_error_in_testing():
     with pytest.raises(UserError, match='of backbone unexpected, e.g. backbone.1.conv.weight'):
         load(Net(), Net(FReLU(4)).state_dict(), strict=True)
@@ -136,6 +145,18 @@ def test_another_preprocessing_is_one_warning_with_both_sides_and_the_fix(warnin
     assert 'mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False' in warnings[0]
     load(model, weights, True, cfg, meta=dict(preprocessing=mine))
     load(model, weights, True, cfg, meta=dict(cfg=cfg.pretty_text))
+    assert len(warnings) == 1
+
+
+def test_another_place_of_the_strides_is_a_warning_too(warnings):
+    model = Net()
+    model.backbone.style = 'pytorch'
+    weights = model.state_dict()
+    load(model, weights, strict=True, meta=dict(backbone=dict(style='caffe')))
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Style differs: weights.pth was trained with style='caffe'")
+    assert "Write model.backbone.style = 'caffe'" in warnings[0]
+    load(model, weights, strict=True, meta=dict(backbone=dict(style='pytorch')))
     assert len(warnings) == 1
 
 

@@ -15,25 +15,23 @@ def test_eager_frelu_keeps_three_tensors():
     """The input, the convolution's output (for the norm) and the condition (for the maximum), and two statistics."""
     x = torch.empty(2, 8, 5, 7, device='meta')
     with torch.device('meta'):
-        kept = placement_cost.kept_for_backward(FReLU(8, implementation='eager'), x)
+        kept = placement_cost.kept_bytes(FReLU(8, implementation='eager'), x)
     assert kept == 4 * (3 * x.numel() + 2 * 8)
 
 
 def test_recomputed_frelu_keeps_one_tensor():
     x = torch.empty(2, 8, 5, 7, device='meta')
     with torch.device('meta'):
-        kept = placement_cost.kept_for_backward(FReLU(8, implementation='recompute'), x)
+        kept = placement_cost.kept_bytes(FReLU(8, implementation='recompute'), x)
     assert kept == 4 * (x.numel() + 2 * 8)
 
 
 def test_counting_without_data_equals_counting_with_data():
     options = dict(depth=18, base_channels=8)
-    real = placement_cost.kept_for_backward(
-        placement_cost.ResNet(**options), torch.rand(1, 3, 64, 64)
-    )
+    real = placement_cost.kept_bytes(placement_cost.ResNet(**options), torch.rand(1, 3, 64, 64))
     with torch.device('meta'):
         model = placement_cost.ResNet(**options)
-        assert placement_cost.kept_for_backward(model, torch.empty(1, 3, 64, 64)) == real
+        assert placement_cost.kept_bytes(model, torch.empty(1, 3, 64, 64)) == real
 
 
 def test_table(capsys):

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 import mm_frelu  # noqa: F401  (registers the activations)
 from mm_frelu import build_activation
-from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, kept_bytes, peak_bytes
+from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, peak_bytes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.output_folder import require_writable
 
@@ -127,8 +128,8 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
     size = x.numel() * x.element_size()
     rows = []
     for way, layer in ways.items():
-        owned = (*layer.parameters(), *layer.buffers())
-        kept = kept_bytes(partial(forward, layer), owned) if learns else 0
+        with low:
+            kept = kept_bytes(layer, x) if learns else 0
         row = dict(way=way, **times[way]._asdict(), kept_bytes=kept, kept_of_x=kept / size)
         row['peak_bytes'] = peak_bytes(runs[way], device)
         rows.append(row)

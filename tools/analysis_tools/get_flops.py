@@ -1,29 +1,30 @@
 """Parameters and multiply-adds of a config's model, by its parts: backbone, its activations, neck, heads.
 
     python tools/analysis_tools/get_flops.py CONFIG [--shape H W] [--json FILE] [--cfg-options K=V ...]
+        [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 Needs neither data nor weights, and computes nothing where torch's meta device knows all operations of the model.
 """
 
 import argparse
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import List, Optional, Sequence
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.analysis.complexity import COUNTED, Cost, Part, count_parts
+from mm_frelu.analysis.complexity import COUNTED, Cost, Part
 from mm_frelu.analysis.input_shape import InputShape, input_shape
+from mm_frelu.analysis.model_cost import measure, readable, total_of
 from mm_frelu.engine import exit_on_user_error
-from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
+from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.launch import require_keys
-from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.output_folder import require_writable
 
 
@@ -32,7 +33,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Parameters and multiply-adds of a model, by parts.'
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
+    )
     parser.add_argument(
         '--shape',
         type=int,
@@ -42,33 +45,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_act_arguments(parser)
     return parser.parse_args(argv)
-
-
-def measure(cfg: Config, shape: InputShape) -> List[Part]:
-    """Count the parts of a config's model for one image.
-
-    Args:
-        cfg: The config.
-        shape: Size of the image.
-    """
-    task = task_of(cfg)
-
-    def count(device: str) -> List[Part]:
-        model = build_model(cfg, device)
-        images = torch.zeros(1, 3, shape.height, shape.width, device=device)
-        return count_parts(model, lambda model: forward_tensors(model, images, task))
-
-    try:
-        return count('meta')
-    except (NotImplementedError, RuntimeError, TypeError):
-        # Some models read values while they run or are built (proposals of a two-stage detector), which meta has not.
-        return count('cpu')
-
-
-def total_of(parts: List[Part]) -> Cost:
-    """The sum of all parts."""
-    return Cost(sum(part.parameters for part in parts), sum(part.macs for part in parts))
 
 
 def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
@@ -100,15 +78,8 @@ def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
     console.print(COUNTED, highlight=False)
 
 
-def readable(macs: int) -> str:
-    """A count with three decimals in G, or in M below one G."""
-    return f'{macs / 1e9:.3f} G' if macs >= 1e9 else f'{macs / 1e6:.3f} M'
-
-
-def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
+def save(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
     """Write the exact numbers, whole or not at all."""
-    target = Path(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = dict(
         config=config,
         shape=[shape.height, shape.width],
@@ -118,9 +89,7 @@ def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> 
         counted=COUNTED,
         torch=torch.__version__,
     )
-    partial = target.with_name(f'.{target.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(partial, target)
+    write_json(Path(file), content)
 
 
 @exit_on_user_error
@@ -134,10 +103,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         cfg.merge_from_dict(args.cfg_options)
     require_keys(cfg, ('model',), 'counting')
     shape = input_shape(cfg, args.shape and tuple(args.shape))
+    apply_act_options(cfg, args)
     parts = measure(cfg, shape)
     print_table(Path(args.config).stem, shape, parts)
     if args.json:
-        write_json(args.json, args.config, shape, parts)
+        save(args.json, args.config, shape, parts)
 
 
 if __name__ == '__main__':

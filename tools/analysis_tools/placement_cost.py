@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mm_frelu import ResNet
-from mm_frelu.analysis.measure import kept_bytes
+from mm_frelu.analysis.kept_for_backward import kept_bytes
 
 PLACEMENTS = {
     'ReLU': dict(act_cfg=dict(type='ReLU')),
@@ -34,16 +34,6 @@ OUTPUT_STRIDES = {
 }
 
 
-def kept_for_backward(model: torch.nn.Module, image: torch.Tensor) -> int:
-    """Bytes that a training forward keeps for backward, the model's own parameters and statistics not counted.
-
-    Args:
-        model: The network, on the meta device.
-        image: Its input, of shape (N, 3, H, W).
-    """
-    return kept_bytes(lambda: model(image), (*model.parameters(), *model.buffers()))
-
-
 def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) -> Dict[str, Tuple]:
     """Parameters and kept bytes of every placement.
 
@@ -60,7 +50,7 @@ def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) 
     for name, options in PLACEMENTS.items():
         with torch.device('meta'):
             model = ResNet(depth, **OUTPUT_STRIDES[output_stride], **options).train()
-            kept = kept_for_backward(model, torch.empty(batch, 3, *shape))
+            kept = kept_bytes(model, torch.empty(batch, 3, *shape))
         costs[name] = (sum(parameter.numel() for parameter in model.parameters()), kept)
     return costs
 
