@@ -194,8 +194,10 @@ def test_under_checkpointing(reentrant):
     assert_close(layer.conv.weight.grad, plain.conv.weight.grad)
 
 
-@pytest.mark.parametrize('implementation', ['eager', 'recompute'])
-@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize(
+    'implementation', [pytest.param('eager', marks=pytest.mark.slow), 'recompute']
+)
+@pytest.mark.parametrize('training', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_compiles_without_graph_break(implementation, training):
     torch.manual_seed(0)
     layer = build('LightFReLU max', 'BN', 4, training, implementation=implementation)
