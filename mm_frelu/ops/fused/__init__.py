@@ -1,0 +1,8 @@
+"""Fused kernels for FReLU and DY-ReLU, in Triton.
+
+Importing this needs neither triton nor a GPU; ``why_not_*`` say whether the kernels can compute a case.
+"""
+
+from .funnel import fused_funnel, why_not_funnel
+
+__all__ = ['fused_funnel', 'why_not_funnel']
