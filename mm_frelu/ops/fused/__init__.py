@@ -4,5 +4,6 @@ Importing this needs neither triton nor a GPU; ``why_not_*`` say whether the ker
 """
 
 from .funnel import fused_funnel, why_not_funnel
+from .piecewise import fused_piecewise_max, why_not_piecewise
 
-__all__ = ['fused_funnel', 'why_not_funnel']
+__all__ = ['fused_funnel', 'fused_piecewise_max', 'why_not_funnel', 'why_not_piecewise']

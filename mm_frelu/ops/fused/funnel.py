@@ -49,7 +49,7 @@ def fused_funnel(x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
     maximum = combine == 'max'
     if uses_batch(norms[0]):
         group = _group_name(norms[0])
-        y, moments = funnel_batch(x, weights, scales, shifts, maximum, norms[0].eps, group)
+        y, moments = funnel_batch(x, weights, scales, shifts, biases, maximum, norms[0].eps, group)
         for (conv, norm), of_window in zip(windows, moments.detach().unbind()):
             _track(conv, norm, of_window)
         return y
@@ -62,7 +62,11 @@ def fused_funnel(x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
 
 def _group_name(norm: nn.Module) -> str:
     """Name of the processes that share a norm's statistics, ``''`` for this one alone."""
-    if not isinstance(norm, nn.SyncBatchNorm) or not dist.is_available() or not dist.is_initialized():
+    if (
+        not isinstance(norm, nn.SyncBatchNorm)
+        or not dist.is_available()
+        or not dist.is_initialized()
+    ):
         return ''
     if not norm.training:
         return ''

@@ -6,8 +6,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from . import funnel_kernels as kernels
 from .condition import BATCH_NORM, FIXED_NORM, NO_NORM
+from .funnel_backward import gradient_kernel, spread_kernel, sums_kernel
+from .funnel_forward import activate_kernel, merge_moments_kernel, moments_kernel
 from .launch import call, dense_like
 from .tiling import Tiling, tile
 
@@ -59,11 +60,9 @@ class Condition(NamedTuple):
         return tuple(getattr(self, name)) or (None,) * self.windows
 
     def constants(self) -> dict:
-        """Keyword arguments of the kernels."""
+        """Keyword arguments of the"""
         norm = BATCH_NORM if self.moments is not None else FIXED_NORM if self.means else NO_NORM
-        return dict(
-            NORM=norm.value, MAXIMUM=self.maximum, K=self.size, LIGHT=self.windows == 2
-        )
+        return dict(NORM=norm.value, MAXIMUM=self.maximum, K=self.size, LIGHT=self.windows == 2)
 
 
 def measure(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
@@ -81,7 +80,7 @@ def measure(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
     windows = len(weights)
     partials = x.new_empty(x.shape[1], 3 * windows, plan.parts, dtype=torch.float32)
     call(
-        kernels.moments_kernel, plan.programs, x, tuple(weights), partials, *plan.sizes(x), plan.parts,
+        moments_kernel, plan.programs, x, tuple(weights), partials, *plan.sizes(x), plan.parts,
         K=weights[0].shape[-1], LIGHT=windows == 2, **plan.constants(),
     )  # fmt: skip
     moments = _merge(partials)
@@ -89,8 +88,8 @@ def measure(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
         everyone = [torch.empty_like(moments) for _ in range(dist.get_world_size(_group(group)))]
         dist.all_gather(everyone, moments, group=_group(group))
         # (windows, 3, C, processes) -> (C, 3 * windows, processes)
-        together = torch.stack(everyone, dim=-1).permute(2, 0, 1, 3)
-        moments = _merge(together.reshape(x.shape[1], 3 * windows, len(everyone)))
+        together = torch.stack(everyone, dim=-1).permute(2, 0, 1, 3).contiguous()
+        moments = _merge(together.flatten(1, 2))
     return moments
 
 
@@ -99,7 +98,7 @@ def _merge(partials: Tensor) -> Tensor:
     windows = numbers // 3
     moments = partials.new_empty(windows, 3, channels)
     call(
-        kernels.merge_moments_kernel, (-(-channels // MERGED_CHANNELS), windows), partials, moments,
+        merge_moments_kernel, (-(-channels // MERGED_CHANNELS), windows), partials, moments,
         channels, parts, WINDOWS=windows, CHANNELS=MERGED_CHANNELS, PARTS=MERGED_PARTS,
     )  # fmt: skip
     return moments
@@ -110,11 +109,11 @@ def _group(name: str) -> dist.ProcessGroup:
 
 
 def activate(x: Tensor, condition: Condition) -> Tensor:
-    """y, in the memory format of x."""
+    """Compute y, in the memory format of x."""
     plan = tile(x)
     y = torch.empty_like(x)
     call(
-        kernels.activate_kernel, plan.programs, x, y,
+        activate_kernel, plan.programs, x, y,
         *map(condition.of, ('weights', 'means', 'variances', 'scales', 'shifts', 'biases')),
         condition.moments, condition.eps, *plan.sizes(x), **condition.constants(), **plan.constants(),
     )  # fmt: skip
@@ -160,14 +159,14 @@ def backpropagate(grad: Tensor, x: Tensor, condition: Condition, group: str = ''
     dz = tuple(None if in_one else torch.empty_like(x) for _ in range(windows))
     partials = x.new_empty(x.shape[1], taps + 2 * windows, plan.parts, dtype=torch.float32)
     call(
-        kernels.gradient_kernel, plan.programs, x, grad, dx, dz, partials,
+        gradient_kernel, plan.programs, x, grad, dx, dz, partials,
         *map(condition.of, ('weights', 'means', 'variances', 'scales', 'shifts', 'biases')),
         condition.moments, everyone, condition.eps, *plan.sizes(x), plan.parts,
         IN_ONE=in_one, **condition.constants(), **plan.constants(),
     )  # fmt: skip
     if not in_one:
         call(
-            kernels.spread_kernel, plan.programs, dx, dz, condition.of('weights'), *plan.sizes(x),
+            spread_kernel, plan.programs, dx, dz, condition.of('weights'), *plan.sizes(x),
             K=condition.size, LIGHT=windows == 2, **plan.constants(),
         )  # fmt: skip
     totals = partials.sum(dim=-1)
@@ -186,7 +185,7 @@ def _condition_sums(grad: Tensor, x: Tensor, condition: Condition, plan: Tiling)
     constants = condition.constants()
     del constants['NORM']
     call(
-        kernels.sums_kernel, plan.programs, x, grad, partials,
+        sums_kernel, plan.programs, x, grad, partials,
         *map(condition.of, ('weights', 'scales', 'shifts')), condition.moments, condition.eps,
         *plan.sizes(x), plan.parts, **constants, **plan.constants(),
     )  # fmt: skip

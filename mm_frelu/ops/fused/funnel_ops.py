@@ -19,17 +19,21 @@ def funnel_batch(
     weights: List[Tensor],
     scales: List[Tensor],
     shifts: List[Tensor],
+    biases: List[Tensor],
     maximum: bool,
     eps: float,
     group: str,
 ) -> Tuple[Tensor, Tensor]:
-    """``y`` and the moments of the windows' sums, see :class:`.Condition`. ``group`` names the processes that share them."""
+    """``y`` and the moments of the windows' sums, see :class:`.Condition`. ``group`` names the processes that share them.
+
+    The biases have no effect; they are arguments because a parameter without a gradient would be an error to DDP.
+    """
     moments = measure(x, weights, group)
     return activate(x, Condition(weights, scales, shifts, maximum, eps, moments=moments)), moments
 
 
 @funnel_batch.register_fake
-def _(x, weights, scales, shifts, maximum, eps, group):
+def _(x, weights, scales, shifts, biases, maximum, eps, group):
     return torch.empty_like(x), x.new_empty(len(weights), 3, x.shape[1], dtype=torch.float32)
 
 
@@ -41,11 +45,12 @@ def funnel_batch_backward(
     weights: List[Tensor],
     scales: List[Tensor],
     shifts: List[Tensor],
+    biases: List[Tensor],
     maximum: bool,
     eps: float,
     group: str,
 ) -> List[Tensor]:
-    """Gradients of x, the weights, the scales and the shifts, one after the other."""
+    """Gradients of x, the weights, the scales, the shifts and the biases, one after the other."""
     condition = Condition(weights, scales, shifts, maximum, eps, moments=moments)
     gradients = backpropagate(grad, x, condition, group)
     reciprocals = (moments[:, 2] / moments[:, 0] + eps).rsqrt()
@@ -53,21 +58,21 @@ def funnel_batch_backward(
         (weighted * reciprocal).to(scale.dtype)
         for weighted, reciprocal, scale in zip(gradients.weighted, reciprocals, scales)
     ]
-    of_shifts = [
-        plain.to(shift.dtype, copy=True) for plain, shift in zip(gradients.plain, shifts)
-    ]
-    return [gradients.x, *gradients.weights, *of_scales, *of_shifts]
+    of_shifts = [plain.to(shift.dtype, copy=True) for plain, shift in zip(gradients.plain, shifts)]
+    of_biases = [torch.zeros_like(bias) for bias in biases]
+    return [gradients.x, *gradients.weights, *of_scales, *of_shifts, *of_biases]
 
 
 @funnel_batch_backward.register_fake
-def _(grad, x, moments, weights, scales, shifts, maximum, eps, group):
-    return [torch.empty_like(tensor) for tensor in (x, *weights, *scales, *shifts)]
+def _(grad, x, moments, weights, scales, shifts, biases, maximum, eps, group):
+    return [torch.empty_like(tensor) for tensor in (x, *weights, *scales, *shifts, *biases)]
 
 
 def _keep_batch(ctx: Any, inputs: Tuple, output: Tuple[Tensor, Tensor]) -> None:
-    x, weights, scales, shifts, *ctx.settings = inputs
-    ctx.lengths = len(weights), len(scales), len(shifts)
-    ctx.save_for_backward(x, output[1], *weights, *scales, *shifts)
+    x, *lists, maximum, eps, group = inputs
+    ctx.lengths = [len(tensors) for tensors in lists]
+    ctx.settings = maximum, eps, group
+    ctx.save_for_backward(x, output[1], *(tensor for tensors in lists for tensor in tensors))
 
 
 def _backward_batch(ctx: Any, grad: Tensor, _: Optional[Tensor]) -> Tuple:
@@ -92,9 +97,7 @@ def funnel_fixed(
     eps: float,
 ) -> Tensor:
     """``y``, with the given statistics; without a norm where ``means`` is empty."""
-    return activate(
-        x, Condition(weights, scales, shifts, maximum, eps, means, variances, biases)
-    )
+    return activate(x, Condition(weights, scales, shifts, maximum, eps, means, variances, biases))
 
 
 @funnel_fixed.register_fake
@@ -123,9 +126,7 @@ def funnel_fixed_backward(
         (weighted * reciprocal).to(scale.dtype)
         for weighted, reciprocal, scale in zip(gradients.weighted, reciprocals, scales)
     ]
-    of_shifts = [
-        plain.to(shift.dtype, copy=True) for plain, shift in zip(gradients.plain, shifts)
-    ]
+    of_shifts = [plain.to(shift.dtype, copy=True) for plain, shift in zip(gradients.plain, shifts)]
     factors = reciprocals or [x.new_ones((), dtype=torch.float32)] * len(weights)
     if scales:
         factors = [factor * scale.float() for factor, scale in zip(factors, scales)]

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 
-def call(kernel: Any, programs: Union[int, Tuple[int, ...]], first: Tensor, *args: Any, **constants: Any) -> None:
+def call(
+    kernel: Any, programs: Union[int, Tuple[int, ...]], first: Tensor, *args: Any, **constants: Any
+) -> None:
     """Run a kernel.
 
     Args:
@@ -23,7 +25,7 @@ def call(kernel: Any, programs: Union[int, Tuple[int, ...]], first: Tensor, *arg
 
 
 def dense(x: Tensor) -> Tensor:
-    """x itself if it is NCHW or channels_last in memory without gaps, otherwise a copy that is."""
+    """X itself if it is NCHW or channels_last in memory without gaps, otherwise a copy that is."""
     if x.is_contiguous(memory_format=torch.channels_last):
         return x
     return x.contiguous()

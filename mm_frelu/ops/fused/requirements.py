@@ -52,9 +52,7 @@ def why_not_features(x: Tensor) -> Optional[str]:
     return None
 
 
-def why_not_windows(
-    x: Tensor, windows: Sequence[Tuple[nn.Module, nn.Module]]
-) -> Optional[str]:
+def why_not_windows(x: Tensor, windows: Sequence[Tuple[nn.Module, nn.Module]]) -> Optional[str]:
     """Whether the kernels know the windows and their norms."""
     shapes = []
     for conv, norm in windows:
@@ -94,7 +92,9 @@ def _why_not_conv(x: Tensor, conv: nn.Module) -> Optional[str]:
     if conv.weight.dtype not in DTYPES:
         return f'the windows are {conv.weight.dtype}'
     if conv.weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-        return f'the input is {x.dtype}, the windows are {conv.weight.dtype}, and there is no autocast'
+        return (
+            f'the input is {x.dtype}, the windows are {conv.weight.dtype}, and there is no autocast'
+        )
     return None
 
 
