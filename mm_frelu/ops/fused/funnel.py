@@ -79,10 +79,11 @@ def _track(conv: nn.Conv2d, norm: nn.Module, moments: Tensor) -> None:
     """Update running statistics as torch's batch norms do: unbiased variance, cumulative mean for momentum None."""
     if not norm.training or not norm.track_running_stats or norm.running_mean is None:
         return
-    norm.num_batches_tracked.add_(1)
-    momentum = norm.momentum
-    if momentum is None:
-        momentum = 1.0 / float(norm.num_batches_tracked)
+    momentum = norm.momentum or 0.0
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:
+            momentum = 1.0 / float(norm.num_batches_tracked)
     count, mean, squares = moments
     if conv.bias is not None:
         mean = mean + conv.bias

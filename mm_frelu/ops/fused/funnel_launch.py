@@ -60,7 +60,7 @@ class Condition(NamedTuple):
         return tuple(getattr(self, name)) or (None,) * self.windows
 
     def constants(self) -> dict:
-        """Keyword arguments of the"""
+        """Keyword arguments of the kernels."""
         norm = BATCH_NORM if self.moments is not None else FIXED_NORM if self.means else NO_NORM
         return dict(NORM=norm.value, MAXIMUM=self.maximum, K=self.size, LIGHT=self.windows == 2)
 
