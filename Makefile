@@ -1,12 +1,16 @@
 # `make demo` and `make test` are each enough on a machine with Python 3.11 and a package index.
 #   PYTHON=python3.11   the interpreter that makes the virtual environment
 #   VENV=.venv          where it goes
+#   TEST_PROCESSES=2    processes that share the tests
 
 PYTHON ?= python3.11
 VENV ?= .venv
+TEST_PROCESSES ?= 2
 DEMO_OUT ?= work_dirs/demo
 
 PY := $(VENV)/bin/python
+# loadgroup: tests that share an expensive fixture (xdist_group) stay in one process.
+PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test test-all lint format install clean
@@ -17,10 +21,10 @@ demo: $(INSTALLED)
 
 # Lint, format check and every test that is not marked slow.
 test: lint
-	$(PY) -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: lint
-	$(PY) -m pytest
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

@@ -8,7 +8,7 @@ from .compat import install_missing_ops
 
 install_missing_ops()
 
-from . import backbones  # noqa: E402, F401  (registration)
+from . import backbones, necks  # noqa: E402, F401  (registration)
 from .activations import (  # noqa: E402
     DyReLUA,
     DyReLUB,
@@ -17,7 +17,15 @@ from .activations import (  # noqa: E402
     LightFReLU,
     build_activation,
 )
-from .backbones import ResNet, ResNetV1c, ResNetV1d, ShuffleNetV2  # noqa: E402
+from .backbones import (  # noqa: E402
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    ResNet,
+    ResNetV1c,
+    ResNetV1d,
+    ShuffleNetV2,
+)
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -26,6 +34,9 @@ __all__ = [
     'DyReLUC',
     'FReLU',
     'LightFReLU',
+    'MobileNetV1',
+    'MobileNetV2',
+    'MobileNetV3',
     'ResNet',
     'ResNetV1c',
     'ResNetV1d',

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group('package')  # one process: the fixtures are expensive
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -30,12 +32,13 @@ def test_import_reaches_for_neither_library():
 def test_import_registers_everything():
     code = (
         'import mm_frelu\n'
-        'from mmengine.registry import HOOKS, MODELS, TRANSFORMS\n'
+        'from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS\n'
         'for name in ("FReLU", "LightFReLU", "DyReLUA", "DyReLUB", "DyReLUC", "mm_frelu.ResNet",\n'
         '             "mm_frelu.ResNetV1c", "mm_frelu.ResNetV1d", "mm_frelu.ShuffleNetV2"):\n'
         '    assert MODELS.get(name) is not None, name\n'
         'assert TRANSFORMS.get("mm_frelu.CheckLabelIds") is not None\n'
-        'assert HOOKS.get("mm_frelu.CheckpointGuardHook") is not None'
+        'assert HOOKS.get("mm_frelu.CheckpointGuardHook") is not None\n'
+        'assert OPTIM_WRAPPER_CONSTRUCTORS.get("mm_frelu.WeightDecayConstructor") is not None'
     )
     result = run_python(code)
     assert result.returncode == 0, result.stderr

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+pytestmark = pytest.mark.xdist_group('readme')  # one process: the fixtures are expensive
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
 SMALL = {(2048, 1024): (128, 64), (1333, 800): (128, 64), (512, 1024): (64, 128)}

@@ -1,9 +1,19 @@
 _base_ = './retinanet_r50-caffe-relu_fpn_2x_coco.py'
 
-# The windows start at zero, so at step 0 this is its ReLU control; README.md says how to start from other weights.
+# The official weights, converted: in `weights`, or in the folder that the environment variable WEIGHTS_ROOT names.
+weights_hint = (
+    'This config is made for the official FReLU weights. To convert them: '
+    'python tools/model_converters/megengine_to_mm.py res50_frelu.model {{$WEIGHTS_ROOT:weights}}/resnet50_frelu.pth'
+)
 model = dict(
+    # They were trained on BGR pixels of 0 to 255 as they are.
+    data_preprocessor=dict(mean=[0.0, 0.0, 0.0]),
     backbone=dict(
-        # The windows' norms learn, although the backbone's own norms are frozen.
-        act_cfg=dict(type='FReLU', init='identity', norm_cfg=dict(type='BN', requires_grad=True)),
-    )
+        act_cfg=dict(type='FReLU'),
+        # Trained windows keep their statistics, as all pretrained norms do.
+        act_norm_eval=True,
+        init_cfg=dict(
+            checkpoint='{{$WEIGHTS_ROOT:weights}}/resnet50_frelu.pth', prefix='backbone.'
+        ),
+    ),
 )

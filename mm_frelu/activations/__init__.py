@@ -5,6 +5,7 @@ from .dy_relu import DyReLUA, DyReLUB
 from .dy_relu_c import DyReLUC
 from .dynamic_relu import DynamicReLU
 from .frelu import FReLU
+from .funnel_ablation import FReLUAblation
 from .funnel_activation import FunnelActivation
 from .light_frelu import LightFReLU
 
@@ -14,6 +15,7 @@ __all__ = [
     'DyReLUC',
     'DynamicReLU',
     'FReLU',
+    'FReLUAblation',
     'FunnelActivation',
     'LightFReLU',
     'build_activation',

@@ -1,8 +1,10 @@
 """Parameters and multiply-adds of a model, by its parts.
 
 Counted are the convolutions and matrix products, each multiply-add once, with torch's own formulas
-(``torch.utils.flop_counter``). That holds for the windows of FReLU too, which are depthwise convolutions. Not counted, as in
-most papers: additions of biases, norms, activations (the maximum of FReLU), pooling, resizing.
+(``torch.utils.flop_counter``). That holds for the windows of FReLU too, which are depthwise convolutions, and for the
+hyper function of DY-ReLU. Its linear pieces, ``a x + b``, are multiply-adds as well, K of them for each value, and are
+counted too. Not counted, as in most papers: additions of biases, norms, other activations (the maximum of FReLU), pooling,
+resizing.
 """
 
 from collections import Counter
@@ -13,10 +15,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mm_frelu.activations import DynamicReLU
 from mm_frelu.activations.builder import ACTIVATION_MODULES
 
 COUNTED = (
-    'Counted: convolutions (windows of FReLU included) and matrix products, one per multiply-add. '
+    'Counted: convolutions (windows of FReLU included), matrix products, linear pieces of DY-ReLU, one per multiply-add. '
     'Not counted: biases, norms, max and other activations, pooling, resizing.'
 )
 
@@ -92,7 +95,8 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     def settle() -> None:
         """Book what was counted since the last call under the module that is running."""
         nonlocal told
-        total = counter.get_total_flops()
+        # torch counts a multiply-add as two operations.
+        total = counter.get_total_flops() // 2
         macs[stack[-1]] += total - told
         told = total
 
@@ -102,7 +106,9 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         settle()
-        stack.pop()
+        name = stack.pop()
+        if isinstance(module, DynamicReLU):
+            macs[name] += module.num_pieces * output.numel()
 
     handles = [module.register_forward_pre_hook(enter) for module in names]
     handles += [module.register_forward_hook(leave) for module in names]
@@ -113,8 +119,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     finally:
         for handle in handles:
             handle.remove()
-    # torch counts a multiply-add as two operations.
-    return {name: number // 2 for name, number in macs.items() if number}
+    return {name: number for name, number in macs.items() if number}
 
 
 def is_activation(module: nn.Module) -> bool:

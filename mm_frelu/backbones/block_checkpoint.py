@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Callable, Iterator
 
 import torch
+from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -52,3 +53,25 @@ def checkpoint_block(module: nn.Module, forward: Callable[[Tensor], Tensor], x: 
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _statistics_kept(module)),
     )
+
+
+class CheckpointedBlock(BaseModule):
+    """Base of the blocks that can be checkpointed. A subclass sets ``with_cp`` and computes in :meth:`_block`."""
+
+    with_cp: bool
+
+    def _block(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Features of shape (N, in_channels, H, W).
+
+        Returns:
+            Features of shape (N, out_channels, H / stride, W / stride).
+        """
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint_block(self, self._block, x)
+        return self._block(x)

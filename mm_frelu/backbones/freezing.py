@@ -1,13 +1,47 @@
 """Freezing parts of a backbone, and saying so when that keeps an activation from ever learning."""
 
 import logging
-from typing import Iterable, List
+from typing import Dict, Iterable, List, Optional, Union
 
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 
 from ..activations import DynamicReLU, FunnelActivation
+
+
+class FreezableBackbone(BaseModule):
+    """Base of the backbones: frozen stages and fixed norms stay in eval mode while the rest trains.
+
+    A subclass sets ``norm_eval`` and ``act_norm_eval`` and says what to freeze and which activations it has.
+
+    Args:
+        init_cfg: Initialisation config.
+    """
+
+    norm_eval: bool
+    act_norm_eval: bool
+
+    def __init__(self, init_cfg: Optional[Union[Dict, List[Dict]]] = None) -> None:
+        super().__init__(init_cfg)
+        self._told_untrained = False
+
+    def train(self, mode: bool = True) -> 'FreezableBackbone':
+        """Set the mode; frozen stages and fixed norms stay in eval."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode:
+            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
+            if not self._told_untrained:
+                self._told_untrained = warn_of_untrained_windows(self)
+        return self
+
+    def _freeze_stages(self) -> None:
+        raise NotImplementedError
+
+    def _activations(self) -> List[nn.Module]:
+        raise NotImplementedError
 
 
 def freeze(module: nn.Module) -> None:

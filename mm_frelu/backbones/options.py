@@ -32,3 +32,16 @@ def check_switches(**switches: Any) -> None:
     for key, value in switches.items():
         if not isinstance(value, bool):
             raise ValueError(f'{key} must be True or False; got {value!r}.')
+
+
+def check_per_stage(num_stages: int, **values: Sequence[int]) -> None:
+    """Refuse a list that does not have one entry for each stage.
+
+    Raises:
+        ValueError: Naming the first such option.
+    """
+    for key, value in values.items():
+        if len(value) != num_stages:
+            raise ValueError(
+                f'{key}={value!r} must have one entry for each of {num_stages} stages.'
+            )

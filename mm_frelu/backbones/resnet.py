@@ -7,19 +7,19 @@ import warnings
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from torch import Tensor, nn
 
 from ..activations import build_activation
 from ..registry import MODELS
-from .freezing import fix_norms, freeze, warn_of_untrained_windows
-from .options import check_frozen_stages, check_out_indices, check_switches
+from .freezing import FreezableBackbone, freeze
+from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
 
 
 @MODELS.register_module()
-class ResNet(BaseModule):
+class ResNet(FreezableBackbone):
     """ResNet backbone with FReLU, or another activation, by config.
 
     The default placement is the official one: every site of layer1 to layer3, ReLU in the stem and in layer4. At depth
@@ -28,7 +28,7 @@ class ResNet(BaseModule):
     rounded or its model is not the released one.)
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
+        depth: 10 (in the DY-ReLU paper), 18, 34, 50, 101 or 152.
         in_channels: Channels of the image.
         stem_channels: Output channels of the stem; ``base_channels`` if None.
         base_channels: Width of layer1; each stage doubles it.
@@ -73,6 +73,7 @@ class ResNet(BaseModule):
     """
 
     arch_settings: ClassVar[Dict[int, Tuple[Type[ResidualBlock], Tuple[int, ...]]]] = {
+        10: (BasicBlock, (1, 1, 1, 1)),
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),
         50: (Bottleneck, (3, 4, 6, 3)),
@@ -124,11 +125,7 @@ class ResNet(BaseModule):
         per_stage = dict(strides=strides, dilations=dilations)
         if dcn is not None:
             per_stage['stage_with_dcn'] = stage_with_dcn
-        for key, value in per_stage.items():
-            if len(value) != num_stages:
-                raise ValueError(
-                    f'{key}={value!r} must have one entry for each of {num_stages} stages.'
-                )
+        check_per_stage(num_stages, **per_stage)
         check_out_indices(out_indices, num_stages)
         check_frozen_stages(frozen_stages, num_stages)
         act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
@@ -149,7 +146,6 @@ class ResNet(BaseModule):
         self.act_norm_eval = act_norm_eval
         self.contract_dilation = contract_dilation
         self.with_cp = with_cp
-        self._told_untrained = False
 
         stages = resolve_stages(act_stages, num_stages)
         sites = resolve_sites(act_sites, self.block)
@@ -279,16 +275,6 @@ class ResNet(BaseModule):
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
-
-    def train(self, mode: bool = True) -> 'ResNet':
-        """Set the mode; frozen stages and fixed norms stay in eval."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode:
-            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
-            if not self._told_untrained:
-                self._told_untrained = warn_of_untrained_windows(self)
-        return self
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:

@@ -5,18 +5,16 @@ Parameter names are those of torchvision's and mmdet's blocks, plus ``act1``, ``
 
 from typing import Dict, List, Optional, Tuple
 
-import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..activations import build_activation
-from .block_checkpoint import checkpoint_block
+from .block_checkpoint import CheckpointedBlock
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
 
-class ResidualBlock(BaseModule):
+class ResidualBlock(CheckpointedBlock):
     """What both blocks share: norms and activations by name, the shortcut, checkpointing.
 
     Args:
@@ -75,19 +73,6 @@ class ResidualBlock(BaseModule):
         out = self._residual(x)
         out += x if self.downsample is None else self.downsample(x)
         return getattr(self, self.sites[-1])(out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
-
-        Args:
-            x: Features of shape (N, inplanes, H, W).
-
-        Returns:
-            Features of shape (N, planes * expansion, H / stride, W / stride).
-        """
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint_block(self, self._block, x)
-        return self._block(x)
 
 
 class BasicBlock(ResidualBlock):

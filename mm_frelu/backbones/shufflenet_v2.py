@@ -6,13 +6,13 @@ Network: Ma et al., "ShuffleNet V2", ECCV 2018, table 5. Placement: FReLU paper,
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..activations import FunnelActivation, build_activation
 from ..registry import MODELS
-from .freezing import fix_norms, freeze, warn_of_untrained_windows
+from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .shufflenet_v2_block import ShuffleBlock, pointwise
 
@@ -23,7 +23,7 @@ NORM_SHIFT = 1e-4
 
 
 @MODELS.register_module()
-class ShuffleNetV2(BaseModule):
+class ShuffleNetV2(FreezableBackbone):
     """ShuffleNetV2 backbone with light FReLU, or another activation, at all of its 37 sites.
 
     Names and channel order are those of the authors' code (FunnelAct, ShuffleNet-Series): ``first_conv``, ``features.0``
@@ -85,7 +85,6 @@ class ShuffleNetV2(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.act_norm_eval = act_norm_eval
-        self._told_untrained = False
 
         *stage_channels, last_channels = self.arch_settings[widen_factor]
         self.first_conv = Sequential(
@@ -161,16 +160,6 @@ class ShuffleNetV2(BaseModule):
         last = [] if self.conv_last is None else [self.conv_last[2]]
         blocks = [act for block in self.features for act in block.activations()]
         return [self.first_conv[2], *blocks, *last]
-
-    def train(self, mode: bool = True) -> 'ShuffleNetV2':
-        """Set the mode; frozen stages and fixed norms stay in eval."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode:
-            fix_norms(self, self._activations(), self.norm_eval, self.act_norm_eval)
-            if not self._told_untrained:
-                self._told_untrained = warn_of_untrained_windows(self)
-        return self
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -4,11 +4,11 @@ from typing import List
 
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from torch import Tensor, nn
 
 from ..activations import build_activation
-from .block_checkpoint import checkpoint_block
+from .block_checkpoint import CheckpointedBlock
 
 
 def pointwise(
@@ -31,7 +31,7 @@ def depthwise(channels: int, stride: int, norm_cfg: dict) -> List[nn.Module]:
     ]
 
 
-class ShuffleBlock(BaseModule):
+class ShuffleBlock(CheckpointedBlock):
     """Half of the channels pass, the other half go through 1x1, depthwise 3x3, 1x1.
 
     At stride 1 the even channels pass and the odd ones are computed; that split is the channel shuffle of the block before.
@@ -81,16 +81,3 @@ class ShuffleBlock(BaseModule):
         if self.branch_proj is not None:
             return torch.cat((self.branch_proj(x), self.branch_main(x)), 1)
         return torch.cat((x[:, 0::2], self.branch_main(x[:, 1::2])), 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
-
-        Args:
-            x: Features of shape (N, in_channels, H, W).
-
-        Returns:
-            Features of shape (N, out_channels, H / stride, W / stride).
-        """
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint_block(self, self._block, x)
-        return self._block(x)

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Dict, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..backbones import ShuffleNetV2
 from ..registry import MODELS
@@ -51,28 +52,38 @@ class Architecture:
         for name, shape in self.shapes().items():
             conv = name[: -len('.weight')]
             if len(shape) == 4 and '.act' not in name:
-                biases[f'{conv}.bias'] = f'{_norm_behind(conv)}.running_mean'
+                biases[f'{conv}.bias'] = f'{norm_behind(conv)}.running_mean'
         return biases
 
 
-def _norm_behind(conv: str) -> str:
-    """``layer1.0.conv2`` is followed by ``layer1.0.bn2``, ``layer1.0.downsample.0`` by ``layer1.0.downsample.1``."""
+def norm_behind(conv: str) -> str:
+    """The norm behind a convolution of ResNet, by name.
+
+    ``layer1.0.conv2`` is followed by ``layer1.0.bn2``, ``layer1.0.downsample.0`` by ``layer1.0.downsample.1``, a window's
+    ``act1.conv`` by ``act1.norm``.
+    """
     if conv.endswith('downsample.0'):
         return conv[:-1] + '1'
-    return re.sub(r'conv(\d)$', r'bn\1', conv)
+    norm = 'norm' if re.search(r'\bact\d\.conv\d?$', conv) else 'bn'
+    return re.sub(r'conv(\d?)$', rf'{norm}\1', conv)
+
+
+def shapes_of(backbone: Dict[str, object]) -> Dict[str, Tuple[int, ...]]:
+    """Names and shapes of the tensors of a backbone config, those that only count batches left out."""
+    with torch.device('meta'):
+        model = MODELS.build(dict(backbone))
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+    }
 
 
 @cache
 def _backbone_shapes(
     backbone: Tuple[Tuple[str, object], ...],
 ) -> Tuple[Tuple[str, Tuple[int, ...]], ...]:
-    with torch.device('meta'):
-        model = MODELS.build(dict(backbone))
-    return tuple(
-        (name, tuple(tensor.shape))
-        for name, tensor in model.state_dict().items()
-        if not name.endswith('num_batches_tracked')
-    )
+    return tuple(shapes_of(dict(backbone)).items())
 
 
 def _shufflenet_v2(name: str, widen_factor: float) -> Architecture:
@@ -105,11 +116,11 @@ ARCHITECTURES = (
 )
 
 
-def recognise(weights: Dict[str, np.ndarray]) -> Optional[Architecture]:
+def recognise(weights: Mapping[str, Union[np.ndarray, Tensor]]) -> Optional[Architecture]:
     """The architecture that a state dict looks like, by a few names and shapes; None if it is none of them.
 
     Args:
-        weights: Official names and arrays.
+        weights: Official names, and arrays or tensors.
     """
     by_name = {arch.name: arch for arch in ARCHITECTURES}
     if 'layer1.0.conv1.weight' in weights and 'fc.weight' in weights:

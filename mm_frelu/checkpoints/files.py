@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 from typing import Any, Dict
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, load_safely
 from mm_frelu.engine.errors import UserError
 
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
@@ -45,9 +44,9 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
         raise UserError(f'{key}: {path} is an address; download it and give the file.')
     check_checkpoint_file(path, key)
     try:
-        content = _load(Path(path).expanduser())
-    except _UNREADABLE as error:
-        unknown = _unknown_kind(error)
+        content = load_safely(Path(path).expanduser())
+    except UNREADABLE as error:
+        unknown = unknown_kind(error)
         if unknown:
             raise UserError(
                 f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
@@ -55,13 +54,13 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
                 'its state_dict and meta.'
             ) from error
         raise UserError(
-            f'{key}: {path} could not be read as a PyTorch checkpoint ({_first_line(error)}). '
+            f'{key}: {path} could not be read as a PyTorch checkpoint ({first_line(error)}). '
             'Download or copy it again.'
         ) from error
-    if isinstance(content, dict) and 'state_dict' not in content and _is_state_dict(content):
+    if isinstance(content, dict) and 'state_dict' not in content and is_state_dict(content):
         content = dict(state_dict=content)
     weights = content.get('state_dict') if isinstance(content, dict) else None
-    if not _is_state_dict(weights):
+    if not is_state_dict(weights):
         found = (
             sorted(map(str, content))[:6] if isinstance(content, dict) else type(content).__name__
         )
@@ -123,23 +122,14 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     }
 
 
-def _load(path: Path) -> Any:
-    """Read a file without running code from it, the histories of numbers that MMEngine logs included."""
-    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
-    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
-        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
-        return torch.load(path, map_location='cpu', weights_only=False)
-    with torch.serialization.safe_globals(kinds):
-        return torch.load(path, map_location='cpu', weights_only=True)
-
-
-def _unknown_kind(error: BaseException) -> str:
+def unknown_kind(error: BaseException) -> str:
     """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
     found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
     return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
 
 
-def _is_state_dict(content: Any) -> bool:
+def is_state_dict(content: Any) -> bool:
+    """Whether something is names and tensors, and at least one of them."""
     return (
         isinstance(content, dict)
         and len(content) > 0
@@ -148,7 +138,8 @@ def _is_state_dict(content: Any) -> bool:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What was the matter, without torch's page of advice."""
     # Behind its advice on options torch says what the matter was.
     reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
     return reason.splitlines()[0][:160] if reason else type(error).__name__

@@ -11,6 +11,7 @@ from ..engine.errors import UserError
 from ..version import __version__
 from .architectures import ARCHITECTURES, Architecture, recognise
 from .layout import absorb_bias, to_torch_layout
+from .matching import refuse_names, require_sane
 from .megengine_file import read_megengine_file
 
 CONVERTER_VERSION = 1
@@ -127,25 +128,14 @@ def _tensor(weights: Dict[str, np.ndarray], name: str, shape: tuple, source: str
         raise UserError(
             f'SRC: {source}: the tensor {name} has a wrong shape: {error}. The file is of another network or damaged.'
         ) from error
-    if not torch.isfinite(tensor).all():
-        raise UserError(
-            f'SRC: {source}: the tensor {name} has numbers that are not finite in float32. Use a checkpoint from before '
-            'training diverged, or fetch the file again.'
-        )
-    if name.endswith('.running_var') and bool((tensor < 0).any()):
-        raise UserError(
-            f'SRC: {source}: the variance {name} is negative ({tensor.min():g}). The file is damaged; fetch it again.'
-        )
-    return tensor
+    return require_sane(tensor, name, source)
 
 
 def _refuse_names(source: str, architecture: Architecture, verb: str, names: List[str]) -> None:
-    if not names:
-        return
-    shown = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
-    number = '1 tensor' if len(names) == 1 else f'{len(names)} tensors'
-    what = {'lacks': 'that the network needs', 'has': 'that the network does not have'}[verb]
-    raise UserError(
-        f'SRC: {source} looks like {architecture.name} but {verb} {number} {what}: {shown}. Give the whole '
-        'official FReLU checkpoint; weights of another activation or with other layers cannot be converted.'
+    refuse_names(
+        source,
+        architecture.name,
+        verb,
+        names,
+        'Give the whole official FReLU checkpoint; weights of another activation or with other layers cannot be converted.',
     )

@@ -121,9 +121,7 @@ def _record_preprocessing(
     recorded = meta.get('preprocessing')
     meta['preprocessing'] = {
         **(recorded if isinstance(recorded, dict) else {}),
-        'mean': list(pixels.mean),
-        'std': list(pixels.std),
-        'bgr_to_rgb': pixels.rgb,
+        **pixels.as_dict(),
     }
     notes.append(f'Preprocessing: {pixels}.')
 

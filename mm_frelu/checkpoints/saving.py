@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..engine import preprocessing
 from ..engine.errors import UserError
 from ..engine.output_folder import require_writable
 from .files import write_checkpoint
@@ -42,3 +43,21 @@ def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
         write_checkpoint(checkpoint, path)
     except (OSError, RuntimeError) as error:  # torch's writer tells a full disk by RuntimeError
         raise UserError(f'{option}: {path} cannot be written: {error}.') from error
+
+
+def describe(checkpoint: dict, path: Path) -> str:
+    """What a converter wrote, and the lines of a config that load it.
+
+    Args:
+        checkpoint: What was saved.
+        path: Where to.
+    """
+    meta = checkpoint['meta']
+    backbone = ', '.join(f'{key}={value!r}' for key, value in meta['backbone'].items())
+    head = '' if 'head.fc.weight' in checkpoint['state_dict'] else ', no classifier'
+    return (
+        f'Wrote {path}: {meta["arch"]}, {len(checkpoint["state_dict"])} tensors{head}. In a config:\n'
+        f'  data_preprocessor=dict({preprocessing.from_dict(meta["preprocessing"]).as_config()}, ...)\n'
+        f"  backbone=dict({backbone},\n    init_cfg=dict(type='Pretrained', prefix='backbone.', "
+        f"checkpoint='{path}'))"
+    )

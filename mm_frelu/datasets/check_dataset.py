@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from .check_classes import check_num_classes
+from .check_classification import check_classification
 from .check_coco import check_coco
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
@@ -39,6 +40,8 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
                 check_segmentation(key, settings)
             elif 'CocoDataset' in bases:
                 check_coco(key, settings)
+            elif 'CustomDataset' in bases and cfg.get('default_scope') == 'mmpretrain':
+                check_classification(key, settings)
             else:
                 _check_other(key, settings)
             check_num_classes(cfg.get('model'), key, settings)

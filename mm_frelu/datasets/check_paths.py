@@ -34,8 +34,8 @@ def require_folder(key: str, path: str, content: str) -> None:
     raise UserError(
         f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
         f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or name its folder: the configs of '
-        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT and STREET_SCENES_ROOT, others have a '
-        'data_root.'
+        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT, IMAGENET_ROOT and STREET_SCENES_ROOT, '
+        'others have a data_root.'
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import importlib
 import os
 from pathlib import Path
 
@@ -74,6 +75,25 @@ def read_config(path: str) -> Config:
     except FileNotFoundError as error:
         raise UserError(
             f'config {path}: a file that it needs (_base_) does not exist: {error.filename}.'
+        ) from error
+
+
+def require_library(cfg: Config) -> None:
+    """Import the library of a config's ``default_scope``, or say how to install it.
+
+    Raises:
+        UserError: When it cannot be imported, as mmpretrain without torchvision.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in SCOPES:
+        return
+    try:
+        importlib.import_module(scope)
+    except ImportError as error:
+        extra = " Install both it and torchvision: pip install 'mm_frelu[pretrain]'."
+        raise UserError(
+            f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}).'
+            f'{extra if scope == "mmpretrain" else ""}'
         ) from error
 
 

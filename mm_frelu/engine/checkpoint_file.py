@@ -1,10 +1,12 @@
 """Is this file a PyTorch checkpoint at all? Asked before a model is built, so that the answer comes in a second."""
 
 import difflib
+import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
+import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
 import torch
 
@@ -52,6 +54,34 @@ def check_checkpoint_file(path: str, key: str) -> None:
         )
 
 
+def load_safely(path: Path, mmap: bool = False) -> Any:
+    """Read a file without running code from it, the histories of numbers that MMEngine logs included.
+
+    Args:
+        path (Path): A file of ``torch.save``.
+        mmap (bool): Leave tensors on the disk until they are looked at; only for files of torch >= 1.6.
+
+    Raises:
+        Exception: Whatever torch raises for damaged files and for types that it does not know.
+    """
+    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
+    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
+        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
+        return torch.load(path, map_location='cpu', weights_only=False, mmap=mmap)
+    with torch.serialization.safe_globals(kinds):
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+
+
+def read_meta(path: Path) -> Dict[str, Any]:
+    """The ``meta`` of a checkpoint that was loaded before; empty where it has none or holds types unknown to torch."""
+    try:
+        content = load_safely(path, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError):
+        return {}
+    meta = content.get('meta') if isinstance(content, dict) else None
+    return meta if isinstance(meta, dict) else {}
+
+
 def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
     """Refuse a file of weights that is missing, empty, a Git LFS pointer or a web page.
 
@@ -96,10 +126,24 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
     return start
 
 
-def check_pretrained_files(cfg: Any, key: str = 'model') -> None:
-    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config."""
+def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None:
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
+
+    Args:
+        cfg (Any): The model config.
+        key (str): Its own key, for messages.
+        hint (str): The config's ``weights_hint``: which command makes its weights. Told when they are not there yet.
+
+    Raises:
+        UserError: For the first file that is not a checkpoint.
+    """
     for place, checkpoint in _pretrained(cfg, key):
-        check_checkpoint_file(checkpoint, place)
+        try:
+            check_checkpoint_file(checkpoint, place)
+        except UserError as error:
+            if not hint:
+                raise
+            raise UserError(f'{error} {hint}') from error
 
 
 def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:

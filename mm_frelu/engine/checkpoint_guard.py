@@ -15,7 +15,7 @@ from torch import nn
 
 from mm_frelu.registry import HOOKS
 
-from . import preprocessing
+from .disagreement import disagreement
 from .errors import UserError
 
 
@@ -42,15 +42,10 @@ class CheckpointGuardHook(Hook):
         for an older checkpoint count as found.
         """
         source = runner.cfg.get('load_from') or f'the last checkpoint of {runner.work_dir}'
-        trained = preprocessing.of_checkpoint(checkpoint)
-        current = preprocessing.of_config(runner.cfg)
-        if trained and current and trained.differs(current):
-            _warn(
-                f'Preprocessing differs: {source} was trained on {trained}, this config feeds {current}. Write '
-                f'model.data_preprocessor = dict(..., {trained.as_config()}), or use weights that were trained your way.'
-            )
-
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
+        message = disagreement(str(source), checkpoint, runner.cfg, model)
+        if message:
+            warn(message)
         weights = checkpoint.get('state_dict', checkpoint)
         shapes = {
             key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)
@@ -74,6 +69,7 @@ class Fit:
         shapes (Dict[str, Tuple[int, ...]]): Names and shapes in the checkpoint.
         missing (Sequence[str]): Names that only the model has.
         unexpected (Sequence[str]): Names that only the checkpoint has.
+        what (str): What the model is called in messages.
     """
 
     def __init__(
@@ -82,7 +78,9 @@ class Fit:
         shapes: Dict[str, Tuple[int, ...]],
         missing: Sequence[str],
         unexpected: Sequence[str],
+        what: str = 'this model',
     ) -> None:
+        self.what = what
         expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         prefixes, harmless = _activation_prefixes(model)
         missing = [key for key in missing if 'num_batches_tracked' not in key]
@@ -113,32 +111,37 @@ class Fit:
         if not misfits:
             return
         summary = (
-            f'{source} fits {self.fitting} of the {self.total} tensors of this model: {misfits}.'
+            f'{source} fits {self.fitting} of the {self.total} tensors of {self.what}: {misfits}.'
         )
         if self.fitting <= 0:
-            raise UserError(
-                f'Checkpoint of another architecture: {summary} Use the checkpoint that belongs to the config.'
-            )
+            raise UserError(f'Checkpoint of another architecture: {summary} {self._advice()}')
         if strict:
             raise UserError(
                 f'Checkpoint of another architecture: {summary} Use the config that it was trained with.'
             )
-        _warn(f'{summary} What is missing or of another shape starts untrained.')
+        warn(f'{summary} What is missing or of another shape starts untrained.')
 
     def _report_windows(self, source: str, strict: bool) -> None:
         first = ', '.join(self.windows[:2])
-        what = f'{source} has no weights for the activations of this model ({len(self.windows)} missing: {first} and more)'
-        if not strict:
-            _warn(f'{what}: it was trained without them, so the windows start untrained.')
-        elif self.identity_windows:
-            _warn(
-                f"{what}. They stay at init='identity', which is exactly the ReLU that it was trained with."
+        what = f'{source} has no weights for the activations of {self.what} ({len(self.windows)} missing: {first} and more)'
+        if self.identity_windows:
+            start = 'stay' if strict else 'start'
+            warn(
+                f"{what}. They {start} at init='identity', which is exactly the ReLU that it was trained with."
             )
+        elif not strict:
+            warn(f'{what}: it was trained without them, so the windows start untrained.')
         else:
             raise UserError(
                 f'{what}: it was trained with another activation. Use the config that it was trained with, or fine-tune '
                 f'from it (load_from in tools/train.py) first.'
             )
+
+    def _advice(self) -> str:
+        """For a backbone that was given the names of a whole model, the word that is missing."""
+        if any(key.startswith('backbone.') for key in self.unused):
+            return "The names are those of a whole model: add prefix='backbone.' to its init_cfg."
+        return 'Use the checkpoint that belongs to the config.'
 
     def _misfits(self) -> str:
         groups = [
@@ -200,11 +203,13 @@ def _first(keys: Sequence[str], number: int = 3) -> str:
     return ', '.join(keys[:number]) + (' and more' if len(keys) > number else '')
 
 
-def _unwrap(model: nn.Module) -> nn.Module:
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside wrappers for several processes and for test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Log a warning."""
     print_log(message, logger='current', level=logging.WARNING)

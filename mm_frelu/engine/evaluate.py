@@ -2,14 +2,16 @@
 
 import argparse
 import os
-from typing import Dict
+from typing import Dict, Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
+from .arguments import require_library
 from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
@@ -31,6 +33,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     """
     check_checkpoint_file(args.checkpoint, 'checkpoint')
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
+    require_library(cfg)
     check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -40,12 +43,20 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
         apply_tta(cfg)
     try:
         runner = build_runner(cfg, strict=True)
+        _place_pictures(runner, args.show_dir)
         metrics = runner.test()
         if is_main_process():
             _finish(args, runner.log_dir)
     finally:
         close_distributed()
     return metrics
+
+
+def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
+    """Move the pictures of mmpretrain, whose hook writes where the command was started, into the folder of the run."""
+    for hook in runner.hooks:
+        if show_dir and type(hook).__name__ == 'VisualizationHook':
+            hook.out_dir = os.path.join(runner.log_dir, show_dir)
 
 
 def _finish(args: argparse.Namespace, log_dir: str) -> None:

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mm_frelu.datasets.check_dataset import check_datasets
 
+from .arguments import require_library
 from .checkpoint_file import check_pretrained_files
 from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
@@ -42,17 +43,22 @@ def add_checkpoint_guard(cfg: Config, strict: bool) -> None:
     cfg.custom_hooks = [*hooks, dict(type=kinds[0], strict=strict)]
 
 
-def train(cfg: Config) -> None:
+def train(cfg: Config) -> Runner:
     """Check the data and the weights that a training config names, then train.
+
+    Returns:
+        Runner: The Runner, with the trained model.
 
     Raises:
         UserError: When something is the user's to mend.
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
-    check_pretrained_files(cfg.model)
+    require_library(cfg)
+    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     try:
-        build_runner(cfg, strict=bool(cfg.get('resume'))).train()
+        runner = build_runner(cfg, strict=bool(cfg.get('resume')))
+        runner.train()
     except ValueError as error:
         if 'Expected more than 1 value per channel' not in str(error):
             raise
@@ -63,6 +69,7 @@ def train(cfg: Config) -> None:
         ) from error
     finally:
         close_distributed()
+    return runner
 
 
 def require_keys(cfg: Config, keys: Sequence[str], purpose: str) -> None:

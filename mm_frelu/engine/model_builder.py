@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
-from .arguments import task_of
+from .arguments import require_library, task_of
 from .launch import require_keys
 
 
@@ -29,6 +29,7 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
     """
     require_keys(cfg, ('model',), 'building its model')
     task_of(cfg)
+    require_library(cfg)
     init_default_scope(cfg.default_scope)
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)

@@ -32,6 +32,18 @@ class Preprocessing:
         """The keys to write into ``model.data_preprocessor``."""
         return f'mean={_short(self.mean)}, std={_short(self.std)}, bgr_to_rgb={self.rgb}'
 
+    def as_setting(self, scope: Optional[str] = None) -> str:
+        """The line of a config that feeds these pixels; mmpretrain has a place and a word of its own for it."""
+        if scope == 'mmpretrain':
+            return f'data_preprocessor = dict(..., {self.as_config()})'.replace(
+                'bgr_to_rgb', 'to_rgb'
+            )
+        return f'model.data_preprocessor = dict(..., {self.as_config()})'
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The ``preprocessing`` entry of a checkpoint's ``meta``."""
+        return dict(mean=list(self.mean), std=list(self.std), bgr_to_rgb=self.rgb)
+
     def differs(self, other: 'Preprocessing', tolerance: float = 0.01) -> bool:
         """Whether the two feed different pixels; 0.01 of 255 is rounding in a config, not a difference."""
         pairs = list(zip(self.mean + self.std, other.mean + other.std))
@@ -78,27 +90,44 @@ def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
     """
     meta = checkpoint.get('meta') or {}
     recorded = from_dict(meta.get('preprocessing'))
-    if recorded is not None or not isinstance(meta.get('cfg'), str):
-        return recorded
+    return recorded if recorded is not None else of_config(_config_text(meta))
+
+
+def style_of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[str]:
+    """Where the ResNet of a checkpoint has its strides, ``'pytorch'`` or ``'caffe'``, if the checkpoint says so.
+
+    A converter's ``meta['backbone']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
+    """
+    meta = checkpoint.get('meta') or {}
+    backbone = meta.get('backbone')
+    if not isinstance(backbone, dict):
+        backbone = _find(_config_text(meta).get('model'), 'backbone')
+    style = (backbone or {}).get('style')
+    return style if isinstance(style, str) else None
+
+
+def _config_text(meta: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings in the config text of a checkpoint, literals only; none where there is no such text."""
+    if not isinstance(meta.get('cfg'), str):
+        return {}
     try:
-        assigned = {
+        return {
             node.targets[0].id: _literal(node.value)
             for node in ast.parse(meta['cfg']).body
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
     except (SyntaxError, ValueError):
-        return None
-    return of_config(assigned)
+        return {}
 
 
-def _find(cfg: Any) -> Optional[Dict[str, Any]]:
-    """The first ``data_preprocessor`` in a model config; wrappers (TTA, ReplaceActivation) nest the model."""
+def _find(cfg: Any, key: str = 'data_preprocessor') -> Optional[Dict[str, Any]]:
+    """The first dict of that name in a model config; wrappers (TTA, ReplaceActivation) nest the model."""
     if not isinstance(cfg, dict):
         return None
-    if isinstance(cfg.get('data_preprocessor'), dict):
-        return cfg['data_preprocessor']
+    if isinstance(cfg.get(key), dict):
+        return cfg[key]
     for value in cfg.values():
-        found = _find(value)
+        found = _find(value, key)
         if found is not None:
             return found
     return None

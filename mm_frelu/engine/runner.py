@@ -7,18 +7,25 @@ from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import Runner
 from torch import nn
 
+from .checkpoint_pretrained import watch_pretrained
 from .read_errors import name_files
 
 
 class GuardedRunner(Runner):
     """Runner that names unreadable files and lets SyncBN models run on CPUs.
 
-    Two things differ from its parent, and only where the parent would fail:
+    Three things differ from its parent, and only where the parent would fail or be silent:
 
     - SyncBN needs a GPU per process. With one process the parent turns it into BN; here that also happens for several
       processes on CPUs (gloo), and one log line says how many layers it was.
     - The loading transforms of every dataset name the file that they failed on.
+    - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
     """
+
+    def _init_model_weights(self) -> None:
+        """Initialise the weights, and say what did not fit of those that ``init_cfg`` names."""
+        with watch_pretrained(self.model, self.cfg):
+            super()._init_model_weights()
 
     def wrap_model(self, model_wrapper_cfg: Optional[Dict], model: nn.Module) -> nn.Module:
         """Wrap the model for the launcher, with BN in place of SyncBN where SyncBN cannot work.

@@ -31,7 +31,9 @@ def test_official_resnet50():
     assert others == ['act1'] + [f'layer4.{b}.act{s}' for b in range(3) for s in (1, 2, 3)]
 
 
-@pytest.mark.parametrize(('depth', 'count'), [(18, 12), (34, 26), (50, 39), (101, 90), (152, 141)])
+@pytest.mark.parametrize(
+    ('depth', 'count'), [(10, 6), (18, 12), (34, 26), (50, 39), (101, 90), (152, 141)]
+)
 def test_default_counts(depth, count):
     assert len(windows(ResNet(depth, base_channels=8))) == count
 
@@ -106,7 +108,7 @@ def test_windows_stay_undilated():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(depth=42), r'no depth 42; use one of \(18, 34, 50, 101, 152\)'),
+        (dict(depth=42), r'no depth 42; use one of \(10, 18, 34, 50, 101, 152\)'),
         (
             dict(act_stages=(0, 4)),
             r'act_stages=\(0, 4\): 4 is not a stage.*num_stages=4, counted from 0',

@@ -13,6 +13,8 @@ from official_networks import dump, resnet50_state, shufflenet_fixture
 
 from mm_frelu.checkpoints.pickled_arrays import NdarrayName
 
+pytestmark = pytest.mark.xdist_group('bad_files')  # one process: the fixtures are expensive
+
 PROTOCOLS = (2, 3, 4, 5)
 SMALL = {'conv1.weight': ARRAY, 'conv1.bias': ARRAY[0], 'bn1.running_mean': ARRAY[1]}
 

@@ -30,6 +30,8 @@ from mm_frelu.checkpoints.saving import save_checkpoint
 from mm_frelu.engine.preprocessing import Preprocessing, of_checkpoint
 from mm_frelu.registry import MODELS
 
+pytestmark = pytest.mark.xdist_group('official_weights')  # one process: the fixtures are expensive
+
 LOOSE, TIGHT, LOGITS = 5e-3, 5e-4, 3e-4
 
 

@@ -20,15 +20,17 @@ CONFIG_PATHS: List[Path] = sorted(
     path for method in METHODS for path in (ROOT / 'configs' / method).glob('*.py')
 )
 
-DATA_VARIABLES = ('COCO_ROOT', 'CITYSCAPES_DATASET', 'STREET_SCENES_ROOT')
+FOLDER_VARIABLES = ('COCO_ROOT', 'CITYSCAPES_DATASET', 'STREET_SCENES_ROOT', 'WEIGHTS_ROOT')
 
-ACTS = 'frelu-p|frelu|relu|silu|prelu'
+ACTS = 'frelu-identity|frelu-p|frelu|relu6|relu|silu|prelu|dyrelu-b'
+# Widths are written as mmpretrain writes them: 150 is 1.5x.
+LIGHT = 'shufflenet-v2-150|mobilenet-v1-075|mobilenet-v2'
 RETINANET = re.compile(
-    rf'retinanet_r(?P<depth>\d+)(?P<caffe>-caffe)?-(?P<act>{ACTS})_fpn'
+    rf'retinanet_(?P<network>r(?P<depth>\d+)|{LIGHT})(?P<caffe>-caffe)?-(?P<act>{ACTS})_fpn'
     r'_(?:(?P<gpus>\d)xb(?P<batch>\d)-)?(?P<schedule>[12]x|demo)_(?P<dataset>coco|street-scenes)'
 )
 PSPNET = re.compile(
-    rf'pspnet_r(?P<depth>\d+)b-(?P<act>{ACTS})-d(?P<output_stride>[48])'
+    rf'pspnet_(?P<network>r(?P<depth>\d+)b|{LIGHT})(?P<caffe>-caffe)?-(?P<act>{ACTS})-d(?P<output_stride>[48])'
     r'_(?P<gpus>\d)xb(?P<batch>\d)-(?P<schedule>[48]0k|demo)_(?P<dataset>cityscapes|street-scenes)'
     r'-(?P<height>\d+)x(?P<width>\d+)'
 )
@@ -39,7 +41,8 @@ class Promise:
     """What the name of a config says about its content."""
 
     method: str
-    depth: int
+    network: str
+    depth: Optional[int]
     style: str
     act: str
     output_stride: int
@@ -58,7 +61,8 @@ def read_name(path: Path) -> Promise:
     words = match.groupdict()
     return Promise(
         method=method,
-        depth=int(words['depth']),
+        network='resnet' if words['depth'] else words['network'],
+        depth=int(words['depth']) if words['depth'] else None,
         style='caffe' if words.get('caffe') else 'pytorch',
         act=words['act'],
         output_stride=int(words.get('output_stride', 32)),
@@ -78,7 +82,7 @@ def control_of(path: Path) -> Path:
 
 def load(path: Path) -> Config:
     """Load a config that the caller may change, without importing what it names."""
-    return deepcopy(_load_once(path, tuple(map(os.environ.get, DATA_VARIABLES))))
+    return deepcopy(_load_once(path, tuple(map(os.environ.get, FOLDER_VARIABLES))))
 
 
 @cache

@@ -21,10 +21,14 @@ class Anatomy(NamedTuple):
 
 
 def anatomy(path: Path) -> Anatomy:
-    """The parts of a config's model. Configs that describe the same model share one answer."""
+    """The parts of a config's model, but for its data preprocessor. Configs with the same parts share one answer."""
     cfg = load(path)
-    cfg.model.backbone.init_cfg = None
-    return _dissect(cfg.default_scope, json.dumps(cfg.model.to_dict(), sort_keys=True))
+    model = cfg.model
+    model.backbone.init_cfg = model.data_preprocessor = None
+    # How a segmentor is tested and resized are not parts of it.
+    for head in (model[key] for key in ('decode_head', 'auxiliary_head') if model.get(key)):
+        head.align_corners, model.test_cfg = False, dict(mode='whole')
+    return _dissect(cfg.default_scope, json.dumps(model.to_dict(), sort_keys=True))
 
 
 @cache

@@ -1,15 +1,18 @@
-"""Each config and its ReLU control differ in the activation and in nothing else."""
+"""Each config and its ReLU control differ in the activation, in the weights that belong to it, and in nothing else."""
 
 import ast
 
 import pytest
 from config_files import CONFIG_PATHS, control_of, load, read_name, short_id
+from config_weights import weights_of
 
 OTHERS = [path for path in CONFIG_PATHS if read_name(path).act != 'relu']
 CONTROLS = [path for path in CONFIG_PATHS if read_name(path).act == 'relu']
 
 ACTIVATION_KEYS = ('model.backbone.act_cfg', 'model.backbone.act_sites')
-PRELU_KEYS = (*ACTIVATION_KEYS, 'optim_wrapper.paramwise_cfg')
+WEIGHT_KEYS = ('model.backbone.init_cfg', 'weights_hint')
+# The official weights beside detectron2's: other pixels, and windows that keep their statistics.
+OFFICIAL_KEYS = ('model.data_preprocessor.mean', 'model.backbone.act_norm_eval')
 
 
 def differences(a, b, prefix=''):
@@ -37,14 +40,37 @@ def test_differences_are_found(a, b, keys):
 
 
 @pytest.mark.parametrize('path', OTHERS, ids=short_id)
-def test_differs_from_its_control_in_nothing_but_the_activation(path):
+def test_differs_from_its_control_in_nothing_but_the_activation_and_its_weights(path):
     control = control_of(path)
     assert control in CONTROLS
-    allowed = PRELU_KEYS if read_name(path).act == 'prelu' else ACTIVATION_KEYS
+    allowed = allowed_keys(read_name(path), read_name(control))
     found = differences(load(control).to_dict(), load(path).to_dict())
     assert found
     outside = [key for key in found if not any(f'{key}.'.startswith(f'{a}.') for a in allowed)]
     assert outside == []
+
+
+def allowed_keys(name, control):
+    """Where a config may differ from its control."""
+    keys = ACTIVATION_KEYS
+    if name.act == 'prelu':
+        keys += ('optim_wrapper.constructor', 'optim_wrapper.paramwise_cfg')
+    if weights_of(name) != weights_of(control):
+        keys += WEIGHT_KEYS
+    if weights_of(name).pixels != weights_of(control).pixels:
+        keys += OFFICIAL_KEYS
+    return keys
+
+
+def test_where_other_pixels_are_fed_than_to_the_control():
+    """One pair: nobody publishes ReLU weights that were trained on the pixels of the official FReLU weights."""
+    pairs = [(read_name(path), read_name(control_of(path))) for path in OTHERS]
+    others = {
+        (name.method, name.network, name.depth, name.style, name.act)
+        for name, control in pairs
+        if weights_of(name).pixels != weights_of(control).pixels
+    }
+    assert others == {('retinanet', 'resnet', 50, 'caffe', 'frelu')}
 
 
 @pytest.mark.parametrize('path', CONTROLS, ids=short_id)

@@ -1,11 +1,17 @@
 """README.md, metafile.yml and model-index.yml list every config, and only what exists."""
 
+import argparse
 import re
+import shlex
 
 import pytest
+import torch
 import yaml
-from config_files import CONFIG_PATHS, METHODS, ROOT, control_of, read_name
+from config_files import CONFIG_PATHS, METHODS, ROOT, control_of, load, read_name
 from meta_models import anatomy
+
+from mm_frelu.engine.arguments import add_common_arguments
+from mm_frelu.engine.model_builder import build_model
 
 by_method = pytest.mark.parametrize('method', METHODS)
 
@@ -43,6 +49,39 @@ def test_readme_follows_the_template(method):
         assert (ROOT / config).exists(), config
 
 
+def training_commands():
+    """The `tools/train.py` commands with overrides in the README files, continued lines joined."""
+    for method in METHODS:
+        text = (ROOT / 'configs' / method / 'README.md').read_text().replace('\\\n', ' ')
+        for line in re.findall(
+            r'^python tools/train\.py .*--cfg-options.*$', text, flags=re.MULTILINE
+        ):
+            yield pytest.param(line, id=f'{method}: {" ".join(shlex.split(line)[-2:])}')
+
+
+@pytest.mark.parametrize('command', training_commands())
+def test_overrides_of_the_readme_fit(command):
+    """Each override is a key of the config, and the model that results can be built and run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    args = parser.parse_args(shlex.split(command)[2:])
+    cfg = load(ROOT / args.config)
+    keys = set(dotted_keys(cfg.to_dict()))
+    assert {*args.cfg_options} <= keys
+    cfg.merge_from_dict(args.cfg_options)
+    model = build_model(cfg, 'meta')
+    features = model.extract_feat(torch.empty(1, 3, 64, 64, device='meta'))
+    assert all(feature.is_meta for feature in features)
+
+
+def dotted_keys(node, prefix=''):
+    for key, value in node.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from dotted_keys(value, f'{prefix}{key}.')
+
+
 @by_method
 def test_metafile_lists_every_config(method):
     content = metafile(method)
@@ -77,4 +116,6 @@ def test_metafile_claims_no_result(method):
 
 def test_model_index_imports_every_metafile():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    assert index == dict(Import=[f'configs/{method}/metafile.yml' for method in sorted(METHODS)])
+    metafiles = sorted((ROOT / 'configs').glob('*/metafile.yml'))
+    assert {*METHODS} <= {file.parent.name for file in metafiles}
+    assert index == dict(Import=[str(file.relative_to(ROOT)) for file in metafiles])

@@ -4,7 +4,7 @@ Schedules and data do not change a model, so configs that describe the same one 
 """
 
 import json
-from typing import Dict, List
+from typing import Dict
 
 import mmdet.models  # noqa: F401
 import mmseg.models  # noqa: F401
@@ -20,14 +20,24 @@ from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 PATHS_BY_STEM = {path.stem: path for path in CONFIG_PATHS}
+# Two configs show that crops of 769x769 train and slide; the others differ from a 512x1024 one in nothing else.
+ONLY_ANOTHER_CROP = [
+    stem
+    for stem in PATHS_BY_STEM
+    if stem.endswith('_cityscapes-769x769')
+    and not stem.startswith(('pspnet_r50b-relu', 'pspnet_r50b-frelu-d8'))
+]
 
 
-def distinct_models() -> List[str]:
-    """One config name for each distinct model."""
+def distinct_models() -> list:
+    """One config name for each distinct model; those that differ from another in their crop only are slow tests."""
     first: Dict[str, str] = {}
     for path in CONFIG_PATHS:
         first.setdefault(json.dumps(load(path).model.to_dict(), sort_keys=True), path.stem)
-    return list(first.values())
+    return [
+        pytest.param(stem, marks=[pytest.mark.slow] if stem in ONLY_ANOTHER_CROP else [])
+        for stem in first.values()
+    ]
 
 
 def build(path, size=(64, 128)):
@@ -94,14 +104,24 @@ def test_trains_and_predicts(stem):
 FROM_RELU_WEIGHTS = [
     'retinanet_r50-frelu_fpn_1x_coco',
     'retinanet_r50-frelu-p_fpn_1x_coco',
-    'retinanet_r50-caffe-frelu_fpn_1x_coco',
+    'retinanet_r50-caffe-frelu-identity_fpn_1x_coco',
     'pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024',
 ]
 
 
-@pytest.mark.parametrize('stem', FROM_RELU_WEIGHTS)
+LIGHT_FROM_RELU_WEIGHTS = [
+    'retinanet_mobilenet-v2-dyrelu-b_fpn_1x_coco',
+    'retinanet_mobilenet-v2-frelu_fpn_1x_coco',
+    'pspnet_mobilenet-v2-dyrelu-b-d8_4xb2-80k_cityscapes-512x1024',
+    'pspnet_mobilenet-v2-frelu-d8_4xb2-80k_cityscapes-512x1024',
+    'pspnet_r18b-dyrelu-b-d8_4xb2-80k_cityscapes-512x1024',
+    'pspnet_r18b-frelu-d8_4xb2-80k_cityscapes-512x1024',
+]
+
+
+@pytest.mark.parametrize('stem', [*FROM_RELU_WEIGHTS, *LIGHT_FROM_RELU_WEIGHTS])
 def test_equals_its_control_at_step_0(stem):
-    """Windows that start at zero: the weights of the ReLU network give the output of the ReLU network."""
+    """Activations that start as ReLU: the weights of the ReLU network give the output of the ReLU network."""
     path = PATHS_BY_STEM[stem]
     model, control = build(path).backbone, build(control_of(path)).backbone
     randomise_norms(control)
@@ -127,10 +147,13 @@ def randomise_norms(network):
             module.weight.data.uniform_(0.2, 0.6)
 
 
-@pytest.mark.parametrize('stem', FROM_RELU_WEIGHTS)
+@pytest.mark.parametrize(
+    'stem', [*FROM_RELU_WEIGHTS, *(stem for stem in LIGHT_FROM_RELU_WEIGHTS if '-frelu' in stem)]
+)
 def test_windows_learn_from_the_first_step(stem):
     """However much of the pretrained network is frozen, each window measures its own statistics and gets gradients."""
     path = PATHS_BY_STEM[stem]
+    name = read_name(path)
     model = build(path)
     randomise_norms_without_windows(model.backbone)
     model.train()
@@ -138,15 +161,39 @@ def test_windows_learn_from_the_first_step(stem):
     total, _ = model.parse_losses(model(**data, mode='loss'))
     total.backward()
     windows = [module for module in model.modules() if type(module).__name__ == 'FReLU']
+    assert windows
     for window in windows:
         assert window.norm.training
         assert window.norm.weight.grad.abs().sum() > 0
-    first = model.backbone.layer1[0]
-    if read_name(path).method == 'retinanet':
-        assert not model.backbone.conv1.weight.requires_grad
-        assert first.conv1.weight.requires_grad
-        assert not first.bn1.training
-        assert first.bn1.weight.requires_grad == ('caffe' not in stem)
+    if name.method == 'retinanet':
+        check_freezing(model.backbone, norms_learn=name.style != 'caffe')
+
+
+def check_freezing(backbone, norms_learn):
+    """The stem is frozen, layer1 learns, and its norms keep their statistics."""
+    convs = [module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert not convs[0].weight.requires_grad
+    own = {key: module for key, module in backbone.layer1.named_modules() if '.act' not in key}
+    assert all(m.weight.requires_grad for m in own.values() if isinstance(m, torch.nn.Conv2d))
+    norms = [module for module in own.values() if isinstance(module, _BatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert {norm.weight.requires_grad for norm in norms} == {norms_learn}
+
+
+def test_trained_windows_keep_their_statistics():
+    """Official and own weights come with trained windows: in training all norms are fixed, in caffe style frozen too."""
+    for stem in (
+        'retinanet_r50-caffe-frelu_fpn_1x_coco',
+        'retinanet_shufflenet-v2-150-frelu_fpn_1x_coco',
+        'retinanet_mobilenet-v1-075-frelu_fpn_1x_coco',
+    ):
+        backbone = build(PATHS_BY_STEM[stem]).backbone
+        backbone.train()
+        norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+        assert not any(norm.training for norm in norms)
+        frozen = not any(norm.weight.requires_grad for norm in norms)
+        assert frozen == ('caffe' in stem)
 
 
 def randomise_norms_without_windows(network):

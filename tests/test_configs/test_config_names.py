@@ -1,11 +1,17 @@
 """A config's name and its content say the same: depth, style, batch, schedule, crop, dataset."""
 
+import re
 from math import prod
 
 import pytest
-from config_files import CONFIG_PATHS, load, read_name, short_id
+from config_files import CONFIG_PATHS, ROOT, load, read_name, short_id
+from config_weights import weights_of
+
+from mm_frelu.engine import UserError
+from mm_frelu.engine.launch import train
 
 all_configs = pytest.mark.parametrize('path', CONFIG_PATHS, ids=short_id)
+WITH_LOCAL_WEIGHTS = [path for path in CONFIG_PATHS if weights_of(read_name(path)).local]
 
 DATA = {
     # name in file names: dataset class, default folder, the environment variable that names another
@@ -13,52 +19,79 @@ DATA = {
     'cityscapes': ('CityscapesDataset', 'data/cityscapes', 'CITYSCAPES_DATASET'),
     'street-scenes': (None, 'data/street_scenes', 'STREET_SCENES_ROOT'),
 }
-WEIGHTS = {
-    (50, 'pytorch'): 'https://download.pytorch.org/models/resnet50-0676ba61.pth',
-    (101, 'pytorch'): 'https://download.pytorch.org/models/resnet101-63fe2227.pth',
-    (50, 'caffe'): 'open-mmlab://detectron2/resnet50_caffe',
-    (101, 'caffe'): 'open-mmlab://detectron2/resnet101_caffe',
+BACKBONES = {
+    'resnet': dict(type='mm_frelu.ResNet'),
+    'shufflenet-v2-150': dict(type='mm_frelu.ShuffleNetV2', widen_factor=1.5),
+    'mobilenet-v1-075': dict(type='mm_frelu.MobileNetV1', widen_factor=0.75),
+    'mobilenet-v2': dict(type='mm_frelu.MobileNetV2', widen_factor=1.0),
+}
+STRIDES = {
+    # stride of the stem, usual strides of the stages
+    'resnet': (4, (1, 2, 2, 2)),
+    'shufflenet-v2-150': (4, (2, 2, 2)),
+    'mobilenet-v1-075': (2, (1, 2, 2, 2, 2)),
+    'mobilenet-v2': (2, (1, 2, 2, 2, 1, 2, 1)),
 }
 
 
 def test_there_are_configs_for_both_methods():
     assert {path.parent.name for path in CONFIG_PATHS} == {'retinanet', 'pspnet'}
-    assert len(CONFIG_PATHS) == 56
+    assert len(CONFIG_PATHS) == 91
 
 
 @all_configs
 def test_backbone(path):
     name, backbone = read_name(path), load(path).model.backbone
-    assert backbone.type == 'mm_frelu.ResNet'
-    assert backbone.depth == name.depth
-    assert backbone.style == name.style
-    strides, dilations = backbone.get('strides', (1, 2, 2, 2)), backbone.get('dilations', (1,) * 4)
-    assert 4 * prod(strides) == name.output_stride  # 4 is the stem's
+    for key, value in BACKBONES[name.network].items():
+        assert backbone[key] == value
+    assert backbone.get('depth') == name.depth
+    assert backbone.get('style', 'pytorch') == name.style
+    stem, usual = STRIDES[name.network]
+    strides = backbone.get('strides', usual)
+    dilations = backbone.get('dilations', (1,) * len(usual))
+    assert stem * prod(strides) == name.output_stride
     # What a stage and those before it lose in stride comes back as dilation.
-    usual = (1, 2, 2, 2)
     for stage in range(1, len(strides) + 1):
         assert dilations[stage - 1] == prod(usual[:stage]) // prod(strides[:stage])
 
 
 @all_configs
 def test_weights_and_preprocessing_belong_together(path):
-    name, model = read_name(path), load(path).model
-    if name.schedule == 'demo':
-        assert model.backbone.init_cfg is None
-    else:
-        assert model.backbone.init_cfg == dict(
-            type='Pretrained', checkpoint=WEIGHTS[name.depth, name.style]
-        )
-    seen = model.data_preprocessor
-    if name.style == 'caffe':
-        assert (seen.mean, seen.std, seen.bgr_to_rgb) == (
-            [103.53, 116.28, 123.675],
-            [1.0] * 3,
-            False,
-        )
-    else:
-        assert (seen.mean, seen.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-        assert seen.bgr_to_rgb
+    cfg, weights = load(path), weights_of(read_name(path))
+    init_cfg = dict(type='Pretrained', checkpoint=weights.checkpoint)
+    if weights.local:
+        init_cfg['prefix'] = 'backbone.'
+    assert cfg.model.backbone.init_cfg == (init_cfg if weights.checkpoint else None)
+    seen = cfg.model.data_preprocessor
+    assert (seen.mean, seen.std, seen.bgr_to_rgb) == weights.pixels
+
+
+@all_configs
+def test_says_where_local_weights_come_from(path):
+    """A file that the user has to make: the config says how, and training tells it before it reads data."""
+    name, cfg = read_name(path), load(path)
+    weights = weights_of(name)
+    assert ('weights_hint' in cfg) == weights.local
+    if weights.local:
+        with pytest.raises(UserError) as error:
+            train(cfg)
+        told = str(error.value)
+        assert told.startswith(f'model.backbone.init_cfg.checkpoint: {weights.checkpoint} does not')
+        assert told.endswith(cfg.weights_hint)
+        assert weights.checkpoint in cfg.weights_hint
+        files = re.findall(r'(?:tools|configs)/[\w./-]*', cfg.weights_hint)
+        assert all((ROOT / file).exists() for file in files)
+        if name.act == 'frelu' and name.network == 'resnet':
+            assert files == ['tools/model_converters/megengine_to_mm.py']
+
+
+@pytest.mark.parametrize('path', WITH_LOCAL_WEIGHTS, ids=short_id)
+def test_one_variable_moves_all_weights(path, monkeypatch):
+    monkeypatch.setenv('WEIGHTS_ROOT', '/elsewhere')
+    moved = weights_of(read_name(path)).checkpoint.replace('weights', '/elsewhere', 1)
+    cfg = load(path)
+    assert cfg.model.backbone.init_cfg.checkpoint == moved
+    assert moved in cfg.weights_hint
 
 
 @all_configs

@@ -68,3 +68,9 @@ def test_pretrained_backbones_are_looked_for_anywhere_in_the_model(tmp_path):
     check_pretrained_files(model('torchvision://resnet50'))
     with pytest.raises(UserError, match=r'^model\.parts\.0\.backbone\.init_cfg\.1\.checkpoint: '):
         check_pretrained_files(model(str(tmp_path / 'r50.pth')))
+    with pytest.raises(
+        UserError, match=r' does not exist .* Convert it: python tools/convert\.py$'
+    ):
+        check_pretrained_files(
+            model(str(tmp_path / 'r50.pth')), hint='Convert it: python tools/convert.py'
+        )

@@ -103,6 +103,15 @@ def test_windows_that_start_as_relu_may_be_tested_with_relu_weights(warnings):
     assert torch.equal(source.eval().backbone(x), target.eval().backbone(x))
 
 
+def test_what_is_missing_beside_the_windows_is_named_beside_them(warnings):
+    weights = Net().state_dict()
+    weights['head.scale'] = weights.pop('head.bias')
+    load(Net(FReLU(4, init='identity')), weights, strict=False)
+    windows, others = warnings
+    assert '(6 missing: ' in windows
+    assert '1 of head missing, e.g. head.bias; 1 of head unexpected, e.g. head.scale' in others
+
+
 def test_windows_that_the_model_lacks_are_an_error_in_testing():
     with pytest.raises(UserError, match='of backbone unexpected, e.g. backbone.1.conv.weight'):
         load(Net(), Net(FReLU(4)).state_dict(), strict=True)

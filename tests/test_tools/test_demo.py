@@ -12,6 +12,8 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
 import demo_report  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group('demo')  # one process: the fixtures are expensive
+
 
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):

@@ -9,7 +9,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mm_frelu import FReLU, ResNet
+from mm_frelu import FReLU, ResNet, build_activation
+from mm_frelu.analysis import model_cost
 from mm_frelu.analysis.complexity import count_macs, count_parts
 from mm_frelu.analysis.input_shape import input_shape
 
@@ -79,6 +80,61 @@ def test_every_operation_is_booked_once_under_its_part():
     assert (parts['unused'].macs, parts['unused'].parameters) == (0, 36)
 
 
+@pytest.mark.parametrize(
+    ('name', 'options', 'parameters', 'macs'),
+    [
+        # Width 16, squeezed to 2. fc2 puts out slopes and intercepts of 2 pieces, for the image or for each channel.
+        ('DyReLUA', {}, 2 * 17 + 4 * 3, 2 * 16 + 4 * 2 + 2 * 16 * 80),
+        ('DyReLUB', {}, 2 * 17 + 64 * 3, 2 * 16 + 64 * 2 + 2 * 16 * 80),
+        (
+            'DyReLUB',
+            dict(num_pieces=3, intercept=False, reduction=4),
+            4 * 17 + 48 * 5,
+            4 * 64 + 3 * 1280,
+        ),
+        # C has a 1x1 convolution to one channel beside, without bias.
+        ('DyReLUC', {}, 2 * 17 + 64 * 3 + 16, 2 * 16 + 64 * 2 + 16 * 80 + 2 * 16 * 80),
+    ],
+)
+def test_dynamic_relu_by_hand(name, options, parameters, macs):
+    """The hyper function, and one multiply-add per piece and value, for an image of 8x10."""
+    with torch.device('meta'):
+        act = build_activation(dict(type=name, **options), 16)
+        parts = parts_of(nn.Sequential(nn.Conv2d(3, 16, 1), act), 8, 10)
+    part = parts['1']
+    assert part.sites == {name: 1}
+    assert (part.parameters, part.macs) == (parameters, macs)
+    assert (part.activations.parameters, part.activations.macs) == (parameters, macs)
+    assert parts['0'].macs == 80 * 3 * 16
+
+
+def test_config_with_dynamic_relu(tool, tmp_path):
+    """What it adds is all in the activations of the backbone; the windows of the base config are gone."""
+    config = CONFIGS / 'retinanet/retinanet_r50-frelu_fpn_1x_coco.py'
+    child = tmp_path / 'dynamic.py'
+    act_cfg = dict(_delete_=True, type='DyReLUB')
+    child.write_text(f'_base_ = {str(config)!r}\nmodel = dict(backbone=dict(act_cfg={act_cfg}))\n')
+    frelu, dynamic = (
+        count(tool, path, tmp_path, '--shape', '64', '64')['parts'] for path in (config, child)
+    )
+    assert dynamic['backbone']['sites']['DyReLUB'] == 39
+    plain = [
+        cost['backbone']['macs'] - cost['backbone']['activations']['macs']
+        for cost in (frelu, dynamic)
+    ]
+    assert plain[0] == plain[1]
+    assert dynamic['bbox_head'] == frelu['bbox_head']
+    # Widths 64, 64, 256 in three blocks, and twice and four times that in four and six.
+    widths = [
+        w
+        for scale, blocks in ((1, 3), (2, 4), (4, 6))
+        for w in [64 * scale, 64 * scale, 256 * scale] * blocks
+    ]
+    hyper = sum(w * (w // 8) + w // 8 * 4 * w for w in widths)
+    biases = sum(w // 8 + 4 * w for w in widths)
+    assert dynamic['backbone']['activations']['parameters'] == hyper + biases
+
+
 def test_counting_leaves_no_hooks():
     model = nn.Conv2d(1, 1, 1)
     count_macs(model, lambda model: model(torch.ones(1, 1, 2, 2)))
@@ -113,7 +169,7 @@ def test_pspnet_config(tool, tmp_path, capsys):
     assert 'No multiply-adds when testing: auxiliary_head.' in table
     assert '1024x2048' in table
     assert '161,280' in table
-    assert 'Not counted: biases, norms' in table
+    assert 'Not counted: biases, norms' in ' '.join(table.split())
     total = sum(part['macs'] for part in parts.values())
     assert cost['total']['macs'] == total
 
@@ -144,14 +200,14 @@ def test_given_shape_scales_the_windows(tool, segmentor, tmp_path):
 def test_models_that_read_values_are_computed(tool, detector, monkeypatch, tmp_path):
     """Where the meta device does not do, the CPU gives the same numbers."""
     expected = count(tool, detector.config, tmp_path)
-    build = tool.build_model
+    build = model_cost.build_model
 
     def only_on_cpu(cfg, device):
         if device == 'meta':
             raise NotImplementedError
         return build(cfg, device)
 
-    monkeypatch.setattr(tool, 'build_model', only_on_cpu)
+    monkeypatch.setattr(model_cost, 'build_model', only_on_cpu)
     assert count(tool, detector.config, tmp_path) == expected
 
 

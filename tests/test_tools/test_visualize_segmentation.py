@@ -12,6 +12,8 @@ from PIL import Image
 
 import mm_frelu  # noqa: F401
 
+pytestmark = pytest.mark.xdist_group('visualize')  # one process: the fixtures are expensive
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'visualize_segmentation.py'
 CLASSES = ('road', 'pole', 'car')

@@ -6,24 +6,23 @@ Needs neither data nor weights, and computes nothing where torch's meta device k
 """
 
 import argparse
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import List, Optional, Sequence
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.analysis.complexity import COUNTED, Cost, Part, count_parts
+from mm_frelu.analysis.complexity import COUNTED, Cost, Part
 from mm_frelu.analysis.input_shape import InputShape, input_shape
+from mm_frelu.analysis.model_cost import measure, readable, total_of
 from mm_frelu.engine import exit_on_user_error
-from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.launch import require_keys
-from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.output_folder import require_writable
 
 
@@ -43,32 +42,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
-
-
-def measure(cfg: Config, shape: InputShape) -> List[Part]:
-    """Count the parts of a config's model for one image.
-
-    Args:
-        cfg: The config.
-        shape: Size of the image.
-    """
-    task = task_of(cfg)
-
-    def count(device: str) -> List[Part]:
-        model = build_model(cfg, device)
-        images = torch.zeros(1, 3, shape.height, shape.width, device=device)
-        return count_parts(model, lambda model: forward_tensors(model, images, task))
-
-    try:
-        return count('meta')
-    except (NotImplementedError, RuntimeError, TypeError):
-        # Some models read values while they run or are built (proposals of a two-stage detector), which meta has not.
-        return count('cpu')
-
-
-def total_of(parts: List[Part]) -> Cost:
-    """The sum of all parts."""
-    return Cost(sum(part.parameters for part in parts), sum(part.macs for part in parts))
 
 
 def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
@@ -100,15 +73,8 @@ def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
     console.print(COUNTED, highlight=False)
 
 
-def readable(macs: int) -> str:
-    """A count with three decimals in G, or in M below one G."""
-    return f'{macs / 1e9:.3f} G' if macs >= 1e9 else f'{macs / 1e6:.3f} M'
-
-
-def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
+def save(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
     """Write the exact numbers, whole or not at all."""
-    target = Path(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = dict(
         config=config,
         shape=[shape.height, shape.width],
@@ -118,9 +84,7 @@ def write_json(file: str, config: str, shape: InputShape, parts: List[Part]) -> 
         counted=COUNTED,
         torch=torch.__version__,
     )
-    partial = target.with_name(f'.{target.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(partial, target)
+    write_json(Path(file), content)
 
 
 @exit_on_user_error
@@ -137,7 +101,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parts = measure(cfg, shape)
     print_table(Path(args.config).stem, shape, parts)
     if args.json:
-        write_json(args.json, args.config, shape, parts)
+        save(args.json, args.config, shape, parts)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mm_frelu import ResNet
+from mm_frelu.analysis.kept_for_backward import kept_bytes
 
 PLACEMENTS = {
     'ReLU': dict(act_cfg=dict(type='ReLU')),
@@ -31,30 +32,6 @@ OUTPUT_STRIDES = {
     32: dict(),
     8: dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True),
 }
-
-
-def kept_bytes(model: torch.nn.Module, image: torch.Tensor) -> int:
-    """Bytes that a training forward keeps for backward, its own parameters and statistics not counted.
-
-    Args:
-        model: The network, on the meta device.
-        image: Its input, of shape (N, 3, H, W).
-    """
-    storages: Dict[int, int] = {}
-    owned = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    # Storages are told apart by their address, so none may be freed before the count is done.
-    alive = []
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        alive.append(storage)
-        storages[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        features = model(image)
-    del features
-    return sum(size for address, size in storages.items() if address not in owned)
 
 
 def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) -> Dict[str, Tuple]:

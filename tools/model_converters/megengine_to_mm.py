@@ -10,8 +10,8 @@ from typing import Optional, Sequence
 import mm_frelu  # noqa: F401  (registers the backbones)
 from mm_frelu.checkpoints.architectures import ARCHITECTURES
 from mm_frelu.checkpoints.megengine import convert_megengine
-from mm_frelu.checkpoints.saving import check_target, save_checkpoint
-from mm_frelu.engine import exit_on_user_error, preprocessing
+from mm_frelu.checkpoints.saving import check_target, describe, save_checkpoint
+from mm_frelu.engine import exit_on_user_error
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -36,14 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     check_target(args.dst, 'DST', args.src)
     checkpoint = convert_megengine(args.src, args.arch)
     save_checkpoint(checkpoint, args.dst, 'DST')
-    meta = checkpoint['meta']
-    backbone = ', '.join(f'{key}={value!r}' for key, value in meta['backbone'].items())
-    print(
-        f'Wrote {args.dst}: {meta["arch"]}, {len(checkpoint["state_dict"])} tensors. In a config:\n'
-        f'  data_preprocessor=dict({preprocessing.from_dict(meta["preprocessing"]).as_config()}, ...)\n'
-        f"  backbone=dict({backbone},\n    init_cfg=dict(type='Pretrained', prefix='backbone.', "
-        f"checkpoint='{args.dst}'))"
-    )
+    print(describe(checkpoint, args.dst))
 
 
 if __name__ == '__main__':

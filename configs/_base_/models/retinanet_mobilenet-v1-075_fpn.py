@@ -1,0 +1,34 @@
+# RetinaNet on MobileNetV1 0.75x (FReLU paper, table 2: ImageNet only). ReLU here: this is the control.
+_base_ = './retinanet_r50_fpn.py'
+
+# The weights are the user's own: the FReLU paper trained this network, and published no weights of it. They lie in
+# `weights`, or in the folder named by the environment variable WEIGHTS_ROOT.
+weights_hint = (
+    'No public weights fit this config. '
+    'Train them: python tools/train.py configs/imagenet/mobilenet-v1-075-relu_8xb128_in1k.py, '
+    'then copy work_dirs/mobilenet-v1-075-relu_8xb128_in1k/iter_300000.pth '
+    'to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. '
+    'Or train from nothing: --cfg-options model.backbone.init_cfg=None '
+    'model.backbone.frozen_stages=-1 model.backbone.norm_eval=False'
+)
+model = dict(
+    # As the authors train light networks on ImageNet: BGR pixels of 0 to 255 as they are.
+    data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
+    backbone=dict(
+        _delete_=True,
+        type='mm_frelu.MobileNetV1',
+        widen_factor=0.75,
+        # Strides 8, 16 and 32.
+        out_indices=(2, 3, 4),
+        frozen_stages=0,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        norm_eval=True,
+        act_cfg=dict(type='ReLU'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='{{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth',
+            prefix='backbone.',
+        ),
+    ),
+    neck=dict(in_channels=[192, 384, 768], start_level=0),
+)

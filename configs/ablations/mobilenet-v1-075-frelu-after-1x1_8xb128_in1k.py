@@ -1,0 +1,4 @@
+_base_ = '../imagenet/mobilenet-v1-075-frelu_8xb128_in1k.py'
+
+# FReLU after the 1x1 convolution of a block.
+model = dict(backbone=dict(act_sites=('act2',)))

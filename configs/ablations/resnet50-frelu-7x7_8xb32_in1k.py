@@ -1,0 +1,4 @@
+_base_ = '../imagenet/resnet50-frelu_8xb32_in1k.py'
+
+# Window of 7x7.
+model = dict(backbone=dict(act_cfg=dict(kernel_size=7)))

@@ -1,0 +1,4 @@
+_base_ = '../imagenet/shufflenet-v2-050-frelu_8xb128_in1k.py'
+
+# Layer norm behind the windows: over channels and positions.
+model = dict(backbone=dict(act_cfg=dict(norm_cfg=dict(type='LN'))))

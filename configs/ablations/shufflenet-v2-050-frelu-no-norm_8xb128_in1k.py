@@ -1,0 +1,4 @@
+_base_ = '../imagenet/shufflenet-v2-050-frelu_8xb128_in1k.py'
+
+# No norm behind the windows.
+model = dict(backbone=dict(act_cfg=dict(norm_cfg=None)))

@@ -1,0 +1,132 @@
+"""The forms that FReLU was compared with: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", table 5.
+
+They are here to repeat that comparison, not for use: in the paper each of them is worse than FReLU.
+"""
+
+from typing import Optional, Sequence, Tuple
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .checks import check_choice
+from .funnel_activation import FunnelActivation
+
+CONDITIONS = ('window', 'max_pool', 'avg_pool')
+FORMS = ('max', 'sum', 'relu')
+
+
+@MODELS.register_module()
+class FReLUAblation(FunnelActivation):
+    r"""A funnel activation with another condition, or another way to use it.
+
+    ========  =========================  ==============================  ============================
+    Table 5   Formula                    ``condition``                   ``form``
+    ========  =========================  ==============================  ============================
+    A         :math:`\max(x, T(x))`      ``'window'``: FReLU's window    ``'max'``: :class:`.FReLU`
+    B         :math:`\max(x, P_m(x))`    ``'max_pool'``                  ``'max'``
+    C         :math:`\max(x, P_a(x))`    ``'avg_pool'``                  ``'max'``
+    D         :math:`x + T(x)`           ``'window'``                    ``'sum'``
+    E         :math:`\max(T(x), 0)`      ``'window'``                    ``'relu'``
+    ========  =========================  ==============================  ============================
+
+    The pooling layers :math:`P_m` and :math:`P_a` have no parameters and, as the table writes them, no norm. B is then max
+    pooling of stride 1 alone, since the window contains the pixel. D has no bend at all. Whether the paper's D and E have
+    a norm behind their window is not known to us; here they have FReLU's.
+
+    Args:
+        num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
+        condition: ``'window'``, ``'max_pool'`` or ``'avg_pool'``. At the border max pooling leaves the padding out and
+            average pooling counts it as zero, which is FReLU's window with all weights at ``1 / kernel_size**2``.
+        form: ``'max'``, ``'sum'`` or ``'relu'``.
+        kernel_size: Side of the window, odd.
+        dilation: Distance between the window's taps, in pixels. Pooling has none but 1.
+        bias: Whether a ``'window'`` has a bias.
+        norm_cfg: Norm behind a ``'window'``. Pooling has none, whatever this is: backbones hand their norm to every
+            activation.
+        init: ``'paper'``. ``'identity'``, ReLU at the start, is possible for A alone.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        init_cfg: Initialisation config, applied after ``init``.
+
+    Raises:
+        TypeError: Without ``num_channels``.
+        ValueError: For a value that is out of range, dilated pooling, and an identity start that is not ReLU.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([1.0, -2.0, 3.0]).view(1, 1, 1, 3)
+        >>> FReLUAblation(1, condition='max_pool')(x).flatten().tolist()
+        [1.0, 3.0, 3.0]
+    """
+
+    window_names = (('conv', 'norm'),)
+
+    def __init__(
+        self,
+        num_channels: Optional[int] = None,
+        condition: str = 'window',
+        form: str = 'max',
+        kernel_size: int = 3,
+        dilation: int = 1,
+        bias: bool = True,
+        norm_cfg: Optional[dict] = dict(type='BN'),
+        init: str = 'paper',
+        inplace: Optional[bool] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(num_channels, kernel_size, dilation, init, init_cfg=init_cfg)
+        check_choice('FReLUAblation', 'condition', condition, CONDITIONS)
+        check_choice('FReLUAblation', 'form', form, FORMS)
+        if init == 'identity' and (condition, form) != ('window', 'max'):
+            raise ValueError(
+                f"FReLUAblation: init='identity' starts as ReLU, and condition='{condition}' with form='{form}' has no "
+                f"weights with which it would be ReLU. Use init='paper', and train the network from scratch."
+            )
+        self.condition = condition
+        self.form = form
+        if condition == 'window':
+            self._add_windows([(kernel_size, kernel_size)], bias, norm_cfg)
+        else:
+            self.window_names = ()
+            self.pool = _build_pool(condition, kernel_size, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W).
+
+        Returns:
+            Features of the same shape.
+        """
+        condition = self.norm(self.conv(x)) if self.condition == 'window' else self.pool(x)
+        if self.form == 'max':
+            return torch.maximum(x, condition)
+        return x + condition if self.form == 'sum' else torch.relu(condition)
+
+    def after_norms(self, terms: Sequence[Tuple[Tensor, Optional[nn.Module]]]) -> Tensor:
+        """Activate the sum of some norms' outputs, step by step.
+
+        FReLU can do this without keeping the sum. What it computes then is FReLU, so these forms must not inherit it.
+
+        Args:
+            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
+
+        Returns:
+            Features of the same shape.
+        """
+        return self(sum(x if norm is None else norm(x) for x, norm in terms))
+
+    def extra_repr(self) -> str:
+        """What the members do not show."""
+        return f"condition='{self.condition}', form='{self.form}', init='{self.init}'"
+
+
+def _build_pool(condition: str, kernel_size: int, dilation: int) -> nn.Module:
+    """A pooling layer that keeps the shape of its input."""
+    if dilation != 1:
+        raise ValueError(
+            f"FReLUAblation: condition='{condition}' has no dilation; got dilation={dilation}. Leave it at 1."
+        )
+    pool = nn.MaxPool2d if condition == 'max_pool' else nn.AvgPool2d
+    return pool(kernel_size, stride=1, padding=kernel_size // 2)

@@ -1,0 +1,192 @@
+"""One training of a comparison: its folder, its settings, its result.
+
+The folder has ``settings.json`` (everything that the config says, so that a result is never taken for that of other settings),
+``log.txt``, ``train`` (MMEngine's work folder) and, once the run is finished, ``result.json``.
+"""
+
+import copy
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file
+from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.json_file import read_json, write_json
+from mm_frelu.engine.launch import train
+from mm_frelu.engine.validation_history import validation_history
+
+_NOT_SETTINGS = ('work_dir', 'launcher', 'resume')
+"""What may differ between two commands that ask for the same run."""
+_SHOWN = 4
+"""Differences that the message about changed settings spells out."""
+
+
+@dataclass
+class Run:
+    """A training that is to be done, or is done.
+
+    Attributes:
+        name: What it is called while it runs, for instance ``FReLU, seed 0``.
+        row: The row of the tables that it belongs to.
+        seed: Its seed.
+        folder: Its folder.
+        cfg: Its config, complete.
+    """
+
+    name: str
+    row: str
+    seed: int
+    folder: Path
+    cfg: Config
+
+    @property
+    def result(self) -> Optional[Dict[str, Any]]:
+        """``history``, ``seconds``, ... once it is finished, else None."""
+        file = self.folder / 'result.json'
+        return read_json(file) if file.is_file() else None
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint.
+
+        Raises:
+            UserError: When there is none.
+        """
+        found = _last_checkpoint(self.folder / 'train')
+        if found is None:
+            raise UserError(
+                f'{self.name}: {self.folder / "train"} has no complete checkpoint of it. Set default_hooks.checkpoint so '
+                f'that the last one is saved, delete {self.folder}, and run the same command again.'
+            )
+        return found
+
+    def prepare(self) -> None:
+        """Note the settings of a new run; compare those of one that has a result or a checkpoint.
+
+        Raises:
+            UserError: When the run was begun with other settings.
+        """
+        file, settings = self.folder / 'settings.json', settings_of(self.cfg)
+        begun = self.result is not None or _last_checkpoint(self.folder / 'train') is not None
+        if not (begun and file.is_file()):
+            write_json(file, settings)
+            return
+        differences = list(_differences(read_json(file), settings))
+        if differences:
+            more = len(differences) - _SHOWN
+            raise UserError(
+                f'{self.folder} is a run with other settings: {"; ".join(differences[:_SHOWN])}'
+                f'{f"; and {more} more" if more > 0 else ""}. Results of different settings do not belong into one table: '
+                'give another --out, or delete that folder to do the run again.'
+            )
+
+
+def make_run(
+    base: Config, row: str, seed: int, folder: Path, validate_at_start: bool = False
+) -> Run:
+    """A run with one seed in a folder of its own.
+
+    Args:
+        base: Its config without seed and work folder; it is copied.
+        row: The row of the tables that it belongs to.
+        seed: Its seed.
+        folder: Its folder.
+        validate_at_start: Whether to validate before the first step too.
+    """
+    cfg = copy.deepcopy(base)
+    cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+    cfg.work_dir = str(folder / 'train')
+    cfg.launcher = 'none'
+    history = dict(type='mm_frelu.ValidationHistoryHook', at_start=validate_at_start)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), history]
+    return Run(f'{row}, seed {seed}', row, seed, folder, cfg)
+
+
+def execute(cfg: Config, folder: Path) -> None:
+    """Train, and write the result when that is done.
+
+    A run that was stopped goes on from its last complete checkpoint, or starts anew where it has none.
+
+    Args:
+        cfg: Its config. It is changed.
+        folder: Its folder.
+    """
+    cfg.resume = False
+    continued_from = None
+    checkpoint = _last_checkpoint(folder / 'train')
+    if checkpoint is not None:
+        cfg.resume, cfg.load_from, continued_from = True, str(checkpoint), checkpoint.name
+    else:
+        shutil.rmtree(folder / 'train', ignore_errors=True)
+    start = time.monotonic()
+    runner = train(cfg)
+    history = validation_history(runner)
+    if not history or history[-1]['iter'] != runner.iter:
+        # Stopped between its last checkpoint and the validation of that, or a schedule that does not end with one.
+        runner.val()
+        history = validation_history(runner)
+    write_json(
+        folder / 'result.json',
+        dict(
+            history=history,
+            seconds=round(time.monotonic() - start, 1),
+            continued_from=continued_from,
+            threads=torch.get_num_threads(),
+            device=str(next(runner.model.parameters()).device),
+            torch=torch.__version__,
+        ),
+    )
+
+
+def continued_note(runs: Sequence[Run]) -> str:
+    """A sentence for the table about runs that were stopped and went on: their data came in another order."""
+    names = [run.name for run in runs if run.result['continued_from']]
+    return f' Stopped and continued: {"; ".join(names)}.' if names else ''
+
+
+def settings_of(cfg: Config) -> Dict[str, Any]:
+    """What a config says, by dotted key, as it comes back from a JSON file; without its folders."""
+    tree = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
+    return json.loads(json.dumps(dict(_flatten(tree)), default=str))
+
+
+def _last_checkpoint(work_dir: Path) -> Optional[Path]:
+    """The last checkpoint that was written to its end; MMEngine removes the one before it first."""
+    if not work_dir.is_dir() or not (work_dir / 'last_checkpoint').is_file():
+        return None
+    path = find_latest_checkpoint(str(work_dir))
+    try:
+        check_checkpoint_file(path, 'last_checkpoint')
+    except UserError:
+        return None
+    return Path(path)
+
+
+def _flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flatten(value, f'{prefix}.{key}' if prefix else str(key))
+    elif isinstance(node, (list, tuple)) and any(isinstance(item, dict) for item in node):
+        for index, value in enumerate(node):
+            yield from _flatten(value, f'{prefix}.{index}')
+    else:
+        yield prefix, node
+
+
+def _differences(stored: Dict[str, Any], current: Dict[str, Any]) -> List[str]:
+    absent = object()
+    keys = [*current, *(key for key in stored if key not in current)]
+    texts = []
+    for key in keys:
+        before, now = stored.get(key, absent), current.get(key, absent)
+        if before != now:
+            before, now = ('not set' if value is absent else repr(value) for value in (before, now))
+            texts.append(f'{key} was {before}, now it is {now}')
+    return texts

@@ -1,0 +1,139 @@
+"""What a training step of each model costs: time, and memory kept for backward.
+
+Runs of a comparison may share their machine with one another and with other work, so their own times say little. Here the
+models take turns instead, step by step on one batch in one process: whatever slows the machine down slows all of them.
+"""
+
+import copy
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import set_random_seed
+from torch import nn
+
+from mm_frelu.analysis.input_shape import input_shape
+from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.model_cost import measure, total_of
+from mm_frelu.engine.model_builder import build_model
+from mm_frelu.engine.runner import GuardedRunner
+
+WARM_UP = 2
+"""Steps of each model before the measured ones: allocation, and cuDNN's choice of algorithms."""
+
+
+@dataclass
+class StepCost:
+    """What one model costs.
+
+    Attributes:
+        parameters: Number of its parameters.
+        macs: Multiply-adds of one forward pass of one test image.
+        seconds: Median of a training step, in seconds.
+        times_control: Median of its time over the control's of the same round.
+        quartiles: First and third quartile of that.
+        kept: Bytes kept for backward.
+    """
+
+    parameters: int
+    macs: int
+    seconds: float
+    times_control: float
+    quartiles: List[float]
+    kept: int
+
+
+def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
+    """Measure training steps of several models in turns.
+
+    Args:
+        cfgs: Configs by name; the first is the control. They have one dataset and one batch size.
+        rounds: How often each is measured.
+
+    Returns:
+        ``costs``, the fields of :class:`StepCost` by name, and how they were measured: ``device``, ``threads``, ``rounds``,
+        ``batch`` (shape of the images), ``shape`` (height and width for the MACs), ``torch``.
+    """
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    control = next(iter(cfgs.values()))
+    models, optimizers = {}, {}
+    for name, cfg in cfgs.items():
+        set_random_seed(0)
+        models[name] = build_model(cfg, device).train()
+        optimizers[name] = build_optim_wrapper(models[name], copy.deepcopy(cfg.optim_wrapper))
+
+    batch = first_batch(control)
+    images, kept = {}, {}
+    for name, model in models.items():
+        data = model.data_preprocessor(copy.deepcopy(batch), True)
+        images[name] = list(data['inputs'].shape)
+        kept[name] = kept_bytes(model, **data, mode='loss')
+
+    seconds: Dict[str, List[float]] = {name: [] for name in models}
+    for number in range(WARM_UP + rounds):
+        for name, model in models.items():
+            taken = _time_step(model, optimizers[name], batch, device)
+            if number >= WARM_UP:
+                seconds[name].append(taken)
+
+    shape = input_shape(control)
+    first = next(iter(seconds.values()))
+    costs = {}
+    for name, cfg in cfgs.items():
+        total = total_of(measure(cfg, shape))
+        ratios = [own / other for own, other in zip(seconds[name], first)]
+        costs[name] = asdict(
+            StepCost(
+                parameters=total.parameters,
+                macs=total.macs,
+                seconds=statistics.median(seconds[name]),
+                times_control=statistics.median(ratios),
+                quartiles=_quartiles(ratios),
+                kept=kept[name],
+            )
+        )
+    return dict(
+        costs=costs,
+        device=torch.cuda.get_device_name() if device == 'cuda' else 'cpu',
+        threads=torch.get_num_threads(),
+        rounds=rounds,
+        batch=next(iter(images.values())),
+        shape=[shape.height, shape.width],
+        torch=torch.__version__,
+    )
+
+
+def first_batch(cfg: Config) -> Dict[str, Any]:
+    """The first batch of the training data, loaded without worker processes."""
+    loader = copy.deepcopy(cfg.train_dataloader)
+    loader.update(num_workers=0, persistent_workers=False)
+    for key in ('prefetch_factor', 'timeout'):  # of worker processes
+        loader.pop(key, None)
+    set_random_seed(0)
+    return next(iter(GuardedRunner.build_dataloader(loader, seed=0)))
+
+
+def _time_step(model: nn.Module, optimizer: Any, batch: Dict[str, Any], device: str) -> float:
+    # The preprocessor pads the labels of a batch in place, so each step gets labels of its own.
+    data = copy.deepcopy(batch)
+    _wait(device)
+    start = time.perf_counter()
+    model.train_step(data, optimizer)
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: str) -> None:
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def _quartiles(values: List[float]) -> List[float]:
+    if len(values) < 2:
+        return [values[0], values[0]]
+    first, _, third = statistics.quantiles(values, n=4, method='inclusive')
+    return [first, third]

@@ -1,0 +1,42 @@
+"""Tables of a comparison: Markdown to be pasted into a document, CSV with every number to compute with."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any, Dict, Sequence
+
+
+def markdown(rows: Sequence[Dict[str, str]]) -> str:
+    """A table whose columns are the keys of the first row; all but the first column are numbers."""
+    headings = list(rows[0])
+    lines = [headings, ['---', *['--:'] * (len(headings) - 1)]]
+    lines += [[row[heading] for heading in headings] for row in rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    partial = path.with_name(f'.{path.name}.partial')
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def write_csv(path: Path, rows: Sequence[Dict[str, Any]]) -> None:
+    """Write rows with the keys of the first one, whole or not at all."""
+    partial = path.with_name(f'.{path.name}.partial')
+    with open(partial, 'w', newline='') as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def mebibytes(number: int) -> str:
+    """``1,894 MiB``, with one decimal below 100 MiB."""
+    size = number / 2**20
+    return f'{size:,.0f} MiB' if size >= 100 else f'{size:.1f} MiB'
+
+
+def milliseconds(seconds: float) -> str:
+    """``512 ms``, with one decimal below 100 ms."""
+    return f'{1000 * seconds:,.0f} ms' if seconds >= 0.1 else f'{1000 * seconds:.1f} ms'

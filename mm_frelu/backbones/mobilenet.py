@@ -1,0 +1,229 @@
+"""What MobileNetV1, V2 and V3 share: a stem, stages of blocks, perhaps a last 1x1, and one activation module per site."""
+
+import logging
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+
+from mmcv.cnn import ConvModule
+from mmengine.logging import print_log
+from mmengine.model import Sequential
+from torch import Tensor, nn
+
+from ..activations import build_activation
+from .freezing import FreezableBackbone, freeze
+from .mobilenet_block import MobileBlock
+from .options import check_frozen_stages, check_out_indices, check_switches
+from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """The multiple of ``divisor`` next to a scaled channel count, at least ``divisor``, and never below nine tenths of it.
+
+    Source: the reference code of MobileNetV2, whose rule every port follows; checkpoints depend on it.
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+class MobileNet(FreezableBackbone):
+    """Base of the MobileNets. A subclass adds a stem, its stages and perhaps a last convolution.
+
+    Args:
+        num_stages: Number of stages, ``layer1`` to ``layerN``.
+        act_cfg: Config of the activation under study.
+        base_act_cfg: Config of the activation everywhere else.
+        out_indices: Outputs that are returned, in ascending order.
+        in_channels: Channels of the image.
+        frozen_stages: 0 freezes the stem, k the stem and layer1 to layerk, one more than there are stages everything,
+            with their activations; -1 nothing.
+        conv_cfg: Config of the convolutions; plain Conv2d if None.
+        norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
+        norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
+        act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``. False lets untrained
+            windows gather statistics while the network's own norms stay fixed.
+        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
+        act_stages: Stages that get ``act_cfg``; 0 is layer1. None is all of them, as in the authors' light networks.
+        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the depthwise convolution only), or names
+            out of ``act1`` and ``act2``, in the order of computation.
+        act_stem: Whether the stem gets it too.
+        init_cfg: Initialisation config.
+
+    Raises:
+        ValueError: For a stage, site or output that does not exist, or another value out of range.
+    """
+
+    block: ClassVar[Type[MobileBlock]]
+    stem_name: ClassVar[str] = 'conv1'
+    stem_output: ClassVar[int] = -1
+    """Number of the stem's output. layer1 is the next. With -1 the stem cannot be asked for."""
+    has_last: ClassVar[bool] = True
+    """Whether a last convolution follows the stages. It is built only when its output is asked for."""
+
+    def __init__(
+        self,
+        num_stages: int,
+        act_cfg: dict,
+        base_act_cfg: dict,
+        out_indices: Sequence[int],
+        in_channels: int = 3,
+        frozen_stages: int = -1,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: dict = dict(type='BN'),
+        norm_eval: bool = False,
+        act_norm_eval: Optional[bool] = None,
+        with_cp: bool = False,
+        act_stages: Optional[Sequence[int]] = None,
+        act_sites: Sites = 'all',
+        act_stem: bool = False,
+        init_cfg: Optional[Union[dict, List[dict]]] = None,
+    ) -> None:
+        super().__init__(
+            init_cfg
+            or [
+                dict(type='Kaiming', layer='Conv2d'),
+                dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+            ]
+        )
+        check_out_indices(out_indices, self.stem_output + 1 + num_stages + self.has_last)
+        check_frozen_stages(frozen_stages, num_stages + self.has_last)
+        act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
+        check_switches(
+            norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp, act_stem=act_stem
+        )
+        self.out_indices = out_indices
+        self.in_channels = in_channels
+        self.frozen_stages = frozen_stages
+        self.conv_cfg = conv_cfg
+        self.norm_cfg = norm_cfg
+        self.norm_eval = norm_eval
+        self.act_norm_eval = act_norm_eval
+        self.with_cp = with_cp
+        self.act_cfg = act_cfg
+        self.base_act_cfg = base_act_cfg
+        self.act_stem = act_stem
+        self.act_sites = resolve_sites(act_sites, self.block)
+        stages = range(num_stages) if act_stages is None else act_stages
+        self.act_stages = resolve_stages(stages, num_stages)
+        self.stage_names = [f'layer{stage + 1}' for stage in range(num_stages)]
+        self.last_name: Optional[str] = None
+
+    def _add_stem(self, channels: int, conv_cfg: Optional[dict] = None) -> None:
+        conv = self._conv(
+            self.in_channels, channels, 3, stride=2, padding=1, conv_cfg=conv_cfg or self.conv_cfg
+        )
+        self.add_module(self.stem_name, conv)
+        self.stem_act = self._activation(self.act_stem, channels)
+
+    def _add_last(self, name: str, in_channels: int, out_channels: int, act_last: bool) -> None:
+        """Add the 1x1 behind the last stage, if its output is asked for."""
+        check_switches(act_last=act_last)
+        self._last_prefixes = (f'{name}.', 'last_act.')
+        if self.stem_output + 1 + len(self.stage_names) in self.out_indices:
+            self.last_name = name
+            self.add_module(name, self._conv(in_channels, out_channels, 1, conv_cfg=self.conv_cfg))
+            self.last_act = self._activation(act_last, out_channels)
+
+    def _add_stage(
+        self,
+        stage: int,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilations: Sequence[int],
+        **options,
+    ) -> None:
+        """Add a stage with one block for each of ``dilations``, the first of which has the stride."""
+        blocks = []
+        for index, dilation in enumerate(dilations):
+            blocks.append(
+                self.block(
+                    in_channels if index == 0 else out_channels,
+                    out_channels,
+                    stride=stride if index == 0 else 1,
+                    dilation=dilation,
+                    **options,
+                    **self._block_options(stage),
+                )
+            )
+        self.add_module(self.stage_names[stage], Sequential(*blocks))
+
+    def _conv(self, *args, **options) -> ConvModule:
+        return ConvModule(*args, norm_cfg=self.norm_cfg, act_cfg=None, **options)
+
+    def _activation(self, studied: bool, channels: int) -> nn.Module:
+        act_cfg = self.act_cfg if studied else self.base_act_cfg
+        return build_activation(act_cfg, channels, norm_cfg=self.norm_cfg, inplace=True)
+
+    def _block_options(self, stage: int, base_act_cfg: Optional[dict] = None) -> Dict[str, Any]:
+        """What every block of a stage is told."""
+        base_act_cfg = base_act_cfg or self.base_act_cfg
+        sites = self.act_sites if stage in self.act_stages else ()
+        return dict(
+            act_cfgs=block_act_cfgs(self.block, sites, self.act_cfg, base_act_cfg),
+            conv_cfg=self.conv_cfg,
+            norm_cfg=self.norm_cfg,
+            with_cp=self.with_cp,
+        )
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x: Images of shape (N, in_channels, H, W).
+
+        Returns:
+            The outputs in ``out_indices``.
+        """
+        outputs = enumerate(self._run(x), start=self.stem_output)
+        return tuple(output for index, output in outputs if index in self.out_indices)
+
+    def _run(self, x: Tensor) -> Iterator[Tensor]:
+        x = self.stem_act(getattr(self, self.stem_name)(x))
+        yield x
+        for name in self.stage_names:
+            x = getattr(self, name)(x)
+            yield x
+        if self.last_name is not None:
+            yield self.last_act(getattr(self, self.last_name)(x))
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages >= 0:
+            freeze(getattr(self, self.stem_name))
+            freeze(self.stem_act)
+        for name in self.stage_names[: max(self.frozen_stages, 0)]:
+            freeze(getattr(self, name))
+        if self.frozen_stages > len(self.stage_names) and self.last_name is not None:
+            freeze(getattr(self, self.last_name))
+            freeze(self.last_act)
+
+    def _activations(self) -> List[nn.Module]:
+        blocks = [block for block in self.modules() if isinstance(block, MobileBlock)]
+        last = [] if self.last_name is None else [self.last_act]
+        return [self.stem_act, *(act for block in blocks for act in block.activations()), *last]
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # A detector has no last convolution, but the classifier that it starts from has: not a misfit.
+        if self.has_last and self.last_name is None:
+            prefixes = tuple(prefix + last for last in self._last_prefixes)
+            for key in [key for key in state_dict if key.startswith(prefixes)]:
+                del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def warn_of_another_start(network: str, act_cfg: dict, base_types: Sequence[str]) -> None:
+    """Say that an identity start is ReLU, in a network whose checkpoints were trained with something else.
+
+    Args:
+        network: Name of the network.
+        act_cfg: Config of the activation under study.
+        base_types: Types of the activations in whose places it stands.
+    """
+    others = sorted({str(kind) for kind in base_types} - {'ReLU'})
+    if act_cfg.get('init') == 'identity' and others:
+        names = ' and '.join(others)
+        print_log(
+            f"{network}: init='identity' starts {act_cfg['type']} as ReLU, and this network's usual checkpoints were "
+            f'trained with {names}. Loaded into it they do not give their old output at step 0, so let the fine-tuning '
+            "make up for it. To start without loss, use weights trained with ReLU and base_act_cfg=dict(type='ReLU').",
+            logger='current',
+            level=logging.WARNING,
+        )

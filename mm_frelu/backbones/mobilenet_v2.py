@@ -1,0 +1,150 @@
+"""MobileNetV2 (Sandler et al., CVPR 2018, table 2) with FReLU, DY-ReLU or another activation where the config says.
+
+With ReLU6 everywhere it computes what mmseg's, mmdet's and mmpretrain's MobileNetV2 compute, from the same state dict.
+"""
+
+from typing import Sequence
+
+from torch import Tensor, nn
+
+from ..registry import MODELS
+from .mobilenet import MobileNet, make_divisible, warn_of_another_start
+from .mobilenet_block import MobileBlock
+from .options import check_per_stage
+
+STEM_CHANNELS = 32
+LAST_CHANNELS = 1280
+STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
+"""Expansion, channels before widening, and number of blocks of each stage."""
+MMDET_NAMES = ('expand_conv', 'depthwise_conv', 'linear_conv')
+"""What mmdet calls the convolutions of a block. mmseg and mmpretrain number them: ``conv.0``, ``conv.1``, ``conv.2``."""
+
+
+class InvertedResidual(MobileBlock):
+    """1x1 that expands, depthwise 3x3, 1x1 that projects, which no activation follows (the linear bottleneck).
+
+    Sites: ``act1`` after the expansion, ``act2`` after the depthwise convolution. The blocks of layer1 do not expand, and
+    have ``act2`` only.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the depthwise convolution.
+        dilation: Its dilation.
+        expansion: How many times as wide the inside is.
+        **options: Those of :class:`.mobilenet_block.MobileBlock`.
+    """
+
+    partial_sites = ('act2',)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilation: int,
+        expansion: int,
+        **options,
+    ) -> None:
+        super().__init__(**options)
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+        hidden = in_channels * expansion
+        convs = []
+        if expansion != 1:
+            convs.append(self._conv(in_channels, hidden, 1))
+            self._add_activation('act1', hidden)
+        convs.append(
+            self._conv(
+                hidden,
+                hidden,
+                3,
+                stride=stride,
+                padding=dilation,
+                dilation=dilation,
+                groups=hidden,
+            )
+        )
+        self._add_activation('act2', hidden)
+        convs.append(self._conv(hidden, out_channels, 1))
+        self.conv = nn.Sequential(*convs)
+
+    def _block(self, x: Tensor) -> Tensor:
+        *convs, project = self.conv
+        out = x
+        for conv, activation in zip(convs, self.activations()):
+            out = activation(conv(out))
+        out = project(out)
+        return x + out if self.has_shortcut else out
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        for index, name in enumerate(MMDET_NAMES[-len(self.conv) :]):
+            mmdet_prefix = f'{prefix}{name}.'
+            for key in [key for key in state_dict if key.startswith(mmdet_prefix)]:
+                rest = key[len(mmdet_prefix) :]
+                state_dict[f'{prefix}conv.{index}.{rest}'] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@MODELS.register_module()
+class MobileNetV2(MobileNet):
+    """MobileNetV2 backbone. By default FReLU stands at both sites of all 17 blocks, ReLU6 in the stem.
+
+    Parameters bear the names of mmseg and mmpretrain; checkpoints with mmdet's names load too.
+
+    Beware of ReLU6: ``init='identity'`` makes FReLU and DY-ReLU start as ReLU, which does not stop at 6. A checkpoint that
+    was trained with ReLU6 gives its old output at the start only where no activation exceeds 6; you are warned.
+
+    Args:
+        widen_factor: What the channel counts are multiplied by; the results are multiples of 8.
+        strides: Stride of the first block of each stage. The stem has stride 2.
+        dilations: Dilation of the first block's depthwise convolution in each stage, as in mmseg. Windows are not dilated.
+        out_indices: What is returned: 0 to 6 the stages, with strides 2, 4, 8, 16, 16, 32, 32; 7 the last 1x1 convolution
+            of 1280 channels (more only if wider than 1.0), which exists only when it is asked for.
+        act_cfg: Config of the activation under study.
+        act_last: Whether the last 1x1 gets it too.
+        base_act_cfg: Config of the activation everywhere else.
+        **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
+            ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``.
+
+    Examples:
+        >>> import torch
+        >>> features = MobileNetV2(0.25)(torch.rand(1, 3, 64, 64))
+        >>> [tuple(feature.shape) for feature in features]
+        [(1, 8, 16, 16), (1, 8, 8, 8), (1, 24, 4, 4), (1, 80, 2, 2)]
+    """
+
+    block = InvertedResidual
+
+    def __init__(
+        self,
+        widen_factor: float = 1.0,
+        strides: Sequence[int] = (1, 2, 2, 2, 1, 2, 1),
+        dilations: Sequence[int] = (1, 1, 1, 1, 1, 1, 1),
+        out_indices: Sequence[int] = (1, 2, 4, 6),
+        act_cfg: dict = dict(type='FReLU'),
+        act_last: bool = False,
+        base_act_cfg: dict = dict(type='ReLU6'),
+        **options,
+    ) -> None:
+        super().__init__(
+            num_stages=len(STAGES),
+            act_cfg=act_cfg,
+            base_act_cfg=base_act_cfg,
+            out_indices=out_indices,
+            **options,
+        )
+        check_per_stage(len(STAGES), strides=strides, dilations=dilations)
+        warn_of_another_start('MobileNetV2', act_cfg, [base_act_cfg['type']])
+        channels = make_divisible(STEM_CHANNELS * widen_factor)
+        self._add_stem(channels)
+        for stage, (expansion, width, num_blocks) in enumerate(STAGES):
+            out_channels = make_divisible(width * widen_factor)
+            # As mmseg's checkpoints were trained: the other blocks of a dilated stage are not dilated.
+            dilated = [dilations[stage], *[1] * (num_blocks - 1)]
+            self._add_stage(
+                stage, channels, out_channels, strides[stage], dilated, expansion=expansion
+            )
+            channels = out_channels
+        last_channels = int(LAST_CHANNELS * max(widen_factor, 1.0))
+        self._add_last('conv2', channels, last_channels, act_last)
+        self._freeze_stages()

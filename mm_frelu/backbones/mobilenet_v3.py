@@ -1,0 +1,166 @@
+"""MobileNetV3 (Howard et al., ICCV 2019, tables 1 and 2) with DY-ReLU, or another activation, where the config says.
+
+With its own activations and squeeze-and-excitation it computes what mmseg's and mmpretrain's MobileNetV3 compute, from the
+same state dict; the two pad differently, see ``adaptive_padding``. The DY-ReLU paper takes squeeze-and-excitation out where
+it puts DY-ReLU in, which looks at the whole input itself.
+"""
+
+from typing import ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple
+
+from ..registry import MODELS
+from .mobilenet import MobileNet, warn_of_another_start
+from .mobilenet_v3_block import InvertedResidualV3
+from .options import check_switches
+
+STEM_CHANNELS = 16
+
+
+class Row(NamedTuple):
+    """A block, one row of the paper's tables. ``act`` is RE (ReLU) or HS (h-swish) there."""
+
+    kernel_size: int
+    hidden: int
+    out_channels: int
+    with_se: bool
+    act: str
+    stride: int
+
+
+@MODELS.register_module()
+class MobileNetV3(MobileNet):
+    """MobileNetV3 backbone. By default DY-ReLU-B stands at both sites of all blocks, h-swish in the stem.
+
+    Squeeze-and-excitation stays unless ``with_se=False`` takes it out. As the DY-ReLU paper has it:
+    ``act_cfg=dict(type='DyReLUB'), with_se=False``; the control is ``act_cfg=None``. The option does not follow the
+    activation, so that a config says what its network is, and ordinary checkpoints load.
+
+    ``init='identity'`` starts as ReLU. More than half of the blocks have h-swish in the usual checkpoints, which then do not
+    give their old output at the start; you are warned.
+
+    Args:
+        arch: ``'small'`` or ``'large'``.
+        out_indices: What is returned: 0 the stem, k layerk, one more than there are layers the last 1x1 convolution (576 or
+            960 channels), which exists only when it is asked for. None is the last layer of each resolution, strides 4, 8,
+            16 and 32: layers 1, 3, 8, 11 of ``'small'``, 3, 6, 12, 15 of ``'large'``.
+        output_stride: 32; or 16 or 8, for segmentation: strides beyond it become dilations. mmseg's network has 8.
+        adaptive_padding: Whether convolutions with a stride pad as TensorFlow does, which mmseg's checkpoints need and
+            mmpretrain's do not.
+        with_se: Whether the layers that have squeeze-and-excitation in the paper's tables have it here.
+        act_cfg: Config of the activation under study; None leaves the network its own everywhere.
+        act_last: Whether the last 1x1 gets it too.
+        base_act_cfg: Config of the activation everywhere else; None is the network's own, ReLU in the first layers, h-swish
+            in the stem and in the later ones.
+        **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages`` (0 is layer1), ``act_sites``, ``act_stem``,
+            ``frozen_stages``, ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``,
+            ``init_cfg``. ImageNet's checkpoints go with ``norm_cfg=dict(type='BN', eps=0.001, momentum=0.01)``.
+
+    Raises:
+        ValueError: For an architecture or a stride that does not exist, or another value out of range.
+
+    Examples:
+        >>> import torch
+        >>> model = MobileNetV3('small', act_cfg=dict(type='DyReLUB'), with_se=False)
+        >>> [tuple(feature.shape) for feature in model(torch.rand(1, 3, 64, 64))]
+        [(1, 16, 16, 16), (1, 24, 8, 8), (1, 48, 4, 4), (1, 96, 2, 2)]
+    """
+
+    block = InvertedResidualV3
+    stem_name = 'layer0'
+    stem_output = 0
+    arch_settings: ClassVar[Dict[str, Tuple[Row, ...]]] = {
+        'small': (
+            Row(3, 16, 16, True, 'ReLU', 2),
+            Row(3, 72, 24, False, 'ReLU', 2),
+            Row(3, 88, 24, False, 'ReLU', 1),
+            Row(5, 96, 40, True, 'HSwish', 2),
+            Row(5, 240, 40, True, 'HSwish', 1),
+            Row(5, 240, 40, True, 'HSwish', 1),
+            Row(5, 120, 48, True, 'HSwish', 1),
+            Row(5, 144, 48, True, 'HSwish', 1),
+            Row(5, 288, 96, True, 'HSwish', 2),
+            Row(5, 576, 96, True, 'HSwish', 1),
+            Row(5, 576, 96, True, 'HSwish', 1),
+        ),
+        'large': (
+            Row(3, 16, 16, False, 'ReLU', 1),
+            Row(3, 64, 24, False, 'ReLU', 2),
+            Row(3, 72, 24, False, 'ReLU', 1),
+            Row(5, 72, 40, True, 'ReLU', 2),
+            Row(5, 120, 40, True, 'ReLU', 1),
+            Row(5, 120, 40, True, 'ReLU', 1),
+            Row(3, 240, 80, False, 'HSwish', 2),
+            Row(3, 200, 80, False, 'HSwish', 1),
+            Row(3, 184, 80, False, 'HSwish', 1),
+            Row(3, 184, 80, False, 'HSwish', 1),
+            Row(3, 480, 112, True, 'HSwish', 1),
+            Row(3, 672, 112, True, 'HSwish', 1),
+            Row(5, 672, 160, True, 'HSwish', 2),
+            Row(5, 960, 160, True, 'HSwish', 1),
+            Row(5, 960, 160, True, 'HSwish', 1),
+        ),
+    }
+
+    def __init__(
+        self,
+        arch: str = 'small',
+        out_indices: Optional[Sequence[int]] = None,
+        output_stride: int = 32,
+        adaptive_padding: bool = False,
+        with_se: bool = True,
+        act_cfg: Optional[dict] = dict(type='DyReLUB'),
+        act_last: bool = False,
+        base_act_cfg: Optional[dict] = None,
+        **options,
+    ) -> None:
+        if arch not in self.arch_settings:
+            raise ValueError(
+                f'MobileNetV3 has no arch {arch!r}; use one of {tuple(self.arch_settings)}.'
+            )
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f'output_stride must be 8, 16 or 32; got {output_stride!r}.')
+        check_switches(adaptive_padding=adaptive_padding, with_se=with_se)
+        rows = self.arch_settings[arch]
+        if act_cfg is None:
+            act_cfg, options['act_stages'], options['act_stem'], act_last = {}, (), False, False
+        super().__init__(
+            num_stages=len(rows),
+            act_cfg=act_cfg,
+            base_act_cfg=base_act_cfg or dict(type='HSwish'),
+            out_indices=_last_of_each_stride(rows) if out_indices is None else out_indices,
+            **options,
+        )
+        bases = [base_act_cfg or dict(type=row.act) for row in rows]
+        warn_of_another_start(
+            'MobileNetV3', act_cfg, [bases[stage]['type'] for stage in self.act_stages]
+        )
+        strided_cfg = dict(type='Conv2dAdaptivePadding') if adaptive_padding else self.conv_cfg
+        self._add_stem(STEM_CHANNELS, conv_cfg=strided_cfg)
+        channels, stride, dilation = STEM_CHANNELS, 2, 1
+        for stage, row in enumerate(rows):
+            dilates = stride * row.stride > output_stride
+            if dilates:
+                dilation *= row.stride
+            else:
+                stride *= row.stride
+            block = InvertedResidualV3(
+                channels,
+                row.hidden,
+                row.out_channels,
+                row.kernel_size,
+                stride=1 if dilates else row.stride,
+                dilation=dilation,
+                with_se=with_se and row.with_se,
+                depthwise_cfg=strided_cfg if row.stride == 2 else self.conv_cfg,
+                **self._block_options(stage, bases[stage]),
+            )
+            self.add_module(self.stage_names[stage], block)
+            channels = row.out_channels
+        self._add_last(f'layer{len(rows) + 1}', channels, rows[-1].hidden, act_last)
+        self._freeze_stages()
+
+
+def _last_of_each_stride(rows: Sequence[Row]) -> Tuple[int, ...]:
+    """Numbers of the layers before each stride from 8 on, and of the last layer."""
+    strided = [index for index, row in enumerate(rows) if row.stride == 2]
+    before = [index for index in strided if index > 0]
+    return (*before[-3:], len(rows))

@@ -1,0 +1,193 @@
+"""Compare activations: train one config with each of them and several seeds, and write one table.
+
+    python tools/analysis_tools/ablate.py CONFIG --act ReLU FReLU "FReLU:kernel_size=5" --out DIR [--seeds 0 1 2]
+        [--workers N] [--threads N] [--rounds N] [--metric KEY] [--cfg-options K=V ...]
+
+The first activation is the control. What is finished in DIR is kept: the same command goes on where it stopped, and one with
+more activations or seeds adds them. At the end the models take turns with training steps, which gives times that do not
+depend on what else the machine did. DIR gets ``ablation.md``, ``ablation.csv`` and ``ablation.png``; ``runs`` in it has the log,
+settings, weights and result of every run.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
+from mm_frelu.analysis.experiments.choices import ActivationChoice, parse_choices, with_activation
+from mm_frelu.analysis.experiments.options import (
+    Metric,
+    add_experiment_arguments,
+    describe_seeds,
+    load_experiment,
+    metric_of,
+)
+from mm_frelu.analysis.experiments.plots import plot_scores
+from mm_frelu.analysis.experiments.processes import carry_out
+from mm_frelu.analysis.experiments.run import continued_note, make_run, settings_of
+from mm_frelu.analysis.experiments.scores import (
+    Scores,
+    collect,
+    differences,
+    estimate,
+    score_of,
+)
+from mm_frelu.analysis.experiments.step_cost import measure_step_costs
+from mm_frelu.analysis.experiments.tables import (
+    markdown,
+    mebibytes,
+    milliseconds,
+    write_csv,
+    write_text,
+)
+from mm_frelu.analysis.model_cost import readable
+from mm_frelu.engine import UserError, exit_on_user_error
+from mm_frelu.engine.json_file import read_json, write_json
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Compare activations in one config.')
+    parser.add_argument(
+        '--act',
+        nargs='+',
+        required=True,
+        metavar='ACT',
+        help='activations, the control first: NAME, or "NAME:key=value,key=value"',
+    )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=20,
+        help='training steps of each model that are timed at the end; 0 leaves the measurement out (default: 20)',
+    )
+    add_experiment_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
+    """Time and memory of a training step of each model; measured once for these configs.
+
+    Args:
+        out: Result folder; ``cost.json`` in it keeps the measurement. Delete the file to measure again.
+        cfgs: Configs by activation.
+        rounds: Steps of each model.
+    """
+    file = out / 'cost.json'
+    settings = json.dumps([[name, settings_of(cfg), rounds] for name, cfg in cfgs.items()])
+    fingerprint = hashlib.sha256(settings.encode()).hexdigest()
+    if file.is_file():
+        stored = read_json(file)
+        if stored.get('settings') == fingerprint:
+            return stored
+    print(f'Measuring {rounds} training steps of each model in turns ...', flush=True)
+    measured = dict(settings=fingerprint, **measure_step_costs(cfgs, rounds))
+    write_json(file, measured)
+    return measured
+
+
+def table_rows(scores: Scores, metric: str, costs: Dict[str, dict]) -> List[Dict[str, str]]:
+    """The rows of the Markdown table."""
+    control = next(iter(scores))
+    rows = []
+    for name, values in scores.items():
+        gain = estimate(differences(values, scores[control]))
+        row = {'activation': name, metric: estimate(list(values.values())).text()}
+        row[f'minus {control}'] = '' if name == control else gain.text('+')
+        if costs:
+            cost = costs[name]
+            low, high = cost['quartiles']
+            row['parameters'] = f'{cost["parameters"]:,}'
+            row['MACs'] = readable(cost['macs'])
+            row['training step'] = milliseconds(cost['seconds'])
+            quartiles = '' if name == control else f' ({low:.2f} to {high:.2f})'
+            row[f'step of {control}'] = f'{cost["times_control"]:.2f}{quartiles}'
+            row['kept for backward'] = mebibytes(cost['kept'])
+            row[f'kept of {control}'] = f'{cost["kept"] / costs[control]["kept"]:.2f}'
+        rows.append(row)
+    return rows
+
+
+def csv_rows(
+    choices: Sequence[ActivationChoice], scores: Scores, metric: Metric, costs: Dict[str, dict]
+) -> List[Dict[str, Any]]:
+    """The rows of the CSV file: every seed, and the numbers of the table unrounded."""
+    rows = []
+    for choice in choices:
+        values = scores[choice.text]
+        mean, deviation, _ = estimate(list(values.values()))
+        row = dict(activation=choice.text, act_cfg=json.dumps(choice.cfg), metric=metric.key)
+        row.update(mean=mean, deviation=deviation)
+        row.update({f'seed_{seed}': value for seed, value in values.items()})
+        for key, value in costs.get(choice.text, {}).items():
+            if key == 'quartiles':
+                row['times_control_q1'], row['times_control_q3'] = value
+            else:
+                row[key] = value
+        rows.append(row)
+    return rows
+
+
+def notes(config: str, seeds: List[int], metric: str, measured: Dict[str, Any]) -> str:
+    """What the numbers of the table are."""
+    spread = ', mean ± standard deviation over the seeds' if len(seeds) > 1 else ''
+    text = (
+        f'{Path(config).stem}, {describe_seeds(seeds)}, {datetime.date.today().isoformat()}. {metric}: the last '
+        f'validation, in per cent{spread}; the difference is taken seed by seed.'
+    )
+    if measured:
+        batch = ' x '.join(map(str, measured['batch']))
+        height, width = measured['shape']
+        threads = f'{measured["threads"]} thread{"s" if measured["threads"] > 1 else ""}'
+        text += (
+            f' Training step: median of {measured["rounds"]}, the models in turns on one batch ({batch}), with the '
+            f'quartiles of the ratio; {measured["device"]}, {threads}, torch {measured["torch"]}. Kept for backward: '
+            f'counted on that batch. MACs: one image of {height}x{width}.'
+        )
+    return text
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Train, measure, compare."""
+    args = parse_args(argv)
+    if args.rounds < 0:
+        raise UserError(f'--rounds {args.rounds}: give 0 or a number above it.')
+    choices = parse_choices(args.act)
+    base = load_experiment(args)
+    cfgs = {choice.text: with_activation(base, choice.cfg) for choice in choices}
+    metric = metric_of(base, args.metric)
+    folder = args.out / 'runs'
+    # Seed by seed, so that a comparison that is stopped has whole seeds.
+    runs = [
+        make_run(cfgs[choice.text], choice.text, seed, folder / f'{choice.folder}-seed{seed}')
+        for seed in args.seeds
+        for choice in choices
+    ]
+    carry_out(
+        runs,
+        args.workers,
+        args.threads,
+        tell=lambda run: f'{metric.name} {score_of(run, metric):.1f}',
+    )
+    measured = step_costs(args.out, cfgs, args.rounds) if args.rounds else {}
+    costs = measured.get('costs', {})
+    scores = collect(runs, metric)
+    table = markdown(table_rows(scores, metric.name, costs))
+    text = notes(args.config, args.seeds, metric.name, measured) + continued_note(runs)
+    text = f'{table}\n\n{text}\n'
+    write_text(args.out / 'ablation.md', text)
+    write_csv(args.out / 'ablation.csv', csv_rows(choices, scores, metric, costs))
+    caption = (
+        f'{Path(args.config).stem}; points: {describe_seeds(args.seeds)}; bars and numbers: means'
+    )
+    plot_scores(args.out / 'ablation.png', scores, metric.name, costs, caption)
+    files = ', '.join(str(args.out / f'ablation.{end}') for end in ('md', 'csv', 'png'))
+    print(f'\n{text}\nWritten: {files}')
+
+
+if __name__ == '__main__':
+    main()
