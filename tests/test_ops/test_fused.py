@@ -122,7 +122,7 @@ FUNNEL_QUICK = [
     # A map of one row has patches of one row, which compile fast.
     ((2, 8, 1, 4), 'batch', 3, None, False, torch.bfloat16),
     ((2, 8, 1, 5), 'fixed', 3, 'max', True, torch.float16),
-    ((2, 8, 1, 3), 'none', 5, None, False, torch.float32),
+    ((2, 8, 1, 2), 'none', 5, None, False, torch.float32),
 ]
 FUNNEL_GRID = [
     ((4, 256, 64, width), *how, last, dtype)
@@ -163,15 +163,18 @@ def test_funnel_kernels_compile_for_hopper_over_a_grid(compiled, case):
     check_funnel(compiled, case)
 
 
-def test_wide_loads(compiled):
-    """Four columns of half precision are one load of 8 bytes where the width allows it."""
+def test_patches_stay_in_their_threads(compiled):
+    """Four columns of half precision are one load of 8 bytes, and no value goes to another thread."""
     from mm_frelu.ops.fused.funnel_launch import Condition, activate
 
-    x = torch.empty((2, 8, 1, 8), dtype=torch.bfloat16)
+    x = torch.empty((2, 8, 1, 256), dtype=torch.bfloat16)
     activate(x, Condition([torch.empty(8, 1, 3, 3)], [], [], False, 0.0))
-    ptx = compiled[0][1].asm['ptx']
-    assert 'ld.global.v2.b32' in ptx
-    assert 'st.global.v2.b32' in ptx
+    kernel = compiled[0][1]
+    assert 'ld.global.v2.b32' in kernel.asm['ptx']
+    assert 'st.global.v2.b32' in kernel.asm['ptx']
+    assert kernel.metadata.shared == 0
+    # A warp is 32 neighbours along a row.
+    assert 'threadsPerWarp = [1, 32], warpsPerCTA = [2, 2], order = [1, 0]' in kernel.asm['ttgir']
 
 
 @pytest.mark.parametrize('last', [False, True])

@@ -117,7 +117,8 @@ def window_sums(
     if LIGHT:
         row = correlate(patch, taps, RADIUS * STRIDE, STRIDE, ROWS, COLUMNS, 0, 1, 1, K)
         return row + correlate(patch, taps, RADIUS, STRIDE, ROWS, COLUMNS, K, 1, K, 1)
-    return correlate(patch, taps, 0, STRIDE, ROWS, COLUMNS, 0, 1, K, K)
+    else:
+        return correlate(patch, taps, 0, STRIDE, ROWS, COLUMNS, 0, 1, K, K)
 
 
 @triton.jit
@@ -125,7 +126,8 @@ def combine(first, second, MAXIMUM: tl.constexpr):
     """Two conditions to one."""
     if MAXIMUM:
         return tl.maximum(first, second, propagate_nan=tl.PropagateNan.ALL)
-    return first + second
+    else:
+        return first + second
 
 
 @triton.jit

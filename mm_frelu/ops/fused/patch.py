@@ -61,7 +61,8 @@ def pixel_strides(C, W, CHANNELS_LAST: tl.constexpr):
     """Elements from one row, and from one column, to the next."""
     if CHANNELS_LAST:
         return W * C, C
-    return W, 1
+    else:
+        return W, 1
 
 
 @triton.jit
@@ -70,11 +71,12 @@ def _unpack(wide, A: tl.constexpr, B: tl.constexpr, COLUMNS: tl.constexpr):
     if COLUMNS == 2:
         first, second = tl.split(wide)
         return first, second
-    tl.static_assert(COLUMNS == 4, 'a lane has 1, 2 or 4 columns')
-    even, odd = tl.split(tl.reshape(wide, (A, B, 2, 2)))
-    first, third = tl.split(even)
-    second, fourth = tl.split(odd)
-    return first, second, third, fourth
+    else:
+        tl.static_assert(COLUMNS == 4, 'a lane has 1, 2 or 4 columns')
+        even, odd = tl.split(tl.reshape(wide, (A, B, 2, 2)))
+        first, third = tl.split(even)
+        second, fourth = tl.split(odd)
+        return first, second, third, fourth
 
 
 @triton.jit
@@ -82,9 +84,10 @@ def _pack(columns, A: tl.constexpr, B: tl.constexpr, COLUMNS: tl.constexpr):
     """The opposite of :func:`_unpack`."""
     if COLUMNS == 2:
         return tl.join(columns[0], columns[1])
-    even = tl.join(columns[0], columns[2])
-    odd = tl.join(columns[1], columns[3])
-    return tl.reshape(tl.join(even, odd), (A, B, 4))
+    else:
+        even = tl.join(columns[0], columns[2])
+        odd = tl.join(columns[1], columns[3])
+        return tl.reshape(tl.join(even, odd), (A, B, 4))
 
 
 @triton.jit
@@ -199,7 +202,8 @@ def lane_sum(values, CHANNELS_LAST: tl.constexpr):
     """Sum over the lanes of a program that share a plane (or, for channels_last, a channel)."""
     if CHANNELS_LAST:
         return tl.sum(values, axis=0)
-    return tl.sum(values, axis=1)
+    else:
+        return tl.sum(values, axis=1)
 
 
 @triton.jit
@@ -207,4 +211,5 @@ def to_lanes(values, CHANNELS_LAST: tl.constexpr):
     """Spread the result of :func:`lane_sum` over the lanes again."""
     if CHANNELS_LAST:
         return values[None, :]
-    return values[:, None]
+    else:
+        return values[:, None]
