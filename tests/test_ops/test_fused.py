@@ -173,8 +173,6 @@ def test_patches_stay_in_their_threads(compiled):
     assert 'ld.global.v2.b32' in kernel.asm['ptx']
     assert 'st.global.v2.b32' in kernel.asm['ptx']
     assert kernel.metadata.shared == 0
-    # A warp is 32 neighbours along a row.
-    assert 'threadsPerWarp = [1, 32], warpsPerCTA = [2, 2], order = [1, 0]' in kernel.asm['ttgir']
 
 
 @pytest.mark.parametrize('last', [False, True])
