@@ -105,7 +105,7 @@ def sums_kernel(
             None, None, scales[index], None, moments, channel, C, eps, index, BATCH_NORM
         )
         norms = norms + (centre, factor, load_shift(shifts[index], channel))
-    sums = (tl.zeros((A, B), tl.float32),) * (2 * WINDOWS)
+    sums = (tl.zeros((A * B,), tl.float32),) * (2 * WINDOWS)
     for row in range(first, tl.minimum(first + chunk_rows, H), ROWS):
         patch = load_patch(
             x + offset, row, column, exists, C, H, W, RADIUS, RADIUS, RADIUS, RADIUS,
@@ -130,7 +130,7 @@ def sums_kernel(
             new_sums = new_sums + (plain, weighted)
         sums = new_sums
     for index in tl.static_range(2 * WINDOWS):
-        value = lane_sum(tl.where(exists, sums[index], 0.0), CHANNELS_LAST)
+        value = lane_sum(tl.where(exists, sums[index], 0.0), A, B, CHANNELS_LAST)
         store_partial(
             partials, value, index, 2 * WINDOWS, N, C, W, row_chunks, parts,
             A, B, COLUMNS, CHANNELS_LAST,
@@ -206,7 +206,7 @@ def gradient_kernel(
             plain = tl.load(sums + channel * 2 * WINDOWS + 2 * index) / count
             weighted = tl.load(sums + channel * 2 * WINDOWS + 2 * index + 1) / count
             slopes = slopes + (-factor * plain, -factor * reciprocal * reciprocal * weighted)
-    totals = (tl.zeros((A, B), tl.float32),) * NUMBERS
+    totals = (tl.zeros((A * B,), tl.float32),) * NUMBERS
     for row in range(first, tl.minimum(first + chunk_rows, H), ROWS):
         patch = load_patch(
             x + offset, row, column, exists, C, H, W, REACH, REACH, REACH, REACH,
@@ -290,7 +290,7 @@ def gradient_kernel(
             A, B, ROWS, COLUMNS, WHOLE, CHANNELS_LAST,
         )  # fmt: skip
     for index in tl.static_range(NUMBERS):
-        value = lane_sum(tl.where(exists, totals[index], 0.0), CHANNELS_LAST)
+        value = lane_sum(tl.where(exists, totals[index], 0.0), A, B, CHANNELS_LAST)
         store_partial(
             partials, value, index, NUMBERS, N, C, W, row_chunks, parts,
             A, B, COLUMNS, CHANNELS_LAST,

@@ -51,7 +51,7 @@ def moments_kernel(
     )
     first = chunk * chunk_rows
     taps = load_taps(weights, channel, K, LIGHT)
-    zero = tl.zeros((A, B), tl.float32)
+    zero = tl.zeros((A * B,), tl.float32)
     count = zero
     origins = (zero,) * WINDOWS
     sums = (zero,) * WINDOWS
@@ -84,17 +84,17 @@ def moments_kernel(
         origins = new_origins
         sums = new_sums
         squares = new_squares
-    counts = lane_sum(count, CHANNELS_LAST)
+    counts = lane_sum(count, A, B, CHANNELS_LAST)
     # Lanes that lie outside have seen nothing: their mean does not count, but has to be a number.
     some = tl.maximum(count, 1.0)
     for index in tl.static_range(WINDOWS):
         mean = origins[index] + sums[index] / some
         square = squares[index] - sums[index] * (sums[index] / some)
-        means = lane_sum(tl.where(exists, count * mean, 0.0), CHANNELS_LAST)
+        means = lane_sum(tl.where(exists, count * mean, 0.0), A, B, CHANNELS_LAST)
         means = means / tl.maximum(counts, 1.0)
-        away = mean - to_lanes(means, CHANNELS_LAST)
+        away = mean - to_lanes(means, A, B, CHANNELS_LAST)
         square = tl.where(exists, square + count * away * away, 0.0)
-        deviations = lane_sum(square, CHANNELS_LAST)
+        deviations = lane_sum(square, A, B, CHANNELS_LAST)
         for quantity in tl.static_range(3):
             value = counts if quantity == 0 else means if quantity == 1 else deviations
             store_partial(

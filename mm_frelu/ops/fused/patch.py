@@ -1,15 +1,15 @@
 """Patches of a feature map in registers: how every kernel of this package reads and writes memory.
 
-A program holds a tensor of *lanes*, of shape (A, B), one lane per thread. A lane owns a patch of ``ROWS`` x ``COLUMNS``
+A program holds a tensor of A * B *lanes*, one for each thread. A lane owns a patch of ``ROWS`` x ``COLUMNS``
 pixels of one channel and works on it with plain unrolled code: a patch with its halo is a tuple of tensors, one per pixel.
 So a value that two neighbouring outputs need is loaded and converted once, and no tap of a window is a load of its own:
 4 x 4 outputs of a 3x3 window take 36 loads instead of 144, and a vector load counts as one.
 
 Each memory format is walked in its own order:
 
-- NCHW: a lane is a group of columns; B runs along the row, A over the planes (n, c), so that maps of 7x7 fill a program
-  too. Where the width is a multiple of ``COLUMNS`` a lane's own columns are one vector load, its halo single loads.
-- channels_last: B runs over channels, A over groups of columns of all images.
+- NCHW: a lane is a group of columns; B lanes run along the row, A over the planes (n, c), so that maps of 7x7 fill a
+  program too. Where the width is a multiple of ``COLUMNS`` a lane's own columns are one vector load, its halo single loads.
+- channels_last: B lanes run over channels, A over groups of columns of all images.
 
 A program walks down the rows of its chunk. The halo rows that it reads again come from the caches.
 """
@@ -35,12 +35,13 @@ def locate(
     program = tl.program_id(0)
     block = program // row_chunks
     groups = (W + COLUMNS - 1) // COLUMNS
-    a = tl.arange(0, A)[:, None]
-    b = tl.arange(0, B)[None, :]
+    lane = tl.arange(0, A * B)
+    a = lane // B
+    b = lane % B
     if CHANNELS_LAST:
         channel_blocks = (C + B - 1) // B
-        channel = (block % channel_blocks) * B + b + 0 * a
-        item = (block // channel_blocks) * A + a + 0 * b
+        channel = (block % channel_blocks) * B + b
+        item = (block // channel_blocks) * A + a
         image = item // groups
         column = (item % groups) * COLUMNS
         exists = (channel < C) & (image < N)
@@ -48,8 +49,8 @@ def locate(
         offset = (image.to(tl.int64) * H * W + column) * C + channel
     else:
         column_blocks = (groups + B - 1) // B
-        column = ((block % column_blocks) * B + b + 0 * a) * COLUMNS
-        plane = (block // column_blocks) * A + a + 0 * b
+        column = ((block % column_blocks) * B + b) * COLUMNS
+        plane = (block // column_blocks) * A + a
         exists = (plane < N * C) & (column < W)
         channel = plane % C
         offset = plane.to(tl.int64) * H * W + column
@@ -66,28 +67,28 @@ def pixel_strides(C, W, CHANNELS_LAST: tl.constexpr):
 
 
 @triton.jit
-def _unpack(wide, A: tl.constexpr, B: tl.constexpr, COLUMNS: tl.constexpr):
-    """The columns of a tensor of shape (A, B, COLUMNS), as a tuple. They stay in their thread."""
+def _unpack(wide, LANES: tl.constexpr, COLUMNS: tl.constexpr):
+    """The columns of a tensor of shape (LANES, COLUMNS), as a tuple. They stay in their thread."""
     if COLUMNS == 2:
         first, second = tl.split(wide)
         return first, second
     else:
         tl.static_assert(COLUMNS == 4, 'a lane has 1, 2 or 4 columns')
-        even, odd = tl.split(tl.reshape(wide, (A, B, 2, 2)))
+        even, odd = tl.split(tl.reshape(wide, (LANES, 2, 2)))
         first, third = tl.split(even)
         second, fourth = tl.split(odd)
         return first, second, third, fourth
 
 
 @triton.jit
-def _pack(columns, A: tl.constexpr, B: tl.constexpr, COLUMNS: tl.constexpr):
+def _pack(columns, LANES: tl.constexpr, COLUMNS: tl.constexpr):
     """The opposite of :func:`_unpack`."""
     if COLUMNS == 2:
         return tl.join(columns[0], columns[1])
     else:
         even = tl.join(columns[0], columns[2])
         odd = tl.join(columns[1], columns[3])
-        return tl.reshape(tl.join(even, odd), (A, B, 4))
+        return tl.reshape(tl.join(even, odd), (LANES, 4))
 
 
 @triton.jit
@@ -118,11 +119,11 @@ def load_patch(
             patch = patch + (value.to(tl.float32),)
         if WHOLE and not CHANNELS_LAST and COLUMNS > 1:
             wide = tl.load(
-                start[:, :, None] + tl.arange(0, COLUMNS)[None, None, :],
-                mask=here[:, :, None],
+                start[:, None] + tl.arange(0, COLUMNS)[None, :],
+                mask=here[:, None],
                 other=0.0,
             )
-            patch = patch + _unpack(wide.to(tl.float32), A, B, COLUMNS)
+            patch = patch + _unpack(wide.to(tl.float32), A * B, COLUMNS)
         else:
             for j in tl.static_range(COLUMNS):
                 mask = here if WHOLE else here & (column + j < W)
@@ -150,9 +151,9 @@ def store_patch(
             for j in tl.static_range(COLUMNS):
                 columns = columns + (values[i * COLUMNS + j],)
             tl.store(
-                start[:, :, None] + tl.arange(0, COLUMNS)[None, None, :],
-                _pack(columns, A, B, COLUMNS).to(pointer.dtype.element_ty),
-                mask=here[:, :, None],
+                start[:, None] + tl.arange(0, COLUMNS)[None, :],
+                _pack(columns, A * B, COLUMNS).to(pointer.dtype.element_ty),
+                mask=here[:, None],
             )
         else:
             for j in tl.static_range(COLUMNS):
@@ -198,18 +199,18 @@ def store_partial(
 
 
 @triton.jit
-def lane_sum(values, CHANNELS_LAST: tl.constexpr):
+def lane_sum(values, A: tl.constexpr, B: tl.constexpr, CHANNELS_LAST: tl.constexpr):
     """Sum over the lanes of a program that share a plane (or, for channels_last, a channel)."""
     if CHANNELS_LAST:
-        return tl.sum(values, axis=0)
+        return tl.sum(tl.reshape(values, (A, B)), axis=0)
     else:
-        return tl.sum(values, axis=1)
+        return tl.sum(tl.reshape(values, (A, B)), axis=1)
 
 
 @triton.jit
-def to_lanes(values, CHANNELS_LAST: tl.constexpr):
+def to_lanes(values, A: tl.constexpr, B: tl.constexpr, CHANNELS_LAST: tl.constexpr):
     """Spread the result of :func:`lane_sum` over the lanes again."""
     if CHANNELS_LAST:
-        return values[None, :]
+        return tl.reshape(tl.broadcast_to(values[None, :], (A, B)), (A * B,))
     else:
-        return values[:, None]
+        return tl.reshape(tl.broadcast_to(values[:, None], (A, B)), (A * B,))

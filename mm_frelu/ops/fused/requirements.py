@@ -105,6 +105,8 @@ def _why_not_norm(x: Tensor, norm: nn.Module) -> Optional[str]:
         return None
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
         return f'the norm of a window is a {type(norm).__name__}, not a batch norm'
+    if type(norm) is nn.SyncBatchNorm and norm.training and torch.compiler.is_compiling():
+        return 'SyncBatchNorm talks to other processes, in a compiled graph'
     if uses_batch(norm) and x.shape[0] * x.shape[2] * x.shape[3] == 1:
         return 'batch statistics need more than one value per channel'
     if norm.num_features != x.shape[1]:

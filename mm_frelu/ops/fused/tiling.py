@@ -29,7 +29,7 @@ class Tiling(NamedTuple):
 
     Attributes:
         channels_last: Whether channels are next to each other in memory.
-        a, b: Shape of a program's lanes, see :mod:`.patch`.
+        a, b: Lanes of a program, see :mod:`.patch`.
         rows, columns: Shape of a patch.
         whole: Whether the width is a multiple of ``columns``.
         row_chunks: Programs along the height.
