@@ -26,6 +26,7 @@ from .backbones import (  # noqa: E402
     ResNetV1d,
     ShuffleNetV2,
 )
+from .replacement import replace_activations  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     'ShuffleNetV2',
     '__version__',
     'build_activation',
+    'replace_activations',
 ]

@@ -1,6 +1,7 @@
 """Test a detector, a segmentor or a classifier.
 
     python tools/test.py CONFIG CHECKPOINT [--out X.pkl | DIR] [--show-dir DIR] [--tta] [--cfg-options K=V ...]
+        [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 Several GPUs: tools/dist_test.sh, tools/slurm_test.sh.
 """
@@ -10,6 +11,7 @@ from typing import Optional, Sequence
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
 from mm_frelu.engine import exit_on_user_error
+from mm_frelu.engine.act_options import add_act_arguments
 from mm_frelu.engine.arguments import add_common_arguments, load_config
 from mm_frelu.engine.evaluate import evaluate
 from mm_frelu.engine.test_options import add_test_arguments
@@ -18,9 +20,12 @@ from mm_frelu.engine.test_options import add_test_arguments
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Test a detector, a segmentor or a classifier.')
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
+    )
     parser.add_argument('checkpoint', help='checkpoint file (.pth) or URL')
     add_test_arguments(parser)
+    add_act_arguments(parser)
     add_common_arguments(parser)
     return parser.parse_args(argv)
 

@@ -2,12 +2,14 @@
 
     python tools/visualize_segmentation.py --images PATH... --model NAME CONFIG CHECKPOINT [--model ...] --out DIR
         [--gt DIR] [--crop auto|x,y,w,h] [--opacity A | --only-mask] [--device D]
+        [--act NAME [--act-models NAME...] [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 A picture shows the image, the ground truth, each model's prediction and errors (without ground truth: where the models differ)
 and a legend. An image that cannot be drawn does not stop the others; all such images are listed at the end, with exit code 1.
 """
 
 import argparse
+import functools
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -16,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mm_frelu  # noqa: F401  (first: mmseg needs the ops that it supplies)
+from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.visualization import Box, draw_comparison, save_comparison
@@ -82,12 +85,24 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
     )
+    add_act_arguments(parser)
+    parser.add_argument(
+        '--act-models',
+        nargs='+',
+        metavar='NAME',
+        help='the models that --act is for, by the names of --model; default: all',
+    )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         parser.error(f'--model: two models are called {twice[0]!r}; give each a name of its own')
+    strangers = [name for name in args.act_models or () if name not in names]
+    if strangers:
+        parser.error(
+            f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
+        )
     if args.device is None:
         args.device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     return args
@@ -204,7 +219,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     segmentors = []
     for name, config, checkpoint in args.model:
         console.print(f'Loading {name}: {checkpoint}', markup=False, highlight=False)
-        segmentors.append(load_segmentor(name, config, checkpoint, args.device))
+        changed = args.act_models is None or name in args.act_models
+        change = functools.partial(apply_act_options, args=args) if changed else None
+        segmentors.append(load_segmentor(name, config, checkpoint, args.device, change))
     check_same_classes(segmentors)
 
     columns = (TextColumn('Drawing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

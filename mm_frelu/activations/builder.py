@@ -50,13 +50,18 @@ def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module
         raise TypeError(
             f"An activation config is a dict with a type, as in dict(type='FReLU'); got {cfg!r}."
         )
-    parameters = inspect.signature(_activation_class(cfg['type'])).parameters
+    parameters = inspect.signature(activation_class(cfg['type'])).parameters
     channels = dict.fromkeys(CHANNEL_ARGUMENTS, num_channels)
     filled = {key: value for key, value in {**defaults, **channels}.items() if key in parameters}
     return build_activation_layer({**filled, **cfg})
 
 
-def _activation_class(type_: Any) -> Type[nn.Module]:
+def activation_class(type_: Any) -> Type[nn.Module]:
+    """The class of an activation, from its name in a config.
+
+    Raises:
+        ValueError: If it is not registered.
+    """
     layer = type_ if inspect.isclass(type_) else MODELS.get(type_)
     if layer is None:
         names = activation_names()
@@ -76,3 +81,10 @@ def activation_names() -> List[str]:
         for name, layer in MODELS.module_dict.items()
         if layer.__module__.startswith(ACTIVATION_MODULES)
     )
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation layer of torch, mmcv or this package."""
+    kind = type(module)
+    known = kind.__module__.startswith(ACTIVATION_MODULES)
+    return known and not isinstance(module, nn.MultiheadAttention)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import piecewise_max
+from ..ops import IMPLEMENTATIONS, choose_piecewise, compute_piecewise_max
 from .checks import (
     check_channels,
     check_choice,
@@ -15,6 +15,7 @@ from .checks import (
     check_positive,
     check_positive_number,
 )
+from .live import ShowsImplementation
 
 INITS = ('paper', 'identity')
 
@@ -27,7 +28,7 @@ def hard_sigmoid(x: Tensor) -> Tensor:
 GATES = {'sigmoid': torch.sigmoid, 'hard_sigmoid': hard_sigmoid}
 
 
-class DynamicReLU(BaseModule):
+class DynamicReLU(ShowsImplementation, BaseModule):
     r"""Base of the layers whose slopes and intercepts depend on the whole input.
 
     .. math::
@@ -53,6 +54,8 @@ class DynamicReLU(BaseModule):
         init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
+        implementation: What computes the piecewise map: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+            :mod:`mm_frelu.ops.implementation`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -74,6 +77,7 @@ class DynamicReLU(BaseModule):
         init: str = 'paper',
         inplace: Optional[bool] = None,
         init_cfg: Optional[dict] = None,
+        implementation: str = 'auto',
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -85,6 +89,7 @@ class DynamicReLU(BaseModule):
         check_flag(name, 'intercept', intercept)
         check_choice(name, 'gate', gate, tuple(GATES))
         check_choice(name, 'init', init, INITS)
+        check_choice(name, 'implementation', implementation, IMPLEMENTATIONS)
         if init == 'identity' and num_pieces == 1:
             raise ValueError(
                 f"{name}: init='identity' starts as ReLU, which has two pieces; num_pieces=1 is a "
@@ -98,6 +103,7 @@ class DynamicReLU(BaseModule):
         self.intercept = intercept
         self.gate = gate
         self.init = init
+        self.implementation = implementation
         self._add_layers()
         self.reset()
 
@@ -163,7 +169,10 @@ class DynamicReLU(BaseModule):
         Returns:
             Features of the same shape.
         """
-        return piecewise_max(x, *self.coefficients(x))
+        slopes, intercepts = self.coefficients(x)
+        choice = choose_piecewise(x, slopes, intercepts, self.implementation)
+        self.show(choice)
+        return compute_piecewise_max(choice, x, slopes, intercepts)
 
     def is_untrained(self) -> bool:
         """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""
@@ -177,5 +186,6 @@ class DynamicReLU(BaseModule):
         """What the members do not show."""
         return (
             f'num_pieces={self.num_pieces}, lambda_a={self.lambda_a}, lambda_b={self.lambda_b}, '
-            f"intercept={self.intercept}, gate='{self.gate}', init='{self.init}'"
+            f"intercept={self.intercept}, gate='{self.gate}', init='{self.init}', "
+            f'{self.implementation_repr()}'
         )

@@ -36,6 +36,8 @@ class FReLU(FunnelActivation):
             one (without a norm: that fills Conv2d) overwrites it.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+            :mod:`mm_frelu.ops.implementation`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -59,6 +61,14 @@ class FReLU(FunnelActivation):
         init: str = 'paper',
         inplace: Optional[bool] = None,
         init_cfg: Optional[dict] = None,
+        implementation: str = 'auto',
     ) -> None:
-        super().__init__(num_channels, kernel_size, dilation, init, init_cfg=init_cfg)
+        super().__init__(
+            num_channels,
+            kernel_size,
+            dilation,
+            init,
+            init_cfg=init_cfg,
+            implementation=implementation,
+        )
         self._add_windows([(kernel_size, kernel_size)], bias, norm_cfg)

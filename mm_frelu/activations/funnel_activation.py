@@ -1,13 +1,23 @@
 """What every funnel activation shares: checks, start, computation, folding."""
 
-from typing import ClassVar, List, Optional, Tuple
+from typing import ClassVar, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import funnel
+from ..ops import (
+    IMPLEMENTATIONS,
+    Term,
+    choose_funnel,
+    choose_site,
+    compute_funnel,
+    recompute_site,
+    sum_of_norms,
+)
+from ..ops.implementation import has_hooks
 from .checks import check_channels, check_choice, check_positive
+from .live import ShowsImplementation
 from .window import (
     build_window_conv,
     build_window_norm,
@@ -20,7 +30,7 @@ from .window import (
 INITS = ('paper', 'identity')
 
 
-class FunnelActivation(BaseModule):
+class FunnelActivation(ShowsImplementation, BaseModule):
     r"""Base of the layers :math:`y = \max(x, T(x))` whose condition :math:`T` is made of depthwise windows.
 
     A subclass names its windows in :attr:`window_names` and gives their shapes to :meth:`_add_windows`.
@@ -32,6 +42,8 @@ class FunnelActivation(BaseModule):
         init: Start of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
         combine: How several windows become one condition, ``'sum'`` or ``'max'``.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+            :mod:`mm_frelu.ops.implementation`.
     """
 
     window_names: ClassVar[Tuple[Tuple[str, str], ...]]
@@ -46,6 +58,7 @@ class FunnelActivation(BaseModule):
         init: str,
         combine: str = 'sum',
         init_cfg: Optional[dict] = None,
+        implementation: str = 'auto',
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -59,11 +72,13 @@ class FunnelActivation(BaseModule):
             )
         check_choice(name, 'init', init, INITS)
         check_choice(name, 'combine', combine, ('sum', 'max'))
+        check_choice(name, 'implementation', implementation, IMPLEMENTATIONS)
         self.num_channels = num_channels
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.init = init
         self.combine = combine
+        self.implementation = implementation
 
     def _add_windows(
         self, shapes: List[Tuple[int, int]], bias: bool, norm_cfg: Optional[dict]
@@ -89,7 +104,32 @@ class FunnelActivation(BaseModule):
         Returns:
             Features of the same shape.
         """
-        return funnel(x, self.windows, self.combine)
+        windows = self.windows
+        choice = choose_funnel(x, windows, self.combine, self.implementation)
+        self.show(choice)
+        return compute_funnel(choice, x, windows, self.combine)
+
+    def after_norms(self, terms: Sequence[Term]) -> Tensor:
+        """Activate the sum of some norms' outputs.
+
+        The sum is what the layer's own forward would take. Where it is exact, neither it nor anything in between is kept
+        for backward, only what goes into the norms, which they keep in any network.
+
+        Args:
+            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output of
+                the first norm may be overwritten.
+
+        Returns:
+            Features of the same shape.
+        """
+        windows = self.windows
+        choice = None
+        if not has_hooks(self):
+            choice = choose_site(terms, windows, self.implementation)
+        if choice is None:
+            return self(sum_of_norms(terms))
+        self.show(choice)
+        return recompute_site(terms, windows, self.combine)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""
@@ -126,4 +166,4 @@ class FunnelActivation(BaseModule):
     def extra_repr(self) -> str:
         """What the members do not show."""
         combine = f", combine='{self.combine}'" if len(self.window_names) > 1 else ''
-        return f"init='{self.init}'{combine}"
+        return f"init='{self.init}'{combine}, {self.implementation_repr()}"

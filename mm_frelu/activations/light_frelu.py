@@ -26,6 +26,8 @@ class LightFReLU(FunnelActivation):
         init: ``'paper'`` or ``'identity'``, as in :class:`mm_frelu.FReLU`.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+            :mod:`mm_frelu.ops.implementation`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -45,6 +47,9 @@ class LightFReLU(FunnelActivation):
         init: str = 'paper',
         inplace: Optional[bool] = None,
         init_cfg: Optional[dict] = None,
+        implementation: str = 'auto',
     ) -> None:
-        super().__init__(num_channels, kernel_size, dilation, init, combine, init_cfg)
+        super().__init__(
+            num_channels, kernel_size, dilation, init, combine, init_cfg, implementation
+        )
         self._add_windows([(1, kernel_size), (kernel_size, 1)], bias, norm_cfg)

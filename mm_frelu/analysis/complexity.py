@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mm_frelu.activations import DynamicReLU
-from mm_frelu.activations.builder import ACTIVATION_MODULES
+from mm_frelu.activations.builder import is_activation
 
 COUNTED = (
     'Counted: convolutions (windows of FReLU included), matrix products, linear pieces of DY-ReLU, one per multiply-add. '
@@ -120,13 +120,6 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
         for handle in handles:
             handle.remove()
     return {name: number for name, number in macs.items() if number}
-
-
-def is_activation(module: nn.Module) -> bool:
-    """Whether a module is an activation layer of torch, mmcv or this package."""
-    kind = type(module)
-    known = kind.__module__.startswith(ACTIVATION_MODULES)
-    return known and not isinstance(module, nn.MultiheadAttention)
 
 
 def _inside(names: List[str]) -> Callable[[str], bool]:

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from mmengine.config import Config
 
 from mm_frelu.engine import preprocessing
+from mm_frelu.engine.act_options import inner_model
 from mm_frelu.engine.errors import UserError
 
 
@@ -35,7 +36,7 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
         if min(given) < 1:
             raise UserError(f'--shape {given[0]} {given[1]}: give two positive numbers.')
         return InputShape(*given, 'from --shape')
-    test_cfg = cfg.model.get('test_cfg') or {}
+    test_cfg = inner_model(cfg.model).get('test_cfg') or {}
     if test_cfg.get('mode') == 'slide':
         return InputShape(*_pair(test_cfg['crop_size']), 'one crop of the sliding test')
     data_preprocessor = preprocessing.find_config(cfg) or {}

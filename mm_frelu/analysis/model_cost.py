@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mm_frelu.engine.arguments import task_of
 from mm_frelu.engine.model_builder import build_model, forward_tensors
+from mm_frelu.replacement import log_replacements
 
 from .complexity import Cost, Part, count_parts
 from .input_shape import InputShape
@@ -24,7 +25,10 @@ def measure(cfg: Config, shape: InputShape) -> List[Part]:
     def count(device: str) -> List[Part]:
         model = build_model(cfg, device)
         images = torch.zeros(1, 3, shape.height, shape.width, device=device)
-        return count_parts(model, lambda model: forward_tensors(model, images, task))
+        parts = count_parts(model, lambda model: forward_tensors(model, images, task))
+        if device == 'meta':  # elsewhere ReplaceActivation has told it
+            log_replacements(model)
+        return parts
 
     try:
         return count('meta')

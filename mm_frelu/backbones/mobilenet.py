@@ -1,7 +1,7 @@
 """What MobileNetV1, V2 and V3 share: a stem, stages of blocks, perhaps a last 1x1, and one activation module per site."""
 
 import logging
-from typing import Any, ClassVar, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
@@ -173,17 +173,15 @@ class MobileNet(FreezableBackbone):
         Returns:
             The outputs in ``out_indices``.
         """
-        outputs = enumerate(self._run(x), start=self.stem_output)
-        return tuple(output for index, output in outputs if index in self.out_indices)
-
-    def _run(self, x: Tensor) -> Iterator[Tensor]:
         x = self.stem_act(getattr(self, self.stem_name)(x))
-        yield x
-        for name in self.stage_names:
+        outs = [x] if self.stem_output in self.out_indices else []
+        for index, name in enumerate(self.stage_names, start=self.stem_output + 1):
             x = getattr(self, name)(x)
-            yield x
-        if self.last_name is not None:
-            yield self.last_act(getattr(self, self.last_name)(x))
+            if index in self.out_indices:
+                outs.append(x)
+        if self.last_name is not None:  # there because it was asked for
+            outs.append(self.last_act(getattr(self, self.last_name)(x)))
+        return tuple(outs)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:

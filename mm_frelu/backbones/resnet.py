@@ -16,6 +16,7 @@ from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
+from .sites import activate
 
 
 @MODELS.register_module()
@@ -61,6 +62,9 @@ class ResNet(FreezableBackbone):
             out of ``act1``, ``act2``, ``act3``.
         act_stem: Whether the stem gets it too.
         base_act_cfg: Config of the activation everywhere else.
+        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
+            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
+            exact.
 
     Raises:
         ValueError: For a depth, stage, site or style that does not exist, or another value out of range.
@@ -113,6 +117,7 @@ class ResNet(FreezableBackbone):
         act_sites: Sites = 'all',
         act_stem: bool = False,
         base_act_cfg: dict = dict(type='ReLU'),
+        recompute_norms: bool = True,
     ) -> None:
         super().__init__(_resolve_init(pretrained, init_cfg))
         if depth not in self.arch_settings:
@@ -130,7 +135,11 @@ class ResNet(FreezableBackbone):
         check_frozen_stages(frozen_stages, num_stages)
         act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
         check_switches(
-            norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp, act_stem=act_stem
+            norm_eval=norm_eval,
+            act_norm_eval=act_norm_eval,
+            with_cp=with_cp,
+            act_stem=act_stem,
+            recompute_norms=recompute_norms,
         )
 
         self.block, blocks_per_stage = self.arch_settings[depth]
@@ -146,6 +155,7 @@ class ResNet(FreezableBackbone):
         self.act_norm_eval = act_norm_eval
         self.contract_dilation = contract_dilation
         self.with_cp = with_cp
+        self.recompute_norms = recompute_norms
 
         stages = resolve_stages(act_stages, num_stages)
         sites = resolve_sites(act_sites, self.block)
@@ -236,6 +246,7 @@ class ResNet(FreezableBackbone):
                     downsample=self._make_shortcut(planes, stride) if index == 0 else None,
                     style=self.style,
                     with_cp=self.with_cp,
+                    recompute_norms=self.recompute_norms,
                     conv_cfg=self.conv_cfg,
                     norm_cfg=self.norm_cfg,
                     init_cfg=init_cfg,
@@ -267,7 +278,10 @@ class ResNet(FreezableBackbone):
         Returns:
             The outputs of the stages in ``out_indices``.
         """
-        x = self.stem(x) if self.deep_stem else self.act1(self.norm1(self.conv1(x)))
+        if self.deep_stem:
+            x = self.stem(x)
+        else:
+            x = activate(self.act1, [(self.conv1(x), self.norm1)], self.recompute_norms)
         x = self.maxpool(x)
         outs = []
         for index, name in enumerate(self.res_layers):

@@ -9,7 +9,9 @@ from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
 from torch import Tensor, nn
 
 from ..activations import build_activation
+from ..ops import Term
 from .block_checkpoint import CheckpointedBlock
+from .sites import activate, shortcut_term
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
@@ -23,6 +25,7 @@ class ResidualBlock(CheckpointedBlock):
         downsample: The shortcut's projection, or None for the identity.
         with_cp: Whether to trade a second forward run for memory.
         init_cfg: Initialisation config.
+        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
     expansion: int
@@ -36,12 +39,14 @@ class ResidualBlock(CheckpointedBlock):
         downsample: Optional[nn.Module],
         with_cp: bool,
         init_cfg: Optional[dict],
+        recompute_norms: bool,
     ) -> None:
         super().__init__(init_cfg)
         self.act_cfgs = act_cfgs
         self.norm_cfg = norm_cfg
         self.downsample = downsample
         self.with_cp = with_cp
+        self.recompute_norms = recompute_norms
 
     def _add_norm(self, index: int, channels: int) -> None:
         name, norm = build_norm_layer(self.norm_cfg, channels, postfix=index)
@@ -66,13 +71,15 @@ class ResidualBlock(CheckpointedBlock):
         """The norm behind the second convolution."""
         return getattr(self, self.norm2_name)
 
-    def _residual(self, x: Tensor) -> Tensor:
+    def _activate(self, site: str, *terms: Term) -> Tensor:
+        return activate(getattr(self, site), terms, self.recompute_norms)
+
+    def _residual(self, x: Tensor) -> Term:
+        """The residual branch; its last norm apart, unless something stands behind that."""
         raise NotImplementedError
 
     def _block(self, x: Tensor) -> Tensor:
-        out = self._residual(x)
-        out += x if self.downsample is None else self.downsample(x)
-        return getattr(self, self.sites[-1])(out)
+        return self._activate(self.sites[-1], self._residual(x), shortcut_term(self.downsample, x))
 
 
 class BasicBlock(ResidualBlock):
@@ -92,6 +99,7 @@ class BasicBlock(ResidualBlock):
         dcn: Not supported here, as in mmdet.
         plugins: Not supported here, as in mmdet.
         init_cfg: Initialisation config.
+        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
     expansion = 1
@@ -113,8 +121,9 @@ class BasicBlock(ResidualBlock):
         dcn: Optional[dict] = None,
         plugins: Optional[List[dict]] = None,
         init_cfg: Optional[dict] = None,
+        recompute_norms: bool = True,
     ) -> None:
-        super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg)
+        super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg, recompute_norms)
         for key, value in dict(dcn=dcn, plugins=plugins).items():
             if value:
                 raise ValueError(f'{key} needs bottleneck blocks: use depth 50, 101 or 152.')
@@ -134,9 +143,9 @@ class BasicBlock(ResidualBlock):
         self._add_norm(2, planes)
         self._add_activation(2, planes)
 
-    def _residual(self, x: Tensor) -> Tensor:
-        x = self.act1(self.norm1(self.conv1(x)))
-        return self.norm2(self.conv2(x))
+    def _residual(self, x: Tensor) -> Term:
+        x = self._activate('act1', (self.conv1(x), self.norm1))
+        return self.conv2(x), self.norm2
 
 
 class Bottleneck(ResidualBlock):
@@ -159,6 +168,7 @@ class Bottleneck(ResidualBlock):
         plugins: mmcv plugin layers, each ``dict(cfg=..., position='after_conv1' | 'after_conv2' | 'after_conv3')``.
             They stand after the activation (``after_conv3``: before the addition), as in mmdet.
         init_cfg: Initialisation config.
+        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
     expansion = 4
@@ -180,8 +190,9 @@ class Bottleneck(ResidualBlock):
         dcn: Optional[dict] = None,
         plugins: Optional[List[dict]] = None,
         init_cfg: Optional[dict] = None,
+        recompute_norms: bool = True,
     ) -> None:
-        super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg)
+        super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg, recompute_norms)
         if style not in ('pytorch', 'caffe'):
             raise ValueError(f"style must be 'pytorch' or 'caffe', got {style!r}.")
         conv1_stride, conv2_stride = (1, stride) if style == 'pytorch' else (stride, 1)
@@ -244,7 +255,10 @@ class Bottleneck(ResidualBlock):
         """The norm behind the third convolution."""
         return getattr(self, self.norm3_name)
 
-    def _residual(self, x: Tensor) -> Tensor:
-        x = self._plug(self.act1(self.norm1(self.conv1(x))), 'after_conv1')
-        x = self._plug(self.act2(self.norm2(self.conv2(x))), 'after_conv2')
-        return self._plug(self.norm3(self.conv3(x)), 'after_conv3')
+    def _residual(self, x: Tensor) -> Term:
+        x = self._plug(self._activate('act1', (self.conv1(x), self.norm1)), 'after_conv1')
+        x = self._plug(self._activate('act2', (self.conv2(x), self.norm2)), 'after_conv2')
+        x = self.conv3(x)
+        if self.plugin_names['after_conv3']:
+            return self._plug(self.norm3(x), 'after_conv3'), None
+        return x, self.norm3

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from .act_options import apply_act_options, work_dir_suffix
 from .errors import UserError
 from .output_folder import require_writable
+from .packaged_configs import is_packaged, locate
 
 SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 
@@ -52,7 +54,10 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('./work_dirs', Path(args.config).stem)
+        name = Path(args.config).stem + work_dir_suffix(args)
+        cfg.work_dir = os.path.join('./work_dirs', name)
+    if hasattr(args, 'act'):
+        apply_act_options(cfg, args)
     require_writable('--work-dir' if args.work_dir else 'work_dir', cfg.work_dir)
     return cfg
 
@@ -60,10 +65,13 @@ def load_config(args: argparse.Namespace) -> Config:
 def read_config(path: str) -> Config:
     """Read a config file; a wrong name is answered with the nearest right one.
 
+    Args:
+        path: A file, or ``library::path`` of a config that an installed library brings.
+
     Raises:
         UserError: When there is no such file, or none that its ``_base_`` names.
     """
-    file = Path(path)
+    file = locate(path) if is_packaged(path) else Path(path)
     if not file.is_file():
         names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []
         nearest = difflib.get_close_matches(file.name, names, n=1, cutoff=0.3)
@@ -71,7 +79,7 @@ def read_config(path: str) -> Config:
         what = 'is a folder, not a config file' if file.is_dir() else 'there is no such file'
         raise UserError(f'config {path}: {what} (looked for {file.absolute()}).{hint}')
     try:
-        return Config.fromfile(path)
+        return Config.fromfile(file)
     except FileNotFoundError as error:
         raise UserError(
             f'config {path}: a file that it needs (_base_) does not exist: {error.filename}.'
@@ -90,7 +98,7 @@ def require_library(cfg: Config) -> None:
     try:
         importlib.import_module(scope)
     except ImportError as error:
-        extra = " Install both it and torchvision: pip install 'mm_frelu[pretrain]'."
+        extra = ' Install it and torchvision: pip install onedl-mmpretrain torchvision.'
         raise UserError(
             f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}).'
             f'{extra if scope == "mmpretrain" else ""}'

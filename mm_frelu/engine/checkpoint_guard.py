@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
+from mm_frelu.activations.builder import is_activation
 from mm_frelu.registry import HOOKS
 
 from .disagreement import disagreement
@@ -183,11 +184,11 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
 
 
 def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """Names of the activations of mm_frelu inside a model: all of them, and those that start as an exact ReLU."""
+    """Names of the activations inside a model: all of them, and those that start as an exact ReLU."""
     found: List[str] = []
     identity: List[str] = []
     for name, module in model.named_modules():
-        if type(module).__module__.startswith('mm_frelu.activations'):
+        if is_activation(module):
             found.append(f'{name}.')
             if getattr(module, 'init', None) == 'identity':
                 identity.append(f'{name}.')

@@ -42,11 +42,14 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
 
 
 def without_pretrained(node: Any) -> Any:
-    """A copy of a model config that fetches no weights: each ``init_cfg`` that names a checkpoint becomes None."""
+    """A copy of a model config that fetches no weights: each ``init_cfg`` and ``pretrained`` that names a checkpoint becomes None."""
     if isinstance(node, dict):
         if node.get('type') in ('Pretrained', 'PretrainedInit'):
             return None
-        return type(node)({key: without_pretrained(value) for key, value in node.items()})
+        kept = {key: without_pretrained(value) for key, value in node.items()}
+        if isinstance(kept.get('pretrained'), str):  # mmseg's older way
+            kept['pretrained'] = None
+        return type(node)(kept)
     if isinstance(node, (list, tuple)):
         kept = [without_pretrained(value) for value in node]
         return type(node)(new for new, old in zip(kept, node) if new is not None or old is None)

@@ -1,44 +1,90 @@
-"""Funnel activation, computed op by op (FReLU paper, section 3).
+"""The funnel activation: one entry, whatever computes it."""
 
-This is the reference. A faster form has to give the same values and gradients, ties included: where ``x == T(x)``,
-``torch.maximum`` gives half of the gradient to each side.
-"""
+from typing import Callable, Dict, Optional, Sequence
 
-from functools import reduce
-from typing import Sequence, Tuple
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
+from .eager import Window, eager_funnel
+from .implementation import Choice, choose, requested
+from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
+from .sum_of_norms import Term
 
-Window = Tuple[nn.Module, nn.Module]
-"""A depthwise convolution and the norm that follows it (``nn.Identity`` where there is none)."""
+try:
+    from . import fused
+except ImportError:
+    fused = None
 
-COMBINE = {'sum': torch.add, 'max': torch.maximum}
 
+def choose_funnel(
+    x: Tensor, windows: Sequence[Window], combine: str = 'sum', implementation: str = 'auto'
+) -> Choice:
+    """Which implementation :func:`funnel` takes for these arguments, and why.
 
-def funnel_condition(x: Tensor, windows: Sequence[Window], combine: str = 'sum') -> Tensor:
-    r"""The condition :math:`T(x)` that a funnel activation compares its input with.
-
-    Args:
-        x: Input of shape (N, C, H, W).
-        windows: One or more windows. Each must keep the shape of ``x``.
-        combine: How several windows become one condition, ``'sum'`` or ``'max'`` (ablation table on the window size).
-
-    Returns:
-        The condition, of the shape of ``x``.
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return reduce(COMBINE[combine], (norm(conv(x)) for conv, norm in windows))
+
+    def why_not_triton() -> Optional[str]:
+        if fused is None:
+            return 'no fused kernels are installed'
+        return fused.why_not_funnel(x, windows, combine)
+
+    def why_not() -> Optional[str]:
+        return why_not_recompute(x, windows)
+
+    return choose(implementation, [('triton', why_not_triton), ('recompute', why_not)])
 
 
-def funnel(x: Tensor, windows: Sequence[Window], combine: str = 'sum') -> Tensor:
-    r""":math:`y = \max(x, T(x))`.
+def funnel(
+    x: Tensor, windows: Sequence[Window], combine: str = 'sum', implementation: str = 'auto'
+) -> Tensor:
+    r""":math:`y = \max(x, T(x))` (FReLU paper, section 3).
 
     Args:
         x: Input of shape (N, C, H, W).
-        windows: See :func:`funnel_condition`.
-        combine: See :func:`funnel_condition`.
+        windows: One or more windows, each a depthwise convolution and its norm. Each must keep the shape of ``x``.
+        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        implementation: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see :mod:`.implementation`.
 
     Returns:
         The activated features, of the shape of ``x``.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return torch.maximum(x, funnel_condition(x, windows, combine))
+    return compute_funnel(choose_funnel(x, windows, combine, implementation), x, windows, combine)
+
+
+def choose_site(
+    terms: Sequence[Term], windows: Sequence[Window], implementation: str = 'auto'
+) -> Optional[Choice]:
+    """Whether norms, their sum and a funnel activation can be computed as one, keeping only what goes into the norms.
+
+    Args:
+        terms: Features and the norm behind each, or None.
+        windows: As of :func:`funnel`.
+        implementation: As of :func:`funnel`.
+
+    Returns:
+        What computes the site; None if it is computed norm by norm and then by :func:`funnel`.
+    """
+    if choose_funnel(terms[0][0], windows, implementation=implementation).name != 'recompute':
+        return None
+    if why_not_recompute_site(terms, windows) is not None:
+        return None
+    return Choice('recompute', f'{requested(implementation)[1]}, from before the norm')
+
+
+def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
+    """Compute the funnel activation with the implementation that was chosen."""
+    return _ways()[choice.name](x, windows, combine)
+
+
+def _ways() -> Dict[str, Callable[..., Tensor]]:
+    return {
+        'eager': eager_funnel,
+        'recompute': recompute_funnel,
+        'triton': fused and fused.fused_funnel,
+    }

@@ -1,17 +1,42 @@
-"""The piecewise linear map of DY-ReLU, without a copy of the feature map per piece (DY-ReLU paper).
+"""The piecewise linear map of DY-ReLU: one entry, whatever computes it."""
 
-Autograd would keep every ``a_k * x + b_k`` for the backward of the maximum. Here it keeps the input and the coefficients,
-and backward computes the pieces again.
-"""
+from typing import Callable, Dict, Optional
 
-from typing import Any, List, Optional, Tuple
-
-import torch
 from torch import Tensor
 
+from .eager import eager_piecewise_max
+from .implementation import Choice, choose, why_no_custom_gradient
+from .recompute import recompute_piecewise_max
 
-def piecewise_max(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None) -> Tensor:
-    r""":math:`y = \max_k (a^k x + b^k)`.
+try:
+    from . import fused
+except ImportError:
+    fused = None
+
+
+def choose_piecewise(
+    x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None, implementation: str = 'auto'
+) -> Choice:
+    """Which implementation :func:`piecewise_max` takes for these arguments, and why.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
+    """
+
+    def why_not_triton() -> Optional[str]:
+        if fused is None:
+            return 'no fused kernels are installed'
+        return fused.why_not_piecewise(x, slopes, intercepts)
+
+    candidates = [('triton', why_not_triton), ('recompute', why_no_custom_gradient)]
+    return choose(implementation, candidates)
+
+
+def piecewise_max(
+    x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None, implementation: str = 'auto'
+) -> Tensor:
+    r""":math:`y = \max_k (a^k x + b^k)` (DY-ReLU paper, equation 2).
 
     Where several pieces are equal the last of them gets the whole gradient. So ``a = (1, 0)``, ``b = (0, 0)`` is ReLU in
     its gradient too, which is zero at zero; and pieces that start equal do not stay equal for ever, as they would if they
@@ -22,61 +47,29 @@ def piecewise_max(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None
         slopes: :math:`a`, of shape (K, N, C, 1, 1), or (K, N, 1, 1, 1) where the channels share them; of the type of
             ``x``.
         intercepts: :math:`b`, of the shape of ``slopes``; none is zero.
+        implementation: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see :mod:`.implementation`.
 
     Returns:
         Features of the shape of ``x``.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return _PiecewiseMax.apply(x, slopes, intercepts)
+    choice = choose_piecewise(x, slopes, intercepts, implementation)
+    return compute_piecewise_max(choice, x, slopes, intercepts)
 
 
-class _PiecewiseMax(torch.autograd.Function):
-    """The running maximum over the pieces. Its backward is differentiable in turn."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Tensor:
-        ctx.save_for_backward(x, slopes, intercepts)
-        first, *others = _coefficients(slopes, intercepts)
-        out = _piece(x, *first)
-        for coefficients in others:
-            out = torch.maximum(out, _piece(x, *coefficients))
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-        x, slopes, intercepts = ctx.saved_tensors
-        winner = _winner(x, slopes, intercepts)
-        # In the memory format of x, whatever that of the gradient is.
-        grad_x, grad_slopes, grad_intercepts = torch.zeros_like(x), [], []
-        for k, slope in enumerate(slopes.unbind()):
-            share = torch.where(winner == k, grad, 0)
-            grad_x = torch.addcmul(grad_x, share, slope)
-            grad_slopes.append((share * x).sum_to_size(slope.shape))
-            if intercepts is not None:
-                grad_intercepts.append(share.sum_to_size(slope.shape))
-        return (
-            grad_x,
-            torch.stack(grad_slopes),
-            None if intercepts is None else torch.stack(grad_intercepts),
-        )
+def compute_piecewise_max(
+    choice: Choice, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]
+) -> Tensor:
+    """Compute the map with the implementation that was chosen."""
+    return _ways()[choice.name](x, slopes, intercepts)
 
 
-def _coefficients(slopes: Tensor, intercepts: Optional[Tensor]) -> List[Tuple[Tensor, ...]]:
-    kinds = [slopes] if intercepts is None else [slopes, intercepts]
-    return list(zip(*(kind.unbind() for kind in kinds)))
-
-
-def _piece(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tensor:
-    # x comes first: its memory format decides that of the result.
-    return x * slope if intercept is None else x * slope + intercept
-
-
-def _winner(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Tensor:
-    """Number of the last piece that attains the maximum, for each value; one byte each."""
-    first, *others = _coefficients(slopes, intercepts)
-    best = _piece(x, *first)
-    winner = torch.zeros_like(best, dtype=torch.uint8)
-    for k, coefficients in enumerate(others, start=1):
-        piece = _piece(x, *coefficients)
-        winner = torch.where(piece >= best, k, winner)
-        best = torch.maximum(best, piece)
-    return winner
+def _ways() -> Dict[str, Callable[..., Tensor]]:
+    return {
+        'eager': eager_piecewise_max,
+        'recompute': recompute_piecewise_max,
+        'triton': fused and fused.fused_piecewise_max,
+    }

@@ -4,7 +4,7 @@ MMSegmentation does the work; it is imported when a model is loaded, so that dra
 """
 
 import warnings
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -77,7 +77,13 @@ def check_device(device: str) -> None:
         ) from None
 
 
-def load_segmentor(name: str, config: str, checkpoint: str, device: str = 'cpu') -> Segmentor:
+def load_segmentor(
+    name: str,
+    config: str,
+    checkpoint: str,
+    device: str = 'cpu',
+    change: Optional[Callable[[Config], None]] = None,
+) -> Segmentor:
     """Builds a segmentation model and loads its weights.
 
     Classes and colours are those that the checkpoint was trained with or, if it says nothing, those of the config's test set.
@@ -87,6 +93,7 @@ def load_segmentor(name: str, config: str, checkpoint: str, device: str = 'cpu')
         config: Config file.
         checkpoint: Checkpoint file, or an address that MMEngine can fetch.
         device: Device of PyTorch.
+        change: Changes the config before the model is built.
 
     Returns:
         The model in eval mode. SyncBN has become BN, which computes the same in eval mode, on any device.
@@ -95,6 +102,8 @@ def load_segmentor(name: str, config: str, checkpoint: str, device: str = 'cpu')
         UserError: No such file, not a segmentation config, a checkpoint that does not fit, or no way to know the classes.
     """
     cfg = read_config(config)
+    if change is not None:
+        change(cfg)
     task = task_of(cfg)
     if task != 'segmentation':
         raise UserError(

@@ -8,8 +8,9 @@ import mmseg.models.backbones.mobilenet_v3 as mmseg_v3
 import pytest
 import torch
 from mobile_networks import randomise
+from torch import nn
 
-from mm_frelu import MobileNetV2, MobileNetV3
+from mm_frelu import MobileNetV1, MobileNetV2, MobileNetV3
 from mm_frelu.backbones.mobilenet import make_divisible
 
 RELU6 = dict(act_cfg=dict(type='ReLU6'))
@@ -111,6 +112,36 @@ def test_a_key_too_few_or_too_many_is_told(case, damage):
     result = ours.load_state_dict(state, strict=False)
     assert len(result.missing_keys) == (damage == 'missing')
     assert len(result.unexpected_keys) == (damage == 'unexpected')
+
+
+def test_v1_is_the_chain_of_layers_in_the_papers_table():
+    """OpenMMLab has no V1 to compare with; table 1 of its paper is a plain chain (a quarter of its widths here)."""
+    rows = [
+        (16, 1),
+        (32, 2),
+        (32, 1),
+        (64, 2),
+        (64, 1),
+        (128, 2),
+        *[(128, 1)] * 5,
+        (256, 2),
+        (256, 1),
+    ]
+    chain = [nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    width = 8
+    for out, stride in rows:
+        depthwise = nn.Conv2d(width, width, 3, stride, padding=1, groups=width, bias=False)
+        pointwise = nn.Conv2d(width, out, 1, bias=False)
+        chain += [depthwise, nn.BatchNorm2d(width), nn.ReLU()]
+        chain += [pointwise, nn.BatchNorm2d(out), nn.ReLU()]
+        width = out
+    expected = randomise(nn.Sequential(*chain)).eval()
+    ours = MobileNetV1(0.25, out_indices=(4,), act_cfg=dict(type='ReLU')).eval()
+    assert len(ours.state_dict()) == len(expected.state_dict())
+    ours.load_state_dict(dict(zip(ours.state_dict(), expected.state_dict().values())))
+    x = torch.randn(2, 3, 65, 97)
+    with torch.no_grad():
+        assert torch.equal(ours(x)[0], expected(x))
 
 
 def test_widths_are_rounded_as_upstream_rounds_them():

@@ -92,7 +92,8 @@ def assert_equal_bits(actual, expected):
 
 
 @pytest.mark.parametrize(
-    'activation', ['FReLU', pytest.param('LightFReLU', marks=pytest.mark.slow), 'DyReLUB']
+    'activation',
+    ['FReLU', *(pytest.param(name, marks=pytest.mark.slow) for name in ('LightFReLU', 'DyReLUB'))],
 )
 def test_outputs_are_equal_and_only_the_activations_are_missing(
     activation, relu_model, warnings, tmp_path, capsys

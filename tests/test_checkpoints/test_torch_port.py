@@ -13,11 +13,12 @@ from torch_ports import Funnel, LightFunnel, Port, SequentialFunnel, trained
 from mm_frelu.engine.preprocessing import from_dict, of_checkpoint
 from mm_frelu.registry import MODELS
 
+BASIC = dict(depth=18, names=('act1', 'act2'), places=(1, 2))
 DIALECTS = {
     'official names': dict(),
-    'no biases': dict(bias=False, make=functools.partial(Funnel, bias=False)),
-    'yolov5 members': dict(make=functools.partial(Funnel, names=('conv', 'bn'), bias=False)),
-    'f_conv': dict(make=functools.partial(Funnel, names=('f_conv', 'bn'))),
+    'no biases': dict(BASIC, bias=False, make=functools.partial(Funnel, bias=False)),
+    'yolov5 members': dict(BASIC, make=functools.partial(Funnel, names=('conv', 'bn'), bias=False)),
+    'f_conv': dict(BASIC, make=functools.partial(Funnel, names=('f_conv', 'bn'))),
     'sequential': dict(
         make=SequentialFunnel,
         bias=False,
@@ -25,15 +26,13 @@ DIALECTS = {
         stages=(1, 2, 3, 4),
         stem='relu',
     ),
-    'large windows': dict(make=functools.partial(Funnel, size=5)),
-    'light': dict(make=LightFunnel),
+    'large windows': dict(BASIC, make=functools.partial(Funnel, size=5)),
+    'light': dict(BASIC, make=LightFunnel),
     'light, biased, column first': dict(
-        make=functools.partial(LightFunnel, bias=True, column_first=True)
+        BASIC, make=functools.partial(LightFunnel, bias=True, column_first=True)
     ),
-    'two stages': dict(stages=(2, 3)),
-    'basic blocks': dict(
-        depth=18, names=('act1', 'act2'), places=(1, 2), shortcut='shortcut', head='linear'
-    ),
+    'two stages': dict(BASIC, stages=(2, 3)),
+    'other parts': dict(BASIC, shortcut='shortcut', head='linear'),
 }
 
 
@@ -80,10 +79,14 @@ def test_features_are_those_of_the_port(dialect, tool, tmp_path):
     assert_same_features(port, convert(tool, port.state_dict(), tmp_path))
 
 
-def test_full_size_resnet50_fits_the_default_backbone(tool, tmp_path):
-    port = trained(Port(width=64, classes=10))
-    checkpoint = convert(tool, port.state_dict(), tmp_path, '--arch', 'resnet50')
-    assert checkpoint['meta']['backbone'] == dict(type='mm_frelu.ResNet', depth=50, style='pytorch')
+@pytest.mark.parametrize(
+    ('depth', 'options'), [(18, BASIC), pytest.param(50, dict(), marks=pytest.mark.slow)]
+)
+def test_full_size_fits_the_default_backbone(depth, options, tool, tmp_path):
+    port = trained(Port(width=64, classes=10, **options))
+    checkpoint = convert(tool, port.state_dict(), tmp_path, '--arch', f'resnet{depth}')
+    expected = dict(type='mm_frelu.ResNet', depth=depth, style='pytorch')
+    assert checkpoint['meta']['backbone'] == expected
     assert_same_features(port, checkpoint)
 
 
@@ -113,7 +116,7 @@ def test_one_window_in_a_block_is_placed_by_the_option(place, tool, tmp_path, ca
 @pytest.fixture(scope='module')
 def small(tool, tmp_path_factory):
     """A state dict of few layers, and what it becomes."""
-    state = trained(Port(depth=18, names=('act1', 'act2'), places=(1, 2))).state_dict()
+    state = trained(Port(**BASIC)).state_dict()
     return state, convert(tool, state, tmp_path_factory.mktemp('small'))['state_dict']
 
 
@@ -176,7 +179,7 @@ def test_meta_tells_source_preprocessing_and_style(small, tool, tmp_path, capsys
 
 
 def test_the_printed_lines_load_the_backbone(tool, tmp_path, capsys):
-    port = trained(Port(18, make=LightFunnel, names=('act1', 'act2'), places=(1, 2)))
+    port = trained(Port(**BASIC, make=LightFunnel))
     convert(tool, port.state_dict(), tmp_path)
     printed = capsys.readouterr().out
     start = printed.index('backbone=')

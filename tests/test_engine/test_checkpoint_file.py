@@ -7,7 +7,11 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from mm_frelu.engine import UserError
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_files
+from mm_frelu.engine.checkpoint_file import (
+    check_checkpoint_file,
+    check_pretrained_files,
+    read_meta,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,19 @@ def test_a_log_of_float32_is_loaded_without_an_alarm(tmp_path, capsys):
     loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'), map_location='cpu')
     assert loaded['message_hub']['log'].current() == 0.5
     assert 'arbitrary code' not in ''.join(capsys.readouterr())
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_meta_is_read_from_both_formats_and_nothing_from_others(zipped, tmp_path):
+    def save(content):
+        torch.save(content, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+        return tmp_path / 'a.pth'
+
+    log = HistoryBuffer([np.float64(0.5)], [1])
+    content = dict(meta=dict(epoch=3), state_dict=dict(a=torch.zeros(2)), message_hub=dict(log=log))
+    assert read_meta(save(content)) == dict(epoch=3)
+    assert read_meta(save(dict(a=torch.zeros(2)))) == {}
+    assert read_meta(save(dict(meta=dict(odd=torch.nn.ReLU())))) == {}
 
 
 def test_a_file_cut_in_half_is_noticed(tmp_path):

@@ -148,6 +148,18 @@ def test_another_preprocessing_is_one_warning_with_both_sides_and_the_fix(warnin
     assert len(warnings) == 1
 
 
+def test_another_place_of_the_strides_is_a_warning_too(warnings):
+    model = Net()
+    model.backbone.style = 'pytorch'
+    weights = model.state_dict()
+    load(model, weights, strict=True, meta=dict(backbone=dict(style='caffe')))
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Style differs: weights.pth was trained with style='caffe'")
+    assert "Write model.backbone.style = 'caffe'" in warnings[0]
+    load(model, weights, strict=True, meta=dict(backbone=dict(style='pytorch')))
+    assert len(warnings) == 1
+
+
 def test_the_tools_add_the_hook_once():
     cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
     add_checkpoint_guard(cfg, strict=True)

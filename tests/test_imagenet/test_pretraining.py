@@ -86,7 +86,7 @@ def test_without_mmpretrain_one_sentence_says_what_to_install(tmp_path, capsys):
         train.main([str(FRELU), '--work-dir', str(tmp_path)])
     message = capsys.readouterr().err
     assert 'classification needs mmpretrain, which cannot be imported' in message
-    assert "pip install 'mm_frelu[pretrain]'" in message
+    assert 'pip install onedl-mmpretrain torchvision' in message
 
 
 def shrink(path, root, classes=4):

@@ -15,8 +15,15 @@ def test_eager_frelu_keeps_three_tensors():
     """The input, the convolution's output (for the norm) and the condition (for the maximum), and two statistics."""
     x = torch.empty(2, 8, 5, 7, device='meta')
     with torch.device('meta'):
-        kept = placement_cost.kept_bytes(FReLU(8), x)
+        kept = placement_cost.kept_bytes(FReLU(8, implementation='eager'), x)
     assert kept == 4 * (3 * x.numel() + 2 * 8)
+
+
+def test_recomputed_frelu_keeps_one_tensor():
+    x = torch.empty(2, 8, 5, 7, device='meta')
+    with torch.device('meta'):
+        kept = placement_cost.kept_bytes(FReLU(8, implementation='recompute'), x)
+    assert kept == 4 * (x.numel() + 2 * 8)
 
 
 def test_counting_without_data_equals_counting_with_data():

@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of a config's model, by its parts: backbone, its activations, neck, heads.
 
     python tools/analysis_tools/get_flops.py CONFIG [--shape H W] [--json FILE] [--cfg-options K=V ...]
+        [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 Needs neither data nor weights, and computes nothing where torch's meta device knows all operations of the model.
 """
@@ -20,6 +21,7 @@ from mm_frelu.analysis.complexity import COUNTED, Cost, Part
 from mm_frelu.analysis.input_shape import InputShape, input_shape
 from mm_frelu.analysis.model_cost import measure, readable, total_of
 from mm_frelu.engine import exit_on_user_error
+from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.arguments import read_config
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.launch import require_keys
@@ -31,7 +33,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Parameters and multiply-adds of a model, by parts.'
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
+    )
     parser.add_argument(
         '--shape',
         type=int,
@@ -41,6 +45,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_act_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -98,6 +103,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         cfg.merge_from_dict(args.cfg_options)
     require_keys(cfg, ('model',), 'counting')
     shape = input_shape(cfg, args.shape and tuple(args.shape))
+    apply_act_options(cfg, args)
     parts = measure(cfg, shape)
     print_table(Path(args.config).stem, shape, parts)
     if args.json:

@@ -19,7 +19,9 @@ from mm_frelu.engine.output_folder import require_writable
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Print the whole config.')
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or one of an installed library: mmseg::pspnet/NAME.py'
+    )
     parser.add_argument('--save-path', help='also write it to this file (.py, .json or .yml)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)

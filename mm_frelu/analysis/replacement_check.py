@@ -1,0 +1,201 @@
+"""Does ReplaceActivation do to a config's model what it promises?
+
+A model is built twice, as it is and with another activation, started and loaded as a Runner does, and run on invented images:
+the outputs are compared, and the second takes a training step.
+"""
+
+import copy
+import logging
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mm_frelu.engine.act_options import replaced_model
+from mm_frelu.engine.model_builder import without_pretrained
+from mm_frelu.replacement import Replacement
+from mm_frelu.replacement.samples import Run
+from mm_frelu.replacement.tracing import passes
+
+SEED = 0
+
+
+@dataclass
+class Verdict:
+    """What came out for one config.
+
+    Attributes:
+        replaced: Replaced sites.
+        kept: Chosen sites that stayed, with the reason.
+        kinds: Classes of the replaced activations.
+        parameters: Parameters of the new activations.
+        equal: Whether the outputs in eval mode are equal bit for bit; None where they need not be, because not only ReLU was
+            replaced.
+        trained: Whether a training step gave every new parameter a finite gradient.
+        problem: Why it could not be found out, or what is wrong.
+    """
+
+    replaced: int = 0
+    kept: Optional[Dict[str, int]] = None
+    kinds: str = ''
+    parameters: int = 0
+    equal: Optional[bool] = None
+    trained: bool = False
+    problem: str = ''
+
+    @property
+    def works(self) -> bool:
+        """Whether everything that applies holds."""
+        return not self.problem and self.trained and self.equal is not False
+
+
+def check_config(
+    cfg: Config,
+    act_cfg: Dict[str, Any],
+    include: Optional[List[str]] = None,
+    exclude: Optional[List[str]] = None,
+) -> Verdict:
+    """Replace the activations of a config's model and look at what it does.
+
+    Args:
+        cfg: A config of mmdet or mmseg. It is not changed; pretrained weights are not fetched.
+        act_cfg: Config of the new activation.
+        include: Where, see :func:`mm_frelu.replace_activations`.
+        exclude: Where not.
+    """
+    verdict = Verdict()
+    try:
+        with _quiet():
+            _check(cfg, act_cfg, include, exclude, verdict)
+    except Exception as error:  # models, ops and libraries raise anything; the table says what
+        verdict.problem = f'{type(error).__name__}: {gist(error)}'
+    return verdict
+
+
+def _check(
+    cfg: Config,
+    act_cfg: Dict[str, Any],
+    include: Optional[List[str]],
+    exclude: Optional[List[str]],
+    verdict: Verdict,
+) -> None:
+    init_default_scope(cfg.default_scope)
+    model_cfg = without_pretrained(cfg.model)
+    original = _build(model_cfg)
+    swapped = _build(replaced_model(model_cfg, act_cfg, include, exclude))
+    if not hasattr(swapped, 'replaced_activations'):
+        verdict.problem = 'nothing to replace'
+        return
+    report: Replacement = swapped.replaced_activations.reports[0]
+    new = _new_parameters(swapped, report)
+    verdict.replaced = len(report.replaced)
+    verdict.kinds = ', '.join(sorted({site.kind for site in report.replaced}))
+    verdict.parameters = sum(parameter.numel() for parameter in new.values())
+    verdict.kept = {}
+    for _, reason in report.kept:
+        verdict.kept[reason] = verdict.kept.get(reason, 0) + 1
+
+    fit = swapped.load_state_dict(original.state_dict(), strict=False)
+    sites = tuple(f'{site.name}.' for site in report.replaced)
+    strangers = [*fit.unexpected_keys, *(k for k in fit.missing_keys if not k.startswith(sites))]
+    if strangers:
+        verdict.problem = f'keys changed: {", ".join(strangers[:3])}'
+        return
+    original, swapped = revert_sync_batchnorm(original), revert_sync_batchnorm(swapped)
+    if verdict.kinds == 'ReLU':
+        outputs, run = _first_that_runs(original.eval(), 'tensor')
+        verdict.equal = _same(outputs, _run(swapped.eval(), run))
+    del original
+    _train_a_step(swapped, new, verdict)
+
+
+def _build(model_cfg: Dict[str, Any]) -> nn.Module:
+    _seed()
+    model = MODELS.build(copy.deepcopy(model_cfg))
+    model.init_weights()
+    return model
+
+
+def _new_parameters(model: nn.Module, report: Replacement) -> Dict[str, Tensor]:
+    sites = tuple(f'{site.name}.' for site in report.replaced)
+    return {name: p for name, p in model.named_parameters() if name.startswith(sites)}
+
+
+def _train_a_step(model: nn.Module, new: Dict[str, Tensor], verdict: Verdict) -> None:
+    model.train()
+    losses, _ = _first_that_runs(model, 'loss', grad=True)
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    without = [name for name, p in new.items() if p.grad is None]
+    bad = [name for name, p in new.items() if p.grad is not None and not p.grad.isfinite().all()]
+    if without or bad:
+        what = 'no gradient' if without else 'a gradient that is not finite'
+        verdict.problem = (
+            f'{what} in {len(without or bad)} new parameters, e.g. {(without or bad)[0]}'
+        )
+        return
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3).step()
+    verdict.trained = all(bool(parameter.isfinite().all()) for parameter in new.values())
+
+
+def _first_that_runs(model: nn.Module, mode: str, grad: bool = False) -> Any:
+    """Run a model on the smallest invented images that it takes; the last failure is raised."""
+    failure: Optional[Exception] = None
+    for run in passes(model, mode):
+        try:
+            return _run(model, run, grad), run
+        except (ImportError, NotImplementedError):
+            raise
+        except Exception as error:  # too small an image shows in many ways
+            failure = error
+    raise failure
+
+
+def _run(model: nn.Module, run: Run, grad: bool = False) -> Any:
+    _seed()
+    with torch.set_grad_enabled(grad):
+        return run(model)
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, Tensor):
+        return bool(first.isfinite().all()) and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[k], second[k]) for k in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if hasattr(first, 'all_items'):  # InstanceData and other data elements
+        return _same(dict(first.all_items()), dict(second.all_items()))
+    return first is second or bool(first == second)
+
+
+def _seed() -> None:
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    random.seed(SEED)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log of every initialised parameter."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def gist(error: Exception) -> str:
+    """The beginning of a message, without advice and without paths of this machine."""
+    text = ' '.join(str(error).split())
+    for end in ('. ', ', and mm_frelu', ', the current sys.path'):
+        text = text.partition(end)[0]
+    return text[:160]

@@ -1,0 +1,123 @@
+"""Which of the interchangeable implementations computes an activation, and why.
+
+All of them give the same values and gradients; they differ in time and in what they keep for backward:
+
+- ``eager``: op by op, the reference.
+- ``recompute``: keeps the input and a few numbers per channel, and computes the rest again in backward. Any device.
+- ``triton``: fused kernels (:mod:`mm_frelu.ops.fused`).
+- ``auto``: the first of triton, recompute and eager that can.
+
+The environment variable ``MM_FRELU_IMPLEMENTATION`` stands above what a layer's config says.
+"""
+
+import os
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as torch_module
+
+IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'triton')
+VARIABLE = 'MM_FRELU_IMPLEMENTATION'
+HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
+
+# torch 2.3 and later.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+
+Candidate = Tuple[str, Callable[[], Optional[str]]]
+"""Name of an implementation, and what tells why it cannot compute the case at hand (None if it can)."""
+
+
+class Choice(NamedTuple):
+    """What computes an activation.
+
+    Attributes:
+        name: ``'eager'``, ``'recompute'`` or ``'triton'``.
+        reason: Why this one, in words.
+    """
+
+    name: str
+    reason: str
+
+
+def requested(implementation: str) -> Tuple[str, str]:
+    """The implementation that is asked for, and by whom.
+
+    Args:
+        implementation: The word of the layer's config.
+
+    Returns:
+        The word that counts and how it was given.
+
+    Raises:
+        ValueError: If it is not one of :data:`IMPLEMENTATIONS`.
+    """
+    from_environment = os.environ.get(VARIABLE)
+    word, source = (
+        (from_environment, f'{VARIABLE}={from_environment}')
+        if from_environment
+        else (implementation, f"implementation='{implementation}'")
+    )
+    if word not in IMPLEMENTATIONS:
+        raise ValueError(f'{source}: expected one of {", ".join(IMPLEMENTATIONS)}.')
+    return word, source
+
+
+def choose(implementation: str, candidates: Sequence[Candidate]) -> Choice:
+    """Pick an implementation.
+
+    ``auto`` takes the first candidate that can, and eager if none can. A word that names one is obeyed or refused, but
+    for graphs that are traced or exported: those are always eager, whose ops every format knows.
+
+    Args:
+        implementation: The word of the layer's config.
+        candidates: What there is beside eager, the best first.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
+    """
+    word, source = requested(implementation)
+    if word == 'eager':
+        return Choice('eager', source)
+    if is_exporting():
+        return Choice('eager', 'the graph is traced or exported')
+    refusals = []
+    for name, why_not in candidates:
+        if word not in ('auto', name):
+            continue
+        reason = why_not()
+        if reason is None:
+            return Choice(name, '; '.join([source, *refusals]))
+        refusals.append(f'not {name}: {reason}')
+    if word != 'auto':
+        raise RuntimeError(
+            f"{source} cannot compute this layer ({refusals[0]}). Use 'auto', which falls back, or 'eager'."
+        )
+    return Choice('eager', '; '.join([source, *refusals]))
+
+
+def is_exporting() -> bool:
+    """Whether a graph is being traced by ``torch.jit`` or exported to ONNX."""
+    if is_compiling():
+        return False
+    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module does more, or other things, than the forward of its class."""
+    if any(getattr(module, hooks) for hooks in HOOKS) or 'forward' in vars(module):
+        return True
+    return any(getattr(torch_module, f'_global{hooks}', None) for hooks in HOOKS)
+
+
+def why_no_custom_gradient() -> Optional[str]:
+    """Why a hand-written gradient cannot serve: forward-mode derivatives and ``torch.func`` transforms need the ops."""
+    if is_compiling():
+        return None
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return 'a torch.func transform is at work'
+    if forward_ad._current_level >= 0:
+        return 'forward-mode differentiation is at work'
+    return None

@@ -1,0 +1,97 @@
+"""What a site must be for its gradient to be computed by hand: plain depthwise convolutions and batch norms.
+
+Anything that a user put onto these modules (hooks, parametrizations, a forward of their own) has to run, so it is a
+reason to fall back.
+"""
+
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..eager import Window
+from ..implementation import has_hooks, is_compiling, why_no_custom_gradient
+from ..sum_of_norms import Term
+from .autocast import convolution_dtype
+from .norms import BATCH, accurate, read_norm
+
+
+def why_not_recompute(x: Tensor, windows: Sequence[Window]) -> Optional[str]:
+    """Why a funnel activation cannot be recomputed in backward; None if it can."""
+    return why_not_recompute_site([(x, None)], windows)
+
+
+def why_not_recompute_site(terms: Sequence[Term], windows: Sequence[Window]) -> Optional[str]:
+    """Why a site with its norms cannot be recomputed in backward; None if it can.
+
+    Args:
+        terms: Features and the norm behind each, or None.
+        windows: Convolution and norm of each window.
+    """
+    x = terms[0][0]
+    reason = _why_not_features(terms) or why_no_custom_gradient()
+    for u, norm in terms:
+        if reason is None and norm is not None:
+            reason = why_not_norm(norm, u.dtype)
+    dtype = convolution_dtype(x)
+    for conv, norm in windows:
+        reason = reason or _why_not_convolution(conv, x, dtype) or why_not_norm(norm, dtype)
+    return reason
+
+
+def _why_not_features(terms: Sequence[Term]) -> Optional[str]:
+    x = terms[0][0]
+    for u, _ in terms:
+        if u.dim() != 4 or not u.is_floating_point():
+            return f'it takes feature maps of shape (N, C, H, W), not {u.dtype} of {u.dim()} dimensions'
+        if u.shape != x.shape or u.dtype != x.dtype:
+            return 'the terms differ in shape or type'
+    return None
+
+
+def _why_not_convolution(conv: nn.Module, x: Tensor, dtype: torch.dtype) -> Optional[str]:
+    if type(conv) is not nn.Conv2d:
+        return f'a window is a {type(conv).__name__}, not a plain Conv2d'
+    channels = x.shape[1]
+    plain = (
+        conv.groups == conv.in_channels == conv.out_channels == channels
+        and conv.stride == (1, 1)
+        and conv.padding_mode == 'zeros'
+        and all(
+            2 * pad == step * (size - 1)
+            for pad, step, size in zip(conv.padding, conv.dilation, conv.kernel_size)
+        )
+    )
+    if not plain:
+        return 'a window is not a depthwise convolution that keeps the shape of its input'
+    if conv.weight.dtype != x.dtype and dtype == x.dtype:
+        return f'a window has weights of {conv.weight.dtype}, the input is {x.dtype}'
+    return _why_not_module(conv)
+
+
+def why_not_norm(norm: nn.Module, dtype: torch.dtype) -> Optional[str]:
+    """Why a norm cannot be computed by hand; None if it can.
+
+    Args:
+        norm: The module.
+        dtype: Type of its input.
+    """
+    if isinstance(norm, nn.Identity):
+        return _why_not_module(norm)
+    name = type(norm).__name__
+    batch_norms = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+    if not isinstance(norm, _BatchNorm) or type(norm).forward not in batch_norms:
+        return f'{name} is not a batch norm'
+    values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if any(value is not None and value.dtype != accurate(dtype) for value in values):
+        return f'the values of {name} are not {accurate(dtype)}'
+    plan, _ = read_norm(norm)
+    if plan.mode == BATCH and plan.group is not None and is_compiling():
+        return f'{name} talks to other processes, in a compiled graph'
+    return _why_not_module(norm)
+
+
+def _why_not_module(module: nn.Module) -> Optional[str]:
+    name = type(module).__name__
+    return f'{name} has hooks or a forward of its own' if has_hooks(module) else None

@@ -1,0 +1,43 @@
+"""Which modules and functions count as the activation of a hidden layer: what may be replaced.
+
+Gates (sigmoid, hard sigmoid, tanh) and softmax are not among them: they scale or normalise, and another function in their
+place would be another network.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mm_frelu.activations.builder import is_activation
+
+REPLACEABLE = frozenset(
+    [
+        *('ReLU', 'ReLU6', 'LeakyReLU', 'PReLU', 'RReLU', 'ELU', 'CELU', 'SELU'),
+        *('GELU', 'SiLU', 'Swish', 'Mish', 'Hardswish', 'HSwish'),
+    ]
+)
+"""Names of activation classes of torch and mmcv that stand behind hidden layers; those of mm_frelu all do."""
+
+FUNCTIONS = {
+    function: name
+    for name, functions in {
+        'relu': (F.relu, F.relu_, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_),
+        'relu6': (F.relu6,),
+        'leaky_relu': (F.leaky_relu, F.leaky_relu_),
+        'prelu': (F.prelu, torch.prelu, torch.Tensor.prelu),
+        'elu': (F.elu, F.elu_),
+        'gelu': (F.gelu,),
+        'silu': (F.silu,),
+        'mish': (F.mish,),
+        'hardswish': (F.hardswish,),
+    }.items()
+    for function in functions
+}
+"""The same activations as functions, and what to call them."""
+
+
+def is_replaceable(module: nn.Module) -> bool:
+    """Whether a module is the activation of a hidden layer."""
+    kind = type(module)
+    ours = kind.__module__.startswith('mm_frelu.activations')
+    return ours or (is_activation(module) and kind.__name__ in REPLACEABLE)

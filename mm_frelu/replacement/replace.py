@@ -1,0 +1,256 @@
+"""Replacing the activations of a model that is built already, or of one that a config describes."""
+
+import copy
+import inspect
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from torch import nn
+
+from mm_frelu.activations import FunnelActivation, build_activation
+from mm_frelu.activations.builder import CHANNEL_ARGUMENTS, activation_class
+from mm_frelu.engine.errors import UserError
+
+from .call_sites import CallSites
+from .companion import ReplacedActivations
+from .patterns import choose, default_include, matches
+from .samples import Run
+from .sites import Site, find_sites
+from .table import kept_table, replaced_table
+from .tracing import trace
+
+COMPANION = 'replaced_activations'
+"""Name of the child that a model with replaced activations has."""
+
+
+@dataclass
+class Replacement:
+    """What became of the sites of a model.
+
+    Attributes:
+        new: Class of the new activations.
+        replaced: The sites that have a new activation.
+        kept: The chosen sites that do not, and why.
+        functional: Activations that are called as functions: module, function, calls in one pass.
+        failures: Why the model could not be run to its end, if it could not.
+    """
+
+    new: str
+    replaced: List[Site] = field(default_factory=list)
+    kept: List[Tuple[Site, str]] = field(default_factory=list)
+    functional: List[Tuple[str, str, int]] = field(default_factory=list)
+    failures: List[str] = field(default_factory=list)
+
+    def excuse(self) -> str:
+        """Why nothing was replaced."""
+        reasons = [f'{site.name} ({reason})' for site, reason in self.kept[:3]]
+        more = f' and {len(self.kept) - 3} more' if len(self.kept) > 3 else ''
+        functional = [f'{module} calls {name}()' for module, name, _ in self.functional[:3]]
+        what = '; '.join([', '.join(reasons) + more, *functional, *self.failures])
+        return f'{what.strip("; ") or "it has none that can be replaced"}.'
+
+    def log(self) -> None:
+        """Print the tables."""
+        print_log('\n' + replaced_table(self.replaced, self.new), logger='current')
+        if self.kept or self.functional:
+            print_log('\n' + kept_table(self.kept, self.functional), logger='current')
+        sites = [*self.replaced, *(site for site, _ in self.kept)]
+        if self.failures and not all(site.calls for site in sites):
+            reasons = '; '.join(self.failures)
+            print_log(
+                f'The model could not be run on invented images to the end ({reasons}). Sites that only come after that were '
+                f'not seen; channels there are those of the layer in front.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+@MODELS.register_module(name='ReplaceActivation')
+def build_with_replaced_activations(
+    model: dict,
+    act_cfg: dict,
+    include: Optional[Sequence[str]] = None,
+    exclude: Optional[Sequence[str]] = None,
+    **overrides: Any,
+) -> nn.Module:
+    """Build any model and put another activation into it: ``type='ReplaceActivation'`` in a config.
+
+    Args:
+        model: Config of the model.
+        act_cfg: Config of the new activation. See :func:`replace_activations`.
+        include: Patterns of the names of sites. See :func:`replace_activations`.
+        exclude: Patterns of the names of sites that stay.
+        **overrides: Settings of ``model`` that somebody sets from outside, as mmseg's ``init_model`` does with ``train_cfg``.
+
+    Returns:
+        The inner model itself.
+
+    Examples:
+        >>> model = dict(
+        ...     type='ReplaceActivation',
+        ...     model=dict(type='mmdet.ResNet', depth=50),
+        ...     act_cfg=dict(type='FReLU'),
+        ...     exclude=['layer4'])
+    """
+    model = {**model, **overrides}
+    built = MODELS.build(copy.deepcopy(model))
+    probe = None
+    if any(parameter.is_meta for parameter in built.parameters()):
+        # Without numbers most detectors do not run: a second model, with numbers, is looked at in its place.
+        with torch.device('cpu'):
+            probe = MODELS.build(copy.deepcopy(model))
+    replacement = replace_activations(built, act_cfg, include, exclude, probe=probe)
+    if probe is None:
+        replacement.log()
+    return built
+
+
+def replace_activations(
+    model: nn.Module,
+    act_cfg: dict,
+    include: Optional[Sequence[str]] = None,
+    exclude: Optional[Sequence[str]] = None,
+    *,
+    run: Optional[Run] = None,
+    probe: Optional[nn.Module] = None,
+) -> Replacement:
+    """Replace activations of a model, in place.
+
+    To be called before weights are loaded, before the optimizer is built and before the model is wrapped for several
+    processes. All other modules keep their names and keys. A module that serves several sites becomes a
+    :class:`.CallSites` with children ``act1``, ``act2``, ...
+
+    Args:
+        model: A model of mmdet, mmseg or mmpretrain, or any module that takes images.
+        act_cfg: Config of the new activation. Layers with an ``init`` get ``init='identity'`` unless it says otherwise, and
+            layers with a ``norm_cfg`` get SyncBN if the model has SyncBN, else BN.
+        include: Patterns of the names of sites, see :func:`.patterns.choose`; default: the backbone if there is one, else
+            everything.
+        exclude: Patterns of the names of sites that stay.
+        run: Runs the model once, where it needs other inputs than images.
+        probe: A model of the same config that is run in place of ``model``.
+
+    Returns:
+        What was replaced and what was not.
+
+    Raises:
+        UserError: When a pattern matches nothing, or nothing could be replaced.
+        ValueError: For an unknown activation, or an option that it refuses.
+    """
+    kind = activation_class(act_cfg.get('type') if isinstance(act_cfg, dict) else act_cfg)
+    seen = trace(model if probe is None else probe, run)
+    sites = find_sites(seen)
+    include = default_include(model) if include is None else _as_list(include)
+    exclude = _as_list(exclude)
+    chosen = choose([site.name for site in sites], include, exclude)
+    result = Replacement(kind.__name__, failures=seen.failures)
+    for site in sites:
+        if site.name in chosen:
+            reason = _why_not(site, kind, bool(seen.failures))
+            if reason is None:
+                result.replaced.append(site)
+            else:
+                result.kept.append((site, reason))
+    result.functional = [
+        (module, function, calls)
+        for (module, function), calls in seen.functional.items()
+        if matches(module, include) and not matches(module, exclude)
+    ]
+    defaults = dict(norm_cfg=_norm_of(model))
+    # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
+    if isinstance(_defaults(kind).get('init'), str):
+        defaults['init'] = 'identity'
+    if not result.replaced:
+        raise UserError(f'{kind.__name__} replaced no activation of this model: {result.excuse()}')
+    companion = _put_in(model, sites, result.replaced, act_cfg, defaults)
+    companion.reports.append(result)
+    # Backbones freeze and fix their parts in train(): the optimizer and DDP should find it done.
+    model.train(model.training)
+    return result
+
+
+def log_replacements(model: nn.Module) -> None:
+    """Print the tables of a model that :func:`replace_activations` worked on."""
+    companion = getattr(model, COMPANION, None)
+    for report in companion.reports if companion is not None else ():
+        report.log()
+
+
+def _as_list(patterns: Union[str, Sequence[str], None]) -> List[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns or ())
+
+
+def _why_not(site: Site, kind: type, broken_off: bool) -> Optional[str]:
+    """The reason why an activation cannot take the place of a site, or None."""
+    per_channel = any(name in _defaults(kind) for name in CHANNEL_ARGUMENTS)
+    if site.frozen:
+        return 'frozen: a new layer could never learn there; freeze less (frozen_stages)'
+    if not site.calls and not broken_off:
+        return 'the model never calls it'
+    if not per_channel:
+        return None
+    if not site.calls and site.assumed_channels is None:
+        return 'the model could not be run that far, and its channels are unknown'
+    if not site.is_map:
+        shape = next(shape for shape in sorted(site.shapes) if len(shape) != 4)
+        return f'{len(shape)}-D features; {kind.__name__} needs (N, C, H, W)'
+    if site.channels is None:
+        return 'its second dimension is not the channels, or they differ from call to call'
+    if site.is_point and issubclass(kind, FunnelActivation):
+        return 'its features have one position (global pooling), nothing around for a window to see'
+    return None
+
+
+def _defaults(kind: type) -> Dict[str, Any]:
+    """The arguments of a class, with their defaults."""
+    parameters = inspect.signature(kind).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def _norm_of(model: nn.Module) -> dict:
+    """SyncBN for a model with SyncBN (torch's and mmcv's have the same name), else BN."""
+    synchronised = any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
+    return dict(type='SyncBN' if synchronised else 'BN')
+
+
+def _put_in(
+    model: nn.Module,
+    sites: Sequence[Site],
+    replaced: Sequence[Site],
+    act_cfg: dict,
+    defaults: dict,
+) -> ReplacedActivations:
+    companion = getattr(model, COMPANION, None)
+    if companion is None:
+        companion = ReplacedActivations()
+        companion.watch(model)
+    device = next((parameter.device for parameter in model.parameters()), None)
+    wanted = {site.name for site in replaced}
+    by_module: Dict[str, List[Site]] = {}
+    for site in sites:
+        by_module.setdefault(site.module, []).append(site)
+    for name, group in by_module.items():
+        if not any(site.name in wanted for site in group):
+            continue
+        parent_name, _, attribute = name.rpartition('.')
+        parent = model.get_submodule(parent_name)
+        old = parent._modules[attribute]
+        layers = {}
+        for site in group:
+            layer = copy.deepcopy(old)
+            if site.name in wanted:
+                layer = build_activation(dict(act_cfg), site.channels or 0, **defaults)
+                layer = layer.to(device).train(old.training)
+                companion.add(site, layer)
+            layers[site.name.rpartition('.')[2]] = layer
+        if len(group) == 1:
+            (parent._modules[attribute],) = layers.values()
+        else:
+            parent._modules[attribute] = CallSites(layers, group)
+            parent._modules[attribute].listen(model)
+    model.add_module(COMPANION, companion)
+    return companion

@@ -1,0 +1,178 @@
+"""The sites of a model: the places where it applies an activation, each with its channel count.
+
+A module is not a site. mmdet's, mmseg's and torchvision's residual blocks call one ``self.relu`` two or three times, on
+features of different width; a RetinaNet head calls one ConvModule, and so its ``activate``, for five levels, which are one site.
+What tells two calls of a module apart is the layer with parameters that its caller ran last before: behind ``bn1`` and behind
+``bn2`` are two sites, behind the same ``bn1`` for another level is the same site again. Counting calls instead would go wrong
+wherever a forward does not run from start to end exactly once: backward under activation checkpointing runs part of it again
+(and may stop half-way), an exception leaves a count behind.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+from torch import nn
+
+from .kinds import is_replaceable
+from .tracing import Call, Trace
+
+Key = Tuple[str, ...]
+"""What tells the calls of one activation apart: ``('behind', layer)``, ``('start', caller)`` or ``('again', number)``."""
+
+
+@dataclass
+class Site:
+    """A place where a model applies an activation.
+
+    Attributes:
+        module: Name of the activation module.
+        name: Its name, with ``.act1``, ``.act2``, ... behind it where the module serves several sites, in the order in which
+            they are called.
+        kind: Class of the activation.
+        behind_linear: Whether it comes behind a layer that has the channels in the last dimension.
+        shapes: Shapes that it was called on.
+        calls: Calls in one pass; the greater number where training and testing differ.
+        frozen: Whether what is in front of it is frozen.
+        keys: What it is recognised by; the first is its own, others are for when that layer has been exchanged.
+        assumed_channels: Channels of the layer in front of it, where no pass reached it.
+    """
+
+    module: str
+    name: str
+    kind: str
+    behind_linear: bool = False
+    shapes: Set[Tuple[int, ...]] = field(default_factory=set)
+    calls: int = 0
+    frozen: bool = False
+    keys: List[Key] = field(default_factory=list)
+    assumed_channels: Optional[int] = None
+
+    @property
+    def channels(self) -> Optional[int]:
+        """Channels of its features; None where the dimension behind the batch is not the channels, or differs."""
+        found = {shape[1] for shape in self.shapes if len(shape) == 4}
+        if self.assumed_channels is not None:
+            return self.assumed_channels
+        return found.pop() if len(found) == 1 and self.is_map and not self.behind_linear else None
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it acts on feature maps (N, C, H, W) only."""
+        assumed = self.assumed_channels is not None
+        return assumed or bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes)
+
+    @property
+    def is_point(self) -> bool:
+        """Whether its feature maps have one position, as in squeeze-and-excitation."""
+        return bool(self.shapes) and all(shape[2:] == (1, 1) for shape in self.shapes)
+
+
+def find_sites(trace: Trace) -> List[Site]:
+    """The sites of every replaceable activation of a model, in the order of its modules.
+
+    Args:
+        trace: What was seen when the model ran.
+    """
+    sites: List[Site] = []
+    for name, module, parent in _activations(trace.model):
+        calls = trace.calls.get(name, [])
+        if calls:
+            sites += _sites_of(name, module, calls, trace)
+        else:
+            kind = type(module).__name__
+            channels = None
+            if trace.failures:  # else the model never calls it: a layer there would be of no use
+                channels = _channels_in_front(parent, name.rpartition('.')[2])
+            frozen = _is_frozen(trace.model, name.rpartition('.')[0], ())
+            sites.append(Site(name, name, kind, frozen=frozen, assumed_channels=channels))
+    return sites
+
+
+def _activations(model: nn.Module) -> Iterator[Tuple[str, nn.Module, nn.Module]]:
+    for parent_name, parent in model.named_modules():
+        if is_replaceable(parent):
+            continue
+        for name, child in parent.named_children():
+            if is_replaceable(child):
+                yield f'{parent_name}.{name}'.lstrip('.'), child, parent
+
+
+def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> List[Site]:
+    """Sort the calls of one activation by what they are behind."""
+    sites: Dict[Key, Site] = {}
+    passes: Counter = Counter()
+    last: Dict[str, Site] = {}  # by caller
+    others: Dict[Key, List[Site]] = {}
+    for call in calls:
+        key, spare = _keys(trace.model, call, list(sites.values()), last.get(call.caller))
+        site = sites.setdefault(key, Site(name, name, type(module).__name__, keys=[key]))
+        site.shapes.add(call.shape)
+        passes[key, call.mode] += 1
+        site.calls = max(site.calls, passes[key, call.mode])
+        site.behind_linear = _is_behind_linear(trace.model, call.behind)
+        site.frozen = _is_frozen(trace.model, call.caller, call.behind)
+        last[call.caller] = site
+        for other in spare:
+            known = others.setdefault(other, [])
+            if site not in known:
+                known.append(site)
+    found = list(sites.values())
+    for other, owners in others.items():
+        if other not in sites and len(owners) == 1:
+            owners[0].keys.append(other)
+    if len(found) > 1:
+        for number, site in enumerate(found, 1):
+            site.name = f'{name}.act{number}'
+    return found
+
+
+def _keys(
+    model: nn.Module, call: Call, known: List[Site], previous: Optional[Site]
+) -> Tuple[Key, List[Key]]:
+    """The key of a call, and others that point at the same place as long as they point at no second one."""
+    learning = [name for name in call.behind if _has_parameters(model.get_submodule(name))]
+    layers = [('behind', name) for name in learning or call.behind[-1:]]
+    if call.again and previous is not None:
+        start = ('again', str(known.index(previous) + 1))
+    else:
+        start = ('start', call.caller)
+    return (layers or [start])[-1], [start, *layers]
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+def _is_behind_linear(model: nn.Module, behind: Tuple[str, ...]) -> bool:
+    layers = [model.get_submodule(name) for name in behind]
+    learning = [layer for layer in layers if next(layer.parameters(), None) is not None]
+    return bool(learning) and type(learning[-1]) in (nn.Linear, nn.LayerNorm)
+
+
+def _is_frozen(model: nn.Module, caller: str, behind: Tuple[str, ...]) -> bool:
+    """Whether a module is kept in eval mode while the model trains, or nothing in front of the site learns."""
+    if not model.get_submodule(caller).training:
+        return True
+    parameters = [p for name in behind for p in model.get_submodule(name).parameters()]
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+def _channels_in_front(parent: nn.Module, name: str) -> Optional[int]:
+    """Channels of a ConvModule or a Sequential, from the 2-D layer in front of an activation that no pass reached."""
+    if type(parent).__name__ == 'ConvModule':
+        layers = [parent.conv]
+    elif isinstance(parent, nn.Sequential):
+        children = list(parent.named_children())
+        position = [child for child, _ in children].index(name)
+        layers = [layer for _, layer in children[:position]][::-1]
+    else:
+        return None
+    for layer in layers:
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            return layer.out_channels
+        if isinstance(layer, nn.BatchNorm2d):
+            return layer.num_features
+        if next(layer.children(), None) is not None:
+            return None
+    return None

@@ -1,0 +1,217 @@
+"""Watching a model run: which activation is called by whom, behind what, on what shape.
+
+The model runs for real, on two small invented images. The meta device would be cheaper, but most detectors read values
+while they compute a loss (assigning boxes, sampling), and the loss is what reaches auxiliary heads. What runs is a copy that
+shares the parameters: buffers, counters and modes of the user's model stay as they are, and so do the random number
+generators.
+"""
+
+import copy
+import itertools
+import random
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from unittest import mock
+
+import numpy as np
+import torch
+from mmengine.model import revert_sync_batchnorm
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .kinds import FUNCTIONS, is_replaceable
+from .samples import Run, invented_run
+
+# Multiples of 32, which detectors ask for, and not square: a tensor whose second dimension is not the channels then
+# differs between the two passes. SSD needs the larger ones.
+SIZES = (((128, 160), (160, 192)), ((320, 352), (352, 384)), ((512, 544), (544, 576)))
+"""Heights and widths of the training and the testing pass, tried in turn until one pair runs."""
+
+
+class Call(NamedTuple):
+    """One call of an activation.
+
+    Attributes:
+        shape: Shape of its input.
+        caller: Name of the module whose forward called it.
+        behind: Names of the modules that the caller ran before, since its last call of this activation.
+        again: Whether the caller had called this activation before in the same forward.
+        mode: The pass.
+    """
+
+    shape: Tuple[int, ...]
+    caller: str
+    behind: Tuple[str, ...]
+    again: bool
+    mode: str
+
+
+@dataclass
+class Trace:
+    """What was seen.
+
+    Attributes:
+        model: The copy that ran, its modules as they are in training mode.
+        calls: Calls of each activation, by its name, in order.
+        functional: How often a module called an activation as a function, by module name and function.
+        failures: Why a pass did not come to its end.
+    """
+
+    model: nn.Module
+    calls: Dict[str, List[Call]] = field(default_factory=dict)
+    functional: Counter = field(default_factory=Counter)
+    failures: List[str] = field(default_factory=list)
+
+
+def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
+    """Watch a model during a training and a testing pass.
+
+    Args:
+        model: The model. It is not changed.
+        run: Runs it once; default: two invented images, in the way of the model's library.
+
+    Returns:
+        The calls that were seen, those before a failure included.
+    """
+    parameters = {id(parameter): parameter for parameter in model.parameters()}
+    shadow = revert_sync_batchnorm(copy.deepcopy(model, parameters))
+    _give_each_reference_its_own(shadow)
+    seen = Trace(shadow)
+    # The caller may be building on torch's meta device, which must not get hold of the images.
+    with _device_of(model):
+        for mode in ('loss', 'tensor'):
+            shadow.train(mode == 'loss')
+            _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+        if run is None and _has_points(seen):
+            # Of one position because it is pooled, or because the image is small?
+            large = itertools.islice(passes(shadow, 'tensor', larger=True), 1)
+            _watch_a_pass(seen, 'tensor, large', large)
+    shadow.train()
+    return seen
+
+
+def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
+    """Add what the first attempt that runs shows, or else what the last one did until it failed."""
+    failure: Optional[Exception] = None
+    for attempt in attempts:
+        watch = _Watch(seen.model, mode)
+        failure = None
+        try:
+            with _quietly(), torch.no_grad(), watch:
+                attempt(seen.model)
+        except Exception as error:  # a model may raise anything on inputs that it was not made for
+            failure = error
+        if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
+            break
+    _merge(seen, watch)
+    if failure is not None:
+        seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
+
+
+def _has_points(seen: Trace) -> bool:
+    """Whether an activation only saw feature maps of one position."""
+    return any(all(call.shape[2:] == (1, 1) for call in calls) for calls in seen.calls.values())
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
+
+
+def _merge(seen: Trace, watch: '_Watch') -> None:
+    for name, calls in watch.calls.items():
+        seen.calls.setdefault(name, []).extend(calls)
+    for key, number in watch.functional.items():
+        seen.functional[key] = max(seen.functional[key], number)
+
+
+def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
+    """The passes to try: growing images, of three channels or as many as the first convolution takes.
+
+    Args:
+        model: The model.
+        mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
+        larger: Begin with the second size.
+    """
+    device = _device_of(model)
+    first = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
+    for sizes in SIZES[1:] if larger else SIZES:
+        for channels in dict.fromkeys((3, first)):
+            size = sizes[0] if mode == 'loss' else sizes[1]
+            yield invented_run(model, channels, size, device, mode)
+
+
+def _give_each_reference_its_own(model: nn.Module) -> None:
+    """Take apart activations that several modules share, so that each place is seen by itself."""
+    known = set()
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None and is_replaceable(child):
+                if child in known:
+                    parent._modules[name] = copy.deepcopy(child)
+                known.add(child)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave the random number generators alone, talk to no other process, warn of nothing."""
+    states = random.getstate(), np.random.get_state()
+    # Losses average over processes. Here each process traces the same model by itself.
+    alone = mock.patch.object(torch.distributed, 'is_initialized', return_value=False)
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings(), alone:
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+class _Watch(TorchFunctionMode):
+    """Hooks on every module, and an ear for activations that are called as functions."""
+
+    def __init__(self, model: nn.Module, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.names = {module: name for name, module in model.named_modules()}
+        self.calls: Dict[str, List[Call]] = {}
+        self.functional: Counter = Counter()
+        self.stack: List[Tuple[nn.Module, List[str]]] = []
+        self.handles: List[Any] = []
+
+    def __enter__(self) -> '_Watch':
+        for module in self.names:
+            self.handles.append(module.register_forward_pre_hook(self._enter))
+            self.handles.append(module.register_forward_hook(self._leave))
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        for handle in self.handles:
+            handle.remove()
+        super().__exit__(*exception)
+
+    def _enter(self, module: nn.Module, args: Tuple[Any, ...]) -> None:
+        if self.stack and is_replaceable(module) and args and isinstance(args[0], Tensor):
+            self._record(self.names[module], tuple(args[0].shape))
+        self.stack.append((module, []))
+
+    def _leave(self, module: nn.Module, args: Tuple[Any, ...], output: Any) -> None:
+        self.stack.pop()
+        if self.stack:
+            self.stack[-1][1].append(self.names[module])
+
+    def _record(self, name: str, shape: Tuple[int, ...]) -> None:
+        caller, ran = self.stack[-1]
+        again = name in ran
+        start = len(ran) - ran[::-1].index(name) if again else 0
+        call = Call(shape, self.names[caller], tuple(ran[start:]), again, self.mode)
+        self.calls.setdefault(name, []).append(call)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Tuple[Any, ...] = (), kwargs: Optional[dict] = None
+    ) -> Any:
+        if func in FUNCTIONS and self.stack and not is_replaceable(self.stack[-1][0]):
+            self.functional[self.names[self.stack[-1][0]], FUNCTIONS[func]] += 1
+        return func(*args, **(kwargs or {}))
