@@ -48,7 +48,7 @@ def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
 
     Raises:
         TypeError: If ``norm_cfg`` is neither a config nor None.
-        ValueError: If the channels do not divide into the groups of a group norm.
+        ValueError: If the norm is not registered, or the channels do not divide into the groups of a group norm.
     """
     if norm_cfg is None:
         return nn.Identity()
@@ -68,7 +68,12 @@ def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
                 f'norm_cfg of a window: {num_channels} channels do not divide into '
                 f'num_groups={groups}. Choose a divisor of {num_channels}.'
             )
-    return build_norm_layer(norm_cfg, num_channels)[1]
+    try:
+        return build_norm_layer(norm_cfg, num_channels)[1]
+    except KeyError as error:  # mmcv's message does not say which word it is about
+        raise ValueError(
+            f"norm_cfg of a window: there is no norm {norm_cfg['type']!r}. Use 'BN', 'SyncBN', 'GN', 'LN' or 'IN'."
+        ) from error
 
 
 def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:

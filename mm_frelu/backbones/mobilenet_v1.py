@@ -11,7 +11,7 @@ from torch import Tensor
 from ..registry import MODELS
 from .mobilenet import MobileNet, make_divisible
 from .mobilenet_block import MobileBlock
-from .options import check_per_stage
+from .options import check_per_stage, check_widen_factor
 
 STEM_CHANNELS = 32
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
@@ -96,6 +96,7 @@ class MobileNetV1(MobileNet):
             out_indices=out_indices,
             **options,
         )
+        check_widen_factor(widen_factor)
         check_per_stage(len(STAGES), strides=strides, dilations=dilations)
         channels = make_divisible(STEM_CHANNELS * widen_factor)
         self._add_stem(channels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .mobilenet import MobileNet, make_divisible, warn_of_another_start
 from .mobilenet_block import MobileBlock
-from .options import check_per_stage
+from .options import check_per_stage, check_widen_factor
 
 STEM_CHANNELS = 32
 LAST_CHANNELS = 1280
@@ -133,6 +133,7 @@ class MobileNetV2(MobileNet):
             out_indices=out_indices,
             **options,
         )
+        check_widen_factor(widen_factor)
         check_per_stage(len(STAGES), strides=strides, dilations=dilations)
         warn_of_another_start('MobileNetV2', act_cfg, [base_act_cfg['type']])
         channels = make_divisible(STEM_CHANNELS * widen_factor)

@@ -34,6 +34,16 @@ def check_switches(**switches: Any) -> None:
             raise ValueError(f'{key} must be True or False; got {value!r}.')
 
 
+def check_widen_factor(widen_factor: float) -> None:
+    """Refuse a factor that is no positive number.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(widen_factor, (int, float)) or widen_factor <= 0:
+        raise ValueError(f'widen_factor must be a positive number; got {widen_factor!r}.')
+
+
 def check_per_stage(num_stages: int, **values: Sequence[int]) -> None:
     """Refuse a list that does not have one entry for each stage.
 

@@ -57,7 +57,7 @@ class CheckpointGuardHook(Hook):
         def report_once(module: nn.Module, incompatible) -> None:
             handle.remove()
             fit = Fit(module, shapes, incompatible.missing_keys, incompatible.unexpected_keys)
-            fit.report(str(source), self.strict)
+            fit.report(str(source), self.strict, resuming=bool(runner.cfg.get('resume')))
 
         handle = model.register_load_state_dict_post_hook(report_once)
 
@@ -100,14 +100,19 @@ class Fit:
         self.total = sum('num_batches_tracked' not in key for key in expected)
         self.fitting = self.total - len(missing) - len(self.reshaped)
 
-    def report(self, source: str, strict: bool) -> None:
+    def report(self, source: str, strict: bool, resuming: bool = False) -> None:
         """Warn, or raise where going on makes no sense.
+
+        Args:
+            source (str): Name of the checkpoint.
+            strict (bool): Whether everything has to fit.
+            resuming (bool): Whether the optimizer's state comes with the weights, which has no place for new ones.
 
         Raises:
             UserError: When nothing fits, or when ``strict`` and anything is missing, unexpected or of another shape.
         """
         if self.windows:
-            self._report_windows(source, strict)
+            self._report_windows(source, strict, resuming)
         misfits = self._misfits()
         if not misfits:
             return
@@ -122,9 +127,14 @@ class Fit:
             )
         warn(f'{summary} What is missing or of another shape starts untrained.')
 
-    def _report_windows(self, source: str, strict: bool) -> None:
+    def _report_windows(self, source: str, strict: bool, resuming: bool) -> None:
         first = ', '.join(self.windows[:2])
         what = f'{source} has no weights for the activations of {self.what} ({len(self.windows)} missing: {first} and more)'
+        if resuming:
+            raise UserError(
+                f'{what}: a run goes on with the activations that it began with. To put new ones into a trained model, begin '
+                f'a run with load_from={source!r} in place of resuming.'
+            )
         if self.identity_windows:
             start = 'stay' if strict else 'start'
             warn(
@@ -184,13 +194,16 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
 
 
 def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """Names of the activations inside a model: all of them, and those that start as an exact ReLU."""
+    """Names of the activations inside a model: all of them, and those that start as an exact ReLU where a ReLU was."""
     found: List[str] = []
     identity: List[str] = []
     for name, module in model.named_modules(remove_duplicate=False):
         if is_activation(module):
             found.append(f'{name}.')
-            if getattr(module, 'init', None) == 'identity':
+            was_relu = (
+                getattr(module, 'in_place_of', 'ReLU') == 'ReLU'
+            )  # else: ReplaceActivation says
+            if was_relu and getattr(module, 'init', None) == 'identity':
                 identity.append(f'{name}.')
     return tuple(found), tuple(identity)
 

@@ -165,6 +165,11 @@ def replace_activations(
     # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
     if isinstance(_defaults(kind).get('init'), str):
         defaults['init'] = 'identity'
+    if sites and exclude and not chosen:
+        raise UserError(
+            f'{kind.__name__} replaced no activation of this model: exclude {" ".join(exclude)} takes out everything that '
+            f'include {" ".join(include)} takes in.'
+        )
     if not result.replaced:
         raise UserError(
             f'{kind.__name__} replaced no activation of this model, looking at {" ".join(include)}: {result.excuse()}'
@@ -217,6 +222,18 @@ def _defaults(kind: type) -> Dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
+def _arguments(kind: type) -> List[str]:
+    """The arguments of a class, and those of its bases that it hands on as ``**kwargs``."""
+    names: Dict[str, None] = {}
+    for base in kind.__mro__:
+        parameters = inspect.signature(base.__init__).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names.update({item.name: None for item in parameters if item.kind in named})
+        if all(item.kind is not inspect.Parameter.VAR_KEYWORD for item in parameters):
+            break
+    return [name for name in names if name != 'self']
+
+
 def _norm_of(model: nn.Module) -> dict:
     """SyncBN for a model with SyncBN (torch's and mmcv's have the same name), else BN."""
     synchronised = any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
@@ -232,10 +249,11 @@ def _build(
         try:
             layers[site.name] = build_activation(dict(act_cfg), site.channels or 0, **defaults)
         except (TypeError, ValueError) as error:
-            known = [name for name in _defaults(kind) if name not in ('inplace', 'kwargs')]
+            known = [name for name in _arguments(kind) if name != 'inplace']
             channels = f' ({site.channels} channels)' if site.channels else ''
             raise UserError(
-                f'act_cfg {dict(act_cfg)} does not work at {site.name}{channels}: {error} {kind.__name__} takes '
+                f'act_cfg {dict(act_cfg)} does not work at {site.name}{channels}: {str(error).rstrip(".")}. '
+                f'{kind.__name__} takes '
                 f'{", ".join(known) or "nothing"}.'
             ) from error
     return layers
@@ -269,6 +287,8 @@ def _put_in(
             layer = copy.deepcopy(old)
             if site.name in new:
                 layer = new[site.name].to(device).train(old.training)
+                ours = type(old).__module__.startswith('mm_frelu.')
+                layer.in_place_of = getattr(old, 'in_place_of', 'ReLU' if ours else site.kind)
                 companion.add(site, layer)
                 if site.overwritten:
                     layer.register_forward_pre_hook(_keep_input)

@@ -175,3 +175,10 @@ def test_dynamic_relu_is_as_wide_as_its_site():
 def test_wrong_options_are_named(network, options, message):
     with pytest.raises(ValueError, match=message):
         network(**options)
+
+
+@pytest.mark.parametrize('factor', [0, -1.0, '1'])
+@pytest.mark.parametrize('kind', ['MobileNetV1', 'MobileNetV2'])
+def test_a_factor_that_is_no_positive_number_is_refused(kind, factor):
+    with pytest.raises(ValueError, match='widen_factor must be a positive number'):
+        MODELS.build(dict(type=f'mm_frelu.{kind}', widen_factor=factor))

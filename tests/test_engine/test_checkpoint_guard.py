@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from mm_frelu import FReLU
+from mm_frelu import FReLU, replace_activations
 from mm_frelu.engine import CheckpointGuardHook, UserError
 from mm_frelu.engine.launch import add_checkpoint_guard
 
@@ -101,6 +101,26 @@ def test_windows_that_start_as_relu_may_be_tested_with_relu_weights(warnings):
     assert "init='identity'" in warnings[0]
     x = torch.randn(2, 3, 5, 5)
     assert torch.equal(source.eval().backbone(x), target.eval().backbone(x))
+
+
+@pytest.mark.parametrize('old', [nn.SiLU, nn.ReLU])
+def test_only_in_place_of_relu_old_weights_still_fit(old, warnings):
+    target = Net(old())
+    replace_activations(
+        target, dict(type='FReLU'), run=lambda net: net.backbone(torch.rand(2, 3, 5, 5))
+    )
+    if old is nn.ReLU:
+        load(target, Net().state_dict(), strict=True)
+        assert 'exactly the ReLU' in warnings[0]
+    else:
+        with pytest.raises(UserError, match='trained with another activation'):
+            load(target, Net().state_dict(), strict=True)
+
+
+def test_a_run_cannot_go_on_with_new_windows():
+    cfg = dict(load_from='weights.pth', resume=True)
+    with pytest.raises(UserError, match=r"begin a run with load_from='weights\.pth'"):
+        load(Net(FReLU(4, init='identity')), Net().state_dict(), strict=True, cfg=cfg)
 
 
 def test_what_is_missing_beside_the_windows_is_named_beside_them(warnings):

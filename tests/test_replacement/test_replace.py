@@ -139,6 +139,8 @@ def test_nothing_replaced_is_an_error():
             dict(type='FReLU', norm_cfg=dict(type='GN', num_groups=8)),
             r'at backbone\.2\.relu\.act1 \(4 channels\): .*do not divide',
         ),
+        (dict(type='FReLU', norm_cfg=dict(type='BM')), r"there is no norm 'BM'\. Use 'BN'"),
+        (dict(type='DyReLUC', radius=4), r"'radius'\. DyReLUC takes .*temperature.*reduction"),
     ],
 )
 def test_settings_that_do_not_work_leave_the_model_as_it_was(act_cfg, expected):
@@ -147,6 +149,11 @@ def test_settings_that_do_not_work_leave_the_model_as_it_was(act_cfg, expected):
     with pytest.raises(UserError, match=expected):
         replace_activations(model, act_cfg)
     assert str(model) == before
+
+
+def test_an_exclude_that_takes_everything_is_named():
+    with pytest.raises(UserError, match=r'exclude \* takes out everything that include backbone'):
+        replace_activations(Net(), dict(type='FReLU'), exclude='*')
 
 
 def test_a_name_is_no_config():
