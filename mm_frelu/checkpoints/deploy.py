@@ -225,5 +225,9 @@ def _write_config(cfg: Config, path: Path, source: str) -> None:
     try:
         partial.write_text('\n'.join((*lines, cfg.pretty_text)))
         os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f'OUT: {path} cannot be written ({error}). Make room on that disk, or give another name.'
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
