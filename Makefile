@@ -7,13 +7,14 @@ PYTHON ?= python3.11
 VENV ?= .venv
 TEST_PROCESSES ?= 2
 DEMO_OUT ?= work_dirs/demo
+BENCH_OUT ?= work_dirs/bench_gpu
 
 PY := $(VENV)/bin/python
 # loadgroup: tests that share an expensive fixture (xdist_group) stay in one process.
 PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format install clean
+.PHONY: demo test test-all lint format install bench-gpu clean
 
 # The main job on generated street scenes: train, evaluate, compare, report.
 demo: $(INSTALLED)
@@ -44,6 +45,20 @@ $(INSTALLED): constraints.txt pyproject.toml
 # `cv2` without it, and has to be written last.
 	$(PY) -m pip install --quiet --force-reinstall --no-deps -c constraints.txt opencv-python-headless
 	touch $@
+
+# What docs/performance.md says about GPUs, as JSON: the activation alone, and two whole networks.
+BENCH := $(PY) tools/analysis_tools
+bench-gpu: $(INSTALLED)
+	mkdir -p $(BENCH_OUT)
+	for dtype in float32 bfloat16; do for layout in nchw channels_last; do for mode in train frozen deploy; do \
+	  $(BENCH)/benchmark_activation.py --device cuda --batch 4 --repeat 20 --dtype $$dtype --layout $$layout --mode $$mode \
+	    --json $(BENCH_OUT)/activation-$$dtype-$$layout-$$mode.json --plot $(BENCH_OUT)/activation-$$dtype-$$layout-$$mode.png \
+	    || exit 1; \
+	done; done; done
+	$(BENCH)/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --device cuda \
+	  --shape 512 1024 --batch 4 --json $(BENCH_OUT)/pspnet.json
+	$(BENCH)/benchmark_model.py configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py --device cuda \
+	  --shape 800 1344 --batch 2 --json $(BENCH_OUT)/retinanet.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

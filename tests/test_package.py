@@ -102,8 +102,8 @@ def test_pins_satisfy_the_ranges():
     pins = {}
     for line in (ROOT / 'constraints.txt').read_text().splitlines():
         if line and not line.startswith('#'):
-            name, version = line.split('==')
-            pins[canonicalize_name(name)] = version
+            name, version = line.partition(';')[0].split('==')
+            pins[canonicalize_name(name)] = version.strip()
     for text in requires('mm_frelu'):
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate({'extra': 'dev'}):

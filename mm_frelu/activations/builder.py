@@ -46,15 +46,20 @@ def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module
         >>> build_activation(dict(type='ReLU'), 64, inplace=True)
         ReLU(inplace=True)
     """
-    if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise TypeError(
-            f"An activation config is a dict with a type, as in dict(type='FReLU'); got {cfg!r}."
-        )
+    check_config(cfg)
     parameters = inspect.signature(activation_class(cfg['type'])).parameters
     _require_known_keys(cfg, parameters)
     channels = dict.fromkeys(CHANNEL_ARGUMENTS, num_channels)
     filled = {key: value for key, value in {**defaults, **channels}.items() if key in parameters}
     return build_activation_layer({**filled, **cfg})
+
+
+def check_config(cfg: Any) -> None:
+    """Raise TypeError unless this is the config of an activation."""
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise TypeError(
+            f"An activation config is a dict with a type, as in dict(type='FReLU'); got {cfg!r}."
+        )
 
 
 def _require_known_keys(cfg: dict, parameters: Mapping[str, inspect.Parameter]) -> None:

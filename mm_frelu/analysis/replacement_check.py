@@ -103,14 +103,22 @@ def _check(
         verdict.kept[reason] = verdict.kept.get(reason, 0) + 1
 
     fit = swapped.load_state_dict(original.state_dict(), strict=False)
-    sites = tuple(f'{site.name}.' for site in report.replaced)
-    strangers = [*fit.unexpected_keys, *(k for k in fit.missing_keys if not k.startswith(sites))]
+    layers = {swapped.get_submodule(site.name) for site in report.replaced}
+    # A module may have two names, and its keys too (ANN).
+    named = swapped.named_modules(remove_duplicate=False)
+    sites = tuple(f'{name}.' for name, module in named if module in layers)
+    # What a PReLU had learnt goes with it (CGNet).
+    changed = [*fit.unexpected_keys, *fit.missing_keys]
+    strangers = [key for key in changed if not key.startswith(sites)]
     if strangers:
         verdict.problem = f'keys changed: {", ".join(strangers[:3])}'
         return
     original, swapped = revert_sync_batchnorm(original), revert_sync_batchnorm(swapped)
     if verdict.kinds == 'ReLU':
-        outputs, run = _first_that_runs(original.eval(), 'tensor')
+        try:
+            outputs, run = _first_that_runs(original.eval(), 'tensor')
+        except TypeError:  # mmseg's PointRend has no such mode
+            outputs, run = _first_that_runs(original.eval(), 'predict')
         verdict.equal = _same(outputs, _run(swapped.eval(), run))
     del original
     _train_a_step(swapped, new, verdict)

@@ -192,7 +192,7 @@ def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, 
     """Names of the activations inside a model: all of them, and those that start as an exact ReLU."""
     found: List[str] = []
     identity: List[str] = []
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):
         if is_activation(module):
             found.append(f'{name}.')
             if getattr(module, 'init', None) == 'identity':

@@ -67,9 +67,14 @@ def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
     Returns:
         Nested tensors: logits of a segmentor or classifier; scores and boxes of each level of a detector.
     """
-    samples = _detection_samples(images) if task == 'detection' else None
     with torch.no_grad():
-        return model(images, samples, mode='tensor')
+        return recorded_tensors(model, images, task)
+
+
+def recorded_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
+    """The same as :func:`forward_tensors`, recorded by autograd."""
+    samples = _detection_samples(images) if task == 'detection' else None
+    return model(images, samples, mode='tensor')
 
 
 def _detection_samples(images: Tensor) -> Optional[list]:

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mm_frelu.activations import FunnelActivation, build_activation
-from mm_frelu.activations.builder import CHANNEL_ARGUMENTS, activation_class
+from mm_frelu.activations.builder import CHANNEL_ARGUMENTS, activation_class, check_config
 from mm_frelu.engine.errors import UserError
 
 from .call_sites import CallSites
@@ -141,7 +141,8 @@ def replace_activations(
         UserError: When a pattern matches nothing, or nothing could be replaced.
         ValueError: For an unknown activation, or an option that it refuses.
     """
-    kind = activation_class(act_cfg.get('type') if isinstance(act_cfg, dict) else act_cfg)
+    check_config(act_cfg)
+    kind = activation_class(act_cfg['type'])
     seen = trace(model if probe is None else probe, run)
     sites = find_sites(seen)
     include = default_include(model) if include is None else _as_list(include)
@@ -165,9 +166,14 @@ def replace_activations(
     if isinstance(_defaults(kind).get('init'), str):
         defaults['init'] = 'identity'
     if not result.replaced:
-        raise UserError(f'{kind.__name__} replaced no activation of this model: {result.excuse()}')
-    companion = _put_in(model, sites, result.replaced, act_cfg, defaults)
+        raise UserError(
+            f'{kind.__name__} replaced no activation of this model, looking at {" ".join(include)}: {result.excuse()}'
+        )
+    companion = _put_in(model, sites, _build(result.replaced, act_cfg, defaults, kind))
     companion.reports.append(result)
+    for module in model.modules():
+        if getattr(module, 'act_norm_eval', False):  # backbones of mm_frelu, which would warn
+            module.act_norm_eval = False
     # Backbones freeze and fix their parts in train(): the optimizer and DDP should find it done.
     model.train(model.training)
     return result
@@ -217,24 +223,43 @@ def _norm_of(model: nn.Module) -> dict:
     return dict(type='SyncBN' if synchronised else 'BN')
 
 
+def _build(
+    sites: Sequence[Site], act_cfg: dict, defaults: dict, kind: type
+) -> Dict[str, nn.Module]:
+    """A new activation for each site, all of them before the first is put in."""
+    layers = {}
+    for site in sites:
+        try:
+            layers[site.name] = build_activation(dict(act_cfg), site.channels or 0, **defaults)
+        except (TypeError, ValueError) as error:
+            known = [name for name in _defaults(kind) if name not in ('inplace', 'kwargs')]
+            channels = f' ({site.channels} channels)' if site.channels else ''
+            raise UserError(
+                f'act_cfg {dict(act_cfg)} does not work at {site.name}{channels}: {error} {kind.__name__} takes '
+                f'{", ".join(known) or "nothing"}.'
+            ) from error
+    return layers
+
+
+def _keep_input(layer: nn.Module, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """Give a layer a copy of what the model will change in place: ReLU needs its output for backward, others their input."""
+    return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
+
+
 def _put_in(
-    model: nn.Module,
-    sites: Sequence[Site],
-    replaced: Sequence[Site],
-    act_cfg: dict,
-    defaults: dict,
+    model: nn.Module, sites: Sequence[Site], new: Dict[str, nn.Module]
 ) -> ReplacedActivations:
+    """Exchange the modules of the sites in ``new``; a module of several sites becomes a :class:`.CallSites`."""
     companion = getattr(model, COMPANION, None)
     if companion is None:
         companion = ReplacedActivations()
         companion.watch(model)
     device = next((parameter.device for parameter in model.parameters()), None)
-    wanted = {site.name for site in replaced}
     by_module: Dict[str, List[Site]] = {}
     for site in sites:
         by_module.setdefault(site.module, []).append(site)
     for name, group in by_module.items():
-        if not any(site.name in wanted for site in group):
+        if not any(site.name in new for site in group):
             continue
         parent_name, _, attribute = name.rpartition('.')
         parent = model.get_submodule(parent_name)
@@ -242,10 +267,11 @@ def _put_in(
         layers = {}
         for site in group:
             layer = copy.deepcopy(old)
-            if site.name in wanted:
-                layer = build_activation(dict(act_cfg), site.channels or 0, **defaults)
-                layer = layer.to(device).train(old.training)
+            if site.name in new:
+                layer = new[site.name].to(device).train(old.training)
                 companion.add(site, layer)
+                if site.overwritten:
+                    layer.register_forward_pre_hook(_keep_input)
             layers[site.name.rpartition('.')[2]] = layer
         if len(group) == 1:
             (parent._modules[attribute],) = layers.values()

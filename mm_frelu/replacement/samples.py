@@ -16,7 +16,7 @@ from torch import Tensor, nn
 Run = Callable[[nn.Module], Any]
 """Runs a model once."""
 
-BATCH_SIZES = {'loss': 2, 'tensor': 1}
+BATCH_SIZES = {'loss': 2, 'tensor': 1, 'predict': 1}
 """Batch norms need two values per channel in training, also behind a pooling to 1x1. The two differ so that no dimension that
 depends on the batch is taken for the channels."""
 
@@ -42,7 +42,7 @@ def invented_run(
         channels: Channels of the images.
         size: Their height and width.
         device: Where the model is.
-        mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
+        mode: ``'loss'``, the pass of a training step, ``'tensor'``, raw outputs, or ``'predict'``.
 
     Returns:
         What runs the model.

@@ -34,6 +34,7 @@ class Site:
         shapes: Shapes that it was called on.
         calls: Calls in one pass; the greater number where training and testing differ.
         frozen: Whether what is in front of it is frozen.
+        overwritten: Whether the model changes its input in place afterwards, as DDRNet does.
         keys: What it is recognised by; the first is its own, others are for when that layer has been exchanged.
         assumed_channels: Channels of the layer in front of it, where no pass reached it.
     """
@@ -45,6 +46,7 @@ class Site:
     shapes: Set[Tuple[int, ...]] = field(default_factory=set)
     calls: int = 0
     frozen: bool = False
+    overwritten: bool = False
     keys: List[Key] = field(default_factory=list)
     assumed_channels: Optional[int] = None
 
@@ -60,7 +62,7 @@ class Site:
     def is_map(self) -> bool:
         """Whether it acts on feature maps (N, C, H, W) only."""
         assumed = self.assumed_channels is not None
-        return assumed or bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes)
+        return assumed or (bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes))
 
     @property
     def is_point(self) -> bool:
@@ -110,6 +112,7 @@ def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> 
         site.shapes.add(call.shape)
         passes[key, call.mode] += 1
         site.calls = max(site.calls, passes[key, call.mode])
+        site.overwritten |= (call.mode, call.index) in trace.overwritten
         site.behind_linear = _is_behind_linear(trace.model, call.behind)
         site.frozen = _is_frozen(trace.model, call.caller, call.behind)
         last[call.caller] = site
@@ -146,7 +149,7 @@ def _has_parameters(module: nn.Module) -> bool:
 
 def _is_behind_linear(model: nn.Module, behind: Tuple[str, ...]) -> bool:
     layers = [model.get_submodule(name) for name in behind]
-    learning = [layer for layer in layers if next(layer.parameters(), None) is not None]
+    learning = [layer for layer in layers if _has_parameters(layer)]
     return bool(learning) and type(learning[-1]) in (nn.Linear, nn.LayerNorm)
 
 

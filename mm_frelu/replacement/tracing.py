@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 from unittest import mock
 
 import numpy as np
@@ -40,6 +40,7 @@ class Call(NamedTuple):
         behind: Names of the modules that the caller ran before, since its last call of this activation.
         again: Whether the caller had called this activation before in the same forward.
         mode: The pass.
+        index: Number of the call in its pass, over all activations.
     """
 
     shape: Tuple[int, ...]
@@ -47,6 +48,7 @@ class Call(NamedTuple):
     behind: Tuple[str, ...]
     again: bool
     mode: str
+    index: int
 
 
 @dataclass
@@ -57,12 +59,14 @@ class Trace:
         model: The copy that ran, its modules as they are in training mode.
         calls: Calls of each activation, by its name, in order.
         functional: How often a module called an activation as a function, by module name and function.
+        overwritten: Calls (pass and number) whose input the model changed in place afterwards.
         failures: Why a pass did not come to its end.
     """
 
     model: nn.Module
     calls: Dict[str, List[Call]] = field(default_factory=dict)
     functional: Counter = field(default_factory=Counter)
+    overwritten: Set[Tuple[str, int]] = field(default_factory=set)
     failures: List[str] = field(default_factory=list)
 
 
@@ -79,12 +83,19 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
     parameters = {id(parameter): parameter for parameter in model.parameters()}
     shadow = revert_sync_batchnorm(copy.deepcopy(model, parameters))
     _give_each_reference_its_own(shadow)
+    for module in shadow.modules():
+        if is_replaceable(module) and hasattr(module, 'inplace'):
+            module.inplace = False  # as the layers that may come in its place
     seen = Trace(shadow)
     # The caller may be building on torch's meta device, which must not get hold of the images.
     with _device_of(model):
         for mode in ('loss', 'tensor'):
             shadow.train(mode == 'loss')
-            _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+            failure = _watch_a_pass(seen, mode, passes(shadow, mode) if run is None else [run])
+            if failure and mode == 'tensor' and run is None:  # mmseg's PointRend has no such mode
+                failure = _watch_a_pass(seen, 'predict', passes(shadow, 'predict'))
+            if failure:
+                seen.failures.append(failure)
         if run is None and _has_points(seen):
             # Of one position because it is pooled, or because the image is small?
             large = itertools.islice(passes(shadow, 'tensor', larger=True), 1)
@@ -93,8 +104,8 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
     return seen
 
 
-def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
-    """Add what the first attempt that runs shows, or else what the last one did until it failed."""
+def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> str:
+    """Add what the first attempt that runs shows, or else what the last one did until it failed; say how it failed."""
     failure: Optional[Exception] = None
     for attempt in attempts:
         watch = _Watch(seen.model, mode)
@@ -107,8 +118,7 @@ def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> None:
         if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
             break
     _merge(seen, watch)
-    if failure is not None:
-        seen.failures.append(f'{mode}: {type(failure).__name__}: {str(failure).strip()}')
+    return f'{mode}: {type(failure).__name__}: {str(failure).strip()}' if failure else ''
 
 
 def _has_points(seen: Trace) -> bool:
@@ -123,6 +133,10 @@ def _device_of(model: nn.Module) -> torch.device:
 def _merge(seen: Trace, watch: '_Watch') -> None:
     for name, calls in watch.calls.items():
         seen.calls.setdefault(name, []).extend(calls)
+    for index, (value, version) in enumerate(watch.inputs):
+        if value._version != version:
+            seen.overwritten.add((watch.mode, index))
+    watch.inputs.clear()
     for key, number in watch.functional.items():
         seen.functional[key] = max(seen.functional[key], number)
 
@@ -132,7 +146,7 @@ def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
 
     Args:
         model: The model.
-        mode: ``'loss'``, the pass of a training step, or ``'tensor'``, raw outputs.
+        mode: ``'loss'``, the pass of a training step, ``'tensor'``, raw outputs, or ``'predict'``.
         larger: Begin with the second size.
     """
     device = _device_of(model)
@@ -179,6 +193,7 @@ class _Watch(TorchFunctionMode):
         self.calls: Dict[str, List[Call]] = {}
         self.functional: Counter = Counter()
         self.stack: List[Tuple[nn.Module, List[str]]] = []
+        self.inputs: List[Tuple[Tensor, int]] = []
         self.handles: List[Any] = []
 
     def __enter__(self) -> '_Watch':
@@ -195,6 +210,7 @@ class _Watch(TorchFunctionMode):
     def _enter(self, module: nn.Module, args: Tuple[Any, ...]) -> None:
         if self.stack and is_replaceable(module) and args and isinstance(args[0], Tensor):
             self._record(self.names[module], tuple(args[0].shape))
+            self.inputs.append((args[0], args[0]._version))
         self.stack.append((module, []))
 
     def _leave(self, module: nn.Module, args: Tuple[Any, ...], output: Any) -> None:
@@ -206,7 +222,9 @@ class _Watch(TorchFunctionMode):
         caller, ran = self.stack[-1]
         again = name in ran
         start = len(ran) - ran[::-1].index(name) if again else 0
-        call = Call(shape, self.names[caller], tuple(ran[start:]), again, self.mode)
+        call = Call(
+            shape, self.names[caller], tuple(ran[start:]), again, self.mode, len(self.inputs)
+        )
         self.calls.setdefault(name, []).append(call)
 
     def __torch_function__(

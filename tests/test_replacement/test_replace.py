@@ -79,6 +79,28 @@ def test_other_activations_go_the_same_way(act_cfg):
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_an_input_that_is_changed_in_place_afterwards():
+    """DDRNet adds to a tensor that it has activated; ReLU does not need it any more for backward, FReLU does."""
+
+    class Adds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 4, 1), nn.ReLU()
+
+        def forward(self, x):
+            x = self.conv(x)
+            y = self.relu(x)
+            x += y
+            return x
+
+    model = shake(Adds())
+    original = copy.deepcopy(model)
+    replace_activations(model, dict(type='FReLU'))
+    for network in (model.eval(), original.eval()):
+        network(images()).square().mean().backward()
+    torch.testing.assert_close(model.conv.weight.grad, original.conv.weight.grad)
+
+
 def test_it_can_be_done_twice():
     model = Net()
     replace_activations(model, dict(type='FReLU'), ['backbone.2'])
@@ -99,8 +121,37 @@ def test_nothing_replaced_is_an_error():
         def forward(self, x):
             return torch.relu(self.conv(x))
 
-    with pytest.raises(UserError, match=r'replaced no activation .* act \(the model never calls'):
+    with pytest.raises(
+        UserError, match=r'replaced no activation .* act \(the model never calls .* relu\(\)'
+    ):
         replace_activations(Functional(), dict(type='FReLU'))
+
+
+@pytest.mark.parametrize(
+    ('act_cfg', 'expected'),
+    [
+        (
+            dict(type='FReLU', kernal_size=3),
+            r"at backbone\.1 \(8 channels\): .*'kernal_size'.* FReLU takes .*kernel_size",
+        ),
+        (dict(type='FReLU', kernel_size=4), r'kernel_size must be odd'),
+        (
+            dict(type='FReLU', norm_cfg=dict(type='GN', num_groups=8)),
+            r'at backbone\.2\.relu\.act1 \(4 channels\): .*do not divide',
+        ),
+    ],
+)
+def test_settings_that_do_not_work_leave_the_model_as_it_was(act_cfg, expected):
+    model = Net()
+    before = str(model)
+    with pytest.raises(UserError, match=expected):
+        replace_activations(model, act_cfg)
+    assert str(model) == before
+
+
+def test_a_name_is_no_config():
+    with pytest.raises(TypeError, match='dict with a type, as in dict'):
+        replace_activations(Net(), 'FReLU')
 
 
 def test_unknown_activations_are_refused():

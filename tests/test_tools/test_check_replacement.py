@@ -22,7 +22,7 @@ RELU = ('fast_scnn', 'ddrnet')
 
 def rows_of(table):
     """Config and the other cells of each row."""
-    rows = [line.strip('| ').split(' | ') for line in table.splitlines() if '`mm' in line]
+    rows = [line[2:-2].split(' | ') for line in table.splitlines() if line.startswith('| `mm')]
     return {cells[0].strip('`'): cells[1:] for cells in rows if len(cells) == 6}
 
 

@@ -40,3 +40,11 @@ def test_table(capsys):
     assert 'ResNet-50' in table
     assert '161,280' in table
     assert '26,880' in table
+
+
+def test_steps_are_timed_where_asked(capsys):
+    placement_cost.main(['--depth', '18', '--shape', '64', '64', '--steps', '1'])
+    table = capsys.readouterr().out
+    assert table.count(' ms ') == len(placement_cost.PLACEMENTS)
+    rows = [line for line in table.splitlines() if '│ ReLU  ' in line]
+    assert [row.split('│')[-2].strip() for row in rows] == ['1.00']

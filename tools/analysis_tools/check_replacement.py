@@ -120,7 +120,14 @@ def row(config: str, verdict: Verdict) -> str:
 
 def table(rows: Sequence[str], act: str) -> str:
     """The Markdown table."""
-    heads = ['config', f'replaced by {act}', 'new parameters', 'output', 'trained', 'what stays']
+    heads = [
+        'config',
+        f'replaced by {act}',
+        'new parameters',
+        'output',
+        'trained',
+        'what stays, or why it does not work',
+    ]
     lines = ['| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|', *rows]
     return '\n'.join(lines) + '\n'
 

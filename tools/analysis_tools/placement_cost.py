@@ -1,14 +1,15 @@
-"""What each placement of FReLU in ResNet adds: parameters, and memory kept for backward.
+"""What each placement of FReLU in ResNet adds: parameters, memory kept for backward, and time if asked.
 
-    python tools/analysis_tools/placement_cost.py --depth 50 --shape 512 1024 --output-stride 8
+    python tools/analysis_tools/placement_cost.py --depth 50 --shape 512 1024 --output-stride 8 [--steps 10]
 
 The memory is counted, not estimated: the network runs forward on tensors without data (torch's meta device), and every
 tensor that autograd saves for backward is added up once. It is what a training step keeps beside parameters, gradients
-and optimizer state; it does not depend on the machine.
+and optimizer state; it does not depend on the machine. Time does. ``--steps`` measures it, on a GPU where there is one: forward
+and backward of all placements in turns, so that what disturbs one of them disturbs all.
 """
 
 import argparse
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from mm_frelu import ResNet
 from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.measure import Time, interleaved
 
 PLACEMENTS = {
     'ReLU': dict(act_cfg=dict(type='ReLU')),
@@ -55,6 +57,28 @@ def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) 
     return costs
 
 
+def time_steps(
+    depth: int, shape: Tuple[int, int], batch: int, output_stride: int, steps: int
+) -> Dict[str, Time]:
+    """Time of a forward and backward run of every placement, in milliseconds.
+
+    Args:
+        depth: Depth of the ResNet.
+        shape: Height and width of the images.
+        batch: Number of images.
+        output_stride: 32, or 8 for the dilated network of PSPNet.
+        steps: How often each is measured.
+    """
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    images = torch.rand(batch, 3, *shape, device=device)
+
+    def step(options: dict) -> Callable[[], None]:
+        model = ResNet(depth, **OUTPUT_STRIDES[output_stride], **options).to(device).train()
+        return lambda: sum(features.sum() for features in model(images)).backward()
+
+    return interleaved({name: step(options) for name, options in PLACEMENTS.items()}, steps, device)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description='Parameters and memory of FReLU placements')
@@ -62,14 +86,23 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('--shape', type=int, nargs=2, default=(512, 1024), metavar=('H', 'W'))
     parser.add_argument('--batch', type=int, default=1)
     parser.add_argument('--output-stride', type=int, default=32, choices=sorted(OUTPUT_STRIDES))
+    parser.add_argument(
+        '--steps',
+        type=int,
+        default=0,
+        help='also time each placement this often (default: 0, none)',
+    )
     args = parser.parse_args(argv)
-    costs = measure(args.depth, tuple(args.shape), args.batch, args.output_stride)
+    case = (args.depth, tuple(args.shape), args.batch, args.output_stride)
+    costs = measure(*case)
+    times = time_steps(*case, args.steps) if args.steps else {}
     base_parameters, base_kept = costs['ReLU']
     table = Table(
         title=f'ResNet-{args.depth}, batch {args.batch} x 3 x {args.shape[0]} x {args.shape[1]}, fp32, output stride '
         f'{args.output_stride}, torch {torch.__version__}'
     )
-    for heading in ('placement', 'parameters', 'added', 'kept for backward', 'of ReLU'):
+    timed = ('step', 'of ReLU') if times else ()
+    for heading in ('placement', 'parameters', 'added', 'kept for backward', 'of ReLU', *timed):
         table.add_column(
             heading, justify='left' if heading == 'placement' else 'right', no_wrap=True
         )
@@ -80,8 +113,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f'{parameters - base_parameters:,}',
             f'{kept / 2**20:,.0f} MiB',
             f'{kept / base_kept:.2f}',
+            *_time_columns(times, name),
         )
     Console(width=120).print(table)
+
+
+def _time_columns(times: Dict[str, Time], name: str) -> Tuple[str, ...]:
+    if not times:
+        return ()
+    median = times[name].median
+    return f'{median:,.0f} ms', f'{median / times["ReLU"].median:.2f}'
 
 
 if __name__ == '__main__':

@@ -23,7 +23,11 @@ def _autocast_dtype_before_2_4(device_type: str) -> Optional[torch.dtype]:
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
 
 
+def is_cast(x: Tensor) -> bool:
+    """Whether autocast decides the type in which a convolution of ``x`` computes; it leaves double precision alone."""
+    return x.dtype != torch.float64 and autocast_dtype(x.device.type) is not None
+
+
 def convolution_dtype(x: Tensor) -> torch.dtype:
-    """The type in which a convolution of ``x`` computes. Autocast leaves double precision alone."""
-    low = autocast_dtype(x.device.type)
-    return x.dtype if low is None or x.dtype == torch.float64 else low
+    """The type in which a convolution of ``x`` computes."""
+    return autocast_dtype(x.device.type) if is_cast(x) else x.dtype

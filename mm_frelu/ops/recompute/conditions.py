@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..eager import Window
 from ..implementation import has_hooks, is_compiling, why_no_custom_gradient
 from ..sum_of_norms import Term
-from .autocast import convolution_dtype
+from .autocast import convolution_dtype, is_cast
 from .norms import BATCH, accurate, read_norm
 
 
@@ -36,7 +36,7 @@ def why_not_recompute_site(terms: Sequence[Term], windows: Sequence[Window]) -> 
             reason = why_not_norm(norm, u.dtype)
     dtype = convolution_dtype(x)
     for conv, norm in windows:
-        reason = reason or _why_not_convolution(conv, x, dtype) or why_not_norm(norm, dtype)
+        reason = reason or _why_not_convolution(conv, x) or why_not_norm(norm, dtype)
     return reason
 
 
@@ -50,7 +50,7 @@ def _why_not_features(terms: Sequence[Term]) -> Optional[str]:
     return None
 
 
-def _why_not_convolution(conv: nn.Module, x: Tensor, dtype: torch.dtype) -> Optional[str]:
+def _why_not_convolution(conv: nn.Module, x: Tensor) -> Optional[str]:
     if type(conv) is not nn.Conv2d:
         return f'a window is a {type(conv).__name__}, not a plain Conv2d'
     channels = x.shape[1]
@@ -65,7 +65,7 @@ def _why_not_convolution(conv: nn.Module, x: Tensor, dtype: torch.dtype) -> Opti
     )
     if not plain:
         return 'a window is not a depthwise convolution that keeps the shape of its input'
-    if conv.weight.dtype != x.dtype and dtype == x.dtype:
+    if conv.weight.dtype != x.dtype and not is_cast(x):
         return f'a window has weights of {conv.weight.dtype}, the input is {x.dtype}'
     return _why_not_module(conv)
 

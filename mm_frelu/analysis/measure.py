@@ -1,0 +1,67 @@
+"""Time, peak memory and memory bandwidth, measured side by side."""
+
+import statistics
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+Run = Callable[[], object]
+COPY_PASSES = 2  # a copy reads once and writes once
+
+
+class Time(NamedTuple):
+    """Median, fastest and slowest run, in milliseconds."""
+
+    median: float
+    fastest: float
+    slowest: float
+
+
+def peak_bytes(run: Run, device: torch.device) -> Optional[int]:
+    """Most memory that a run has taken beyond what was there; None where the device does not count."""
+    if device.type != 'cuda':
+        return None
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def interleaved(runs: Dict[str, Run], repeat: int, device: torch.device) -> Dict[str, Time]:
+    """Time several runs in turns, so that what disturbs one of them disturbs all.
+
+    Args:
+        runs: What to time, by name.
+        repeat: Rounds after two that warm up.
+        device: Waited for, as CUDA computes in the background. There each run is ten calls, timed together.
+    """
+    calls = 10 if device.type == 'cuda' else 1
+    taken: Dict[str, List[float]] = {name: [] for name in runs}
+    for turn in range(repeat + 2):
+        for name, run in runs.items():
+            _wait(device)
+            start = time.perf_counter()
+            for _ in range(calls):
+                run()
+            _wait(device)
+            if turn > 1:
+                taken[name].append((time.perf_counter() - start) * 1000 / calls)
+    return {
+        name: Time(statistics.median(times), min(times), max(times))
+        for name, times in taken.items()
+    }
+
+
+def copier(like: Tensor) -> Run:
+    """A run that reads a tensor of this kind once and writes one: :data:`COPY_PASSES` passes."""
+    source, target = torch.zeros_like(like), torch.zeros_like(like)
+    return lambda: target.copy_(source)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

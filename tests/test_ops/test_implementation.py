@@ -1,0 +1,154 @@
+"""Which implementation is live: config word, environment, reasons to fall back, and how it is shown."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+
+from mm_frelu import DyReLUB, DyReLUC, FReLU, LightFReLU, build_activation
+from mm_frelu.activations import live
+from mm_frelu.ops.implementation import VARIABLE
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 8, 5, 5)
+
+
+@pytest.mark.parametrize('layer_class', [FReLU, LightFReLU, DyReLUB, DyReLUC])
+def test_auto_recomputes_on_a_cpu(layer_class, x):
+    layer = layer_class(8)
+    assert layer.implementation == 'auto'
+    assert 'live=' not in repr(layer)
+    layer(x)
+    assert layer.live.name == 'recompute'
+    assert 'not triton' in layer.live.reason
+    assert 'live=recompute' in repr(layer)
+
+
+@pytest.mark.parametrize('layer_class', [FReLU, LightFReLU, DyReLUB])
+@pytest.mark.parametrize('word', ['eager', 'recompute'])
+def test_config_word_and_environment(layer_class, word, x, monkeypatch):
+    layer = build_activation(dict(type=layer_class, implementation=word), 8)
+    layer(x)
+    assert layer.live == (word, f"implementation='{word}'")
+    other = {'eager': 'recompute', 'recompute': 'eager'}[word]
+    monkeypatch.setenv(VARIABLE, other)
+    layer(x)
+    assert layer.live == (other, f'{VARIABLE}={other}')
+
+
+def test_wrong_words_are_told(x, monkeypatch):
+    with pytest.raises(ValueError, match='implementation must be one of auto, eager, recompute'):
+        FReLU(8, implementation='fast')
+    with pytest.raises(ValueError, match='implementation must be one of auto, eager, recompute'):
+        DyReLUB(8, implementation='fast')
+    monkeypatch.setenv(VARIABLE, 'fast')
+    with pytest.raises(ValueError, match=f'{VARIABLE}=fast: expected one of auto, eager'):
+        FReLU(8)(x)
+
+
+@pytest.mark.parametrize('layer_class', [FReLU, DyReLUB])
+def test_triton_on_a_cpu_is_refused(layer_class, x, monkeypatch):
+    monkeypatch.delenv('TRITON_INTERPRET', raising=False)
+    with pytest.raises(RuntimeError, match="implementation='triton' cannot compute this layer"):
+        layer_class(8, implementation='triton')(x)
+
+
+def hooked(layer):
+    layer.norm.register_forward_hook(lambda *_: None)
+
+
+def hooked_before(layer):
+    layer.conv.register_forward_pre_hook(lambda *_: None)
+
+
+def hooked_in_backward(layer):
+    layer.conv.register_full_backward_hook(lambda *_: None)
+
+
+def parametrized(layer):
+    torch.nn.utils.parametrize.register_parametrization(layer.conv, 'weight', nn.Tanh())
+
+
+def replaced_window(layer):
+    layer.conv = nn.Sequential(layer.conv)
+
+
+def own_forward(layer):
+    layer.conv.forward = lambda x: 2 * x
+
+
+def group_norm(layer):
+    layer.norm = nn.GroupNorm(4, 8)
+
+
+def reflecting(layer):
+    layer.conv.padding_mode = 'reflect'
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (hooked, 'BatchNorm2d has hooks'),
+        (hooked_before, 'Conv2d has hooks'),
+        (hooked_in_backward, 'Conv2d has hooks'),
+        (parametrized, 'ParametrizedConv2d, not a plain Conv2d'),
+        (replaced_window, 'Sequential, not a plain Conv2d'),
+        (own_forward, 'Conv2d has hooks or a forward of its own'),
+        (group_norm, 'GroupNorm is not a batch norm'),
+        (reflecting, 'not a depthwise convolution that keeps the shape'),
+    ],
+)
+def test_falls_back_with_a_reason(change, reason, x):
+    layer = FReLU(8)
+    change(layer)
+    expected = torch.maximum(x, layer.norm(layer.conv(x)))
+    assert torch.equal(layer(x), expected)
+    assert layer.live.name == 'eager'
+    assert reason in layer.live.reason
+    layer.implementation = 'recompute'
+    with pytest.raises(RuntimeError, match=reason):
+        layer(x)
+
+
+def test_hooks_on_all_modules_run(x):
+    layer, seen = FReLU(8), []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    try:
+        layer(x)
+    finally:
+        handle.remove()
+    assert layer.conv in seen
+    assert layer.norm in seen
+
+
+def test_forward_mode_and_transforms_fall_back(x):
+    layer = FReLU(8).eval()
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, x))).tangent
+    assert tangent is not None
+    assert 'forward-mode' in layer.live.reason
+    gradient = torch.func.grad(lambda x: layer(x).sum())(x)
+    assert 'torch.func' in layer.live.reason
+    leaf = x.clone().requires_grad_()
+    layer(leaf).sum().backward()
+    assert layer.live.name == 'recompute'
+    torch.testing.assert_close(gradient, leaf.grad)
+
+
+def test_traced_graphs_are_eager(x):
+    layer = FReLU(8, implementation='recompute').eval()
+    traced = torch.jit.trace(layer, x)
+    assert 'aten::maximum' in str(traced.inlined_graph)
+    assert 'PythonOp' not in str(traced.inlined_graph)
+    torch.testing.assert_close(traced(x), layer(x))
+
+
+def test_log_says_it_once(x, monkeypatch):
+    said = []
+    monkeypatch.setattr(live, 'print_log', lambda message, **_: said.append(message))
+    live._log_once.cache_clear()
+    for _ in range(2):
+        FReLU(8, implementation='eager')(x)
+    assert said == ["FReLU is computed by eager (implementation='eager')."]

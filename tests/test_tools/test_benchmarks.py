@@ -1,0 +1,66 @@
+"""The benchmarks run, and count what is known beforehand."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mm_frelu.analysis.measure import interleaved
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'tools' / 'analysis_tools'))
+import benchmark_activation  # noqa: E402
+import benchmark_model  # noqa: E402
+
+CONFIG = 'configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py'
+
+
+def test_interleaved_takes_turns():
+    order = []
+    runs = {name: lambda name=name: order.append(name) for name in 'ab'}
+    times = interleaved(runs, 3, torch.device('cpu'))
+    assert order == list('ab') * 5
+    assert all(time.fastest <= time.median <= time.slowest for time in times.values())
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+def test_activation(mode, tmp_path, capsys):
+    file, plot = tmp_path / 'a.json', tmp_path / 'a.png'
+    command = f'--shapes 16x12x10 32x6x5 --mode {mode} --repeat 2 --device cpu --json {file} --plot {plot}'
+    benchmark_activation.main([*command.split(), '--ways', 'relu', 'eager', 'recompute', 'triton'])
+    results = json.loads(file.read_text())['results']
+    kept = {row['way']: row['kept_of_x'] for row in results[0]['ways']}
+    if mode == 'train':
+        assert kept['relu'] == 1
+        assert 3 <= kept['eager'] < 3.05
+        assert 1 <= kept['recompute'] < 1.05
+    else:
+        assert set(kept.values()) == {0}
+    assert 'triton' in results[0]['absent']
+    assert 'Absent here: triton' in capsys.readouterr().out
+    assert plot.stat().st_size > 1000
+
+
+def test_activation_says_what_a_shape_is(capsys):
+    with pytest.raises(SystemExit):
+        benchmark_activation.main(['--shapes', '64x128'])
+    assert '--shapes 64x128: expected channels, height and width' in capsys.readouterr().err
+
+
+def test_model(tmp_path, capsys):
+    file = tmp_path / 'm.json'
+    options = f'--part backbone --shape 64 64 --repeat 1 --device cpu --json {file}'
+    slim = ['--cfg-options', 'model.backbone.base_channels=8', 'model.backbone.stem_channels=8']
+    benchmark_model.main([CONFIG, *options.split(), *slim])
+    rows = {row['variant']: row for row in json.loads(file.read_text())['rows']}
+    assert rows['eager']['kept_bytes'] > 1.5 * rows['relu']['kept_bytes']
+    assert rows['ours']['kept_bytes'] < 1.15 * rows['relu']['kept_bytes']
+    assert not rows['relu']['live']
+    assert 'images/s' in capsys.readouterr().out
+
+
+def test_model_without_activations_of_ours():
+    with pytest.raises(benchmark_model.UserError, match='has no FReLU'):
+        benchmark_model.variants(nn.Sequential(nn.ReLU()))

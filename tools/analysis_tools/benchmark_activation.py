@@ -1,0 +1,231 @@
+"""Time and memory of one activation, for each implementation, beside ReLU and the floor.
+
+    python tools/analysis_tools/benchmark_activation.py
+    python tools/analysis_tools/benchmark_activation.py --shapes 64x64x128 1024x16x32 --batch 2 --mode frozen --json a.json
+
+The floor is the time that the least possible number of passes over the feature map takes at the bandwidth of a plain copy
+of the same tensor, measured in the same run. With statistics of the batch that is 8 passes: read x for the statistics; read
+x, write y; read x and the gradient for the sums; read both again, write the gradient of x. With fixed statistics 5, and 2
+for inference. On a CPU blocks that fit the cache can go below it.
+"""
+
+import argparse
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from benchmark_ops import positive, surroundings, write_json
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+import mm_frelu  # noqa: F401  (registers the activations)
+from mm_frelu import build_activation
+from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, peak_bytes
+from mm_frelu.engine import UserError, exit_on_user_error
+from mm_frelu.engine.output_folder import require_writable
+
+RESNET50_SITES = (
+    '64x128x256',
+    '256x128x256',
+    '128x64x128',
+    '512x64x128',
+    '256x32x64',
+    '1024x32x64',
+)
+"""Channels, height and width at the sites of layer1 to layer3, for an image of 512x1024."""
+
+PASSES = {'train': 8, 'frozen': 5, 'eval': 2, 'deploy': 2}
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
+WAYS = ('relu', 'eager', 'compile', 'recompute', 'triton')
+LAYERS = ('FReLU', 'LightFReLU', 'DyReLUA', 'DyReLUB', 'DyReLUC')
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--layer', choices=LAYERS, default='FReLU')
+    parser.add_argument('--shapes', nargs='+', default=RESNET50_SITES, metavar='CxHxW')
+    parser.add_argument('--batch', type=positive, default=1)
+    parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32')
+    parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
+    parser.add_argument('--mode', choices=sorted(PASSES), default='train')
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS)
+    parser.add_argument(
+        '--repeat', type=positive, default=10, help='timed rounds after two to warm up'
+    )
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write the numbers to this file'
+    )
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='also draw time against size')
+    return parser.parse_args(argv)
+
+
+def shape_of(text: str, batch: int) -> Tuple[int, int, int, int]:
+    """(N, C, H, W) out of ``64x128x256``."""
+    lengths = text.split('x')
+    if len(lengths) != 3 or not all(length.isdecimal() and int(length) for length in lengths):
+        raise UserError(f'--shapes {text}: expected channels, height and width, as in 64x128x256.')
+    return (batch, *(int(length) for length in lengths))
+
+
+def build_ways(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
+    """Each way to compute the layer, with the same weights."""
+    torch.manual_seed(0)
+    layer = build_activation(dict(type=args.layer), channels).to(args.device)
+    layer = layer.to(memory_format=LAYOUTS[args.layout])
+    layer.train(args.mode == 'train')
+    if args.mode == 'deploy' and hasattr(layer, 'switch_to_deploy'):
+        layer.switch_to_deploy()
+    ways: Dict[str, nn.Module] = {}
+    for way in args.ways:
+        if way == 'relu':
+            ways[way] = nn.ReLU(inplace=False)
+            continue
+        ways[way] = copy.deepcopy(layer)
+        ways[way].implementation = 'eager' if way == 'compile' else way
+        if way == 'compile':
+            ways[way] = torch.compile(ways[way])
+    return ways
+
+
+def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
+    """Everything about one shape."""
+    device, dtype = torch.device(args.device), DTYPES[args.dtype]
+    shape = shape_of(text, args.batch)
+    x = torch.randn(shape, device=device).to(dtype).to(memory_format=LAYOUTS[args.layout])
+    learns = args.mode in ('train', 'frozen')
+    x.requires_grad_(learns)
+    grad = torch.randn_like(x)
+    low = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def forward(layer: nn.Module) -> Tensor:
+        with low, torch.set_grad_enabled(learns):
+            return layer(x)
+
+    def step(layer: nn.Module) -> None:
+        out = forward(layer)
+        if learns:
+            x.grad = None
+            layer.zero_grad(set_to_none=True)
+            out.backward(grad)
+
+    ways, absent = build_ways(args, shape[1]), {}
+    for way, layer in list(ways.items()):
+        try:
+            step(layer)
+        except RuntimeError as reason:  # an implementation or a compiler that is not there
+            absent[way] = str(reason).strip().splitlines()[0]
+            del ways[way]
+    runs = {way: partial(step, layer) for way, layer in ways.items()}
+    times = interleaved({'copy': copier(x.detach()), **runs}, args.repeat, device)
+    floor = times['copy'].median * PASSES[args.mode] / COPY_PASSES
+    size = x.numel() * x.element_size()
+    rows = []
+    for way, layer in ways.items():
+        with low:
+            kept = kept_bytes(layer, x) if learns else 0
+        row = dict(way=way, **times[way]._asdict(), kept_bytes=kept, kept_of_x=kept / size)
+        row['peak_bytes'] = peak_bytes(runs[way], device)
+        rows.append(row)
+    return dict(shape=list(shape), bytes=size, floor_ms=floor, ways=rows, absent=absent)
+
+
+def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None:
+    """Print one row for each shape and way."""
+    console = Console(width=120)
+    table = Table(
+        title=f'{args.layer}, {args.mode}, {args.dtype}, {args.layout}, batch {args.batch}'
+    )
+    headings = (
+        'shape',
+        'way',
+        'median ms',
+        'fastest to slowest',
+        'of eager',
+        'of floor',
+        'kept / x',
+        'peak',
+    )
+    for heading in headings:
+        table.add_column(
+            heading, justify='left' if heading in headings[:2] else 'right', no_wrap=True
+        )
+    for result in results:
+        medians = {row['way']: row['median'] for row in result['ways']}
+        shape = 'x'.join(str(length) for length in result['shape'])
+        for row in result['ways']:
+            of_eager = row['median'] / medians['eager'] if 'eager' in medians else None
+            peak = row['peak_bytes']
+            table.add_row(
+                shape,
+                row['way'],
+                f'{row["median"]:.2f}',
+                f'{row["fastest"]:.2f} to {row["slowest"]:.2f}',
+                '-' if of_eager is None else f'{of_eager:.2f}',
+                f'{row["median"] / result["floor_ms"]:.2f}',
+                f'{row["kept_of_x"]:.2f}',
+                '-' if peak is None else f'{peak / 2**20:.0f} MiB',
+            )
+            shape = ''
+        table.add_row('', f'floor, {PASSES[args.mode]} passes', f'{result["floor_ms"]:.2f}')
+        table.add_section()
+    console.print(table)
+    for way, reason in {w: r for result in results for w, r in result['absent'].items()}.items():
+        console.print(f'Absent here: {way}: {reason}', highlight=False, soft_wrap=True)
+
+
+def draw(path: Path, results: List[Dict[str, Any]]) -> None:
+    """Draw time against the size of the feature map, with the floor."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
+    results = sorted(results, key=lambda result: result['bytes'])
+    sizes = [result['bytes'] / 2**20 for result in results]
+    for way in WAYS:
+        points = [
+            (result['bytes'] / 2**20, row['median'])
+            for result in results
+            for row in result['ways']
+            if row['way'] == way
+        ]
+        if points:
+            axes.plot(*zip(*points), marker='o', label=way)
+    axes.plot(sizes, [result['floor_ms'] for result in results], 'k--', label='floor')
+    axes.set(xscale='log', yscale='log', xlabel='size of x, MiB', ylabel='median time, ms')
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Measure, print, write and draw."""
+    args = parse_args(argv)
+    for option in ('json', 'plot'):
+        if getattr(args, option):
+            require_writable(f'--{option}: the folder', getattr(args, option).absolute().parent)
+    for text in args.shapes:
+        shape_of(text, args.batch)
+    header = surroundings(args.device)
+    results = [measure_shape(args, text) for text in args.shapes]
+    for key, value in header.items():
+        print(f'{key}: {value}')
+    print_table(args, results)
+    if args.json:
+        options = {key: value for key, value in vars(args).items() if key not in ('json', 'plot')}
+        write_json(args.json, dict(surroundings=header, options=options, results=results))
+    if args.plot:
+        draw(args.plot, results)
+
+
+if __name__ == '__main__':
+    main()

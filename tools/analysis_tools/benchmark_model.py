@@ -1,0 +1,221 @@
+"""A whole model with ReLU, with eager FReLU and with ours, side by side: training step, inference, memory.
+
+    python tools/analysis_tools/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --batch 4
+    python tools/analysis_tools/benchmark_model.py CONFIG --part backbone --shape 256 512 --device cpu --repeat 5 --json m.json
+
+The model is the config's, with random weights. A training step is forward to the heads' raw outputs and backward of their
+mean; the loss, the optimizer and the data are the same for all and left out. For ReLU every activation of ours is
+replaced. Inference is of the deployed model: norms inside activations folded.
+"""
+
+import argparse
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+import torch
+from benchmark_ops import positive, surroundings, write_json
+from mmengine.config import DictAction
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
+from mm_frelu.activations import DynamicReLU, FunnelActivation
+from mm_frelu.analysis.input_shape import input_shape
+from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.measure import interleaved, peak_bytes
+from mm_frelu.engine import UserError, exit_on_user_error
+from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.model_builder import build_model, recorded_tensors
+from mm_frelu.engine.output_folder import require_writable
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
+Forward = Callable[[nn.Module, Tensor], Any]
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('config', help='config of a model with activations of ours')
+    parser.add_argument('--part', choices=('model', 'backbone'), default='model')
+    parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='default: as tested')
+    parser.add_argument('--batch', type=positive, default=1)
+    parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32', help='by autocast')
+    parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
+    parser.add_argument(
+        '--repeat', type=positive, default=5, help='timed rounds after two to warm up'
+    )
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write the numbers to this file'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser.parse_args(argv)
+
+
+def variants(model: nn.Module) -> Dict[str, nn.Module]:
+    """The model with ReLU, with the eager reference, and as it is.
+
+    Raises:
+        UserError: If it has no activation of ours.
+    """
+    ours = (FunnelActivation, DynamicReLU)
+    relu, eager = copy.deepcopy(model), copy.deepcopy(model)
+    places = [
+        (parent, name)
+        for parent in relu.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, ours)
+    ]
+    if not places:
+        raise UserError('The model has no FReLU, LightFReLU or DY-ReLU. Give a config with one.')
+    for parent, name in places:
+        setattr(parent, name, nn.ReLU(inplace=True))
+    for module in eager.modules():
+        if isinstance(module, ours):
+            module.implementation = 'eager'
+        if hasattr(module, 'recompute_norms'):
+            module.recompute_norms = False
+    return {'relu': relu, 'eager': eager, 'ours': model}
+
+
+def deployed(model: nn.Module) -> nn.Module:
+    """A copy in eval mode with the norms inside activations folded."""
+    model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        if isinstance(module, FunnelActivation):
+            module.switch_to_deploy()
+    return model
+
+
+def flatten(outputs: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples and lists."""
+    if isinstance(outputs, Tensor):
+        yield outputs
+    else:
+        for part in outputs:
+            yield from flatten(part)
+
+
+class Called(nn.Module):
+    """A model with the way to call it."""
+
+    def __init__(self, model: nn.Module, call: Forward) -> None:
+        super().__init__()
+        self.model = model
+        self.call = call
+
+    def forward(self, images: Tensor) -> Any:
+        """What the call returns."""
+        return self.call(self.model, images)
+
+
+def measure(
+    models: Dict[str, nn.Module], forward: Forward, images: Tensor, args: argparse.Namespace
+) -> List[Dict[str, Any]]:
+    """Time and memory of each variant."""
+    device, dtype = images.device, DTYPES[args.dtype]
+    low = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def outputs(model: nn.Module) -> Any:
+        with low:
+            return forward(model, images)
+
+    def step(model: nn.Module) -> None:
+        model.zero_grad(set_to_none=True)
+        sum(out.float().mean() for out in flatten(outputs(model))).backward()
+
+    def infer(model: nn.Module) -> None:
+        with torch.inference_mode():
+            outputs(model)
+
+    folded = {name: deployed(model) for name, model in models.items()}
+    inference = {name: partial(infer, model) for name, model in folded.items()}
+    inference_times = interleaved(inference, args.repeat, device)
+    steps = {name: partial(step, model.train()) for name, model in models.items()}
+    step_times = interleaved(steps, args.repeat, device)
+    rows = []
+    for name, model in models.items():
+        with low:
+            kept = kept_bytes(Called(model, forward), images)
+        rows.append(
+            dict(
+                variant=name,
+                step_ms=step_times[name]._asdict(),
+                inference_ms=inference_times[name]._asdict(),
+                kept_bytes=kept,
+                step_peak_bytes=peak_bytes(steps[name], device),
+                inference_peak_bytes=peak_bytes(inference[name], device),
+                images_per_second=1000 * len(images) / step_times[name].median,
+                live=sorted({str(m.live) for m in model.modules() if getattr(m, 'live', None)}),
+            )
+        )
+    return rows
+
+
+def print_table(title: str, rows: List[Dict[str, Any]]) -> None:
+    """Print one row for each variant."""
+    table = Table(title=title)
+    headings = ('variant', 'step ms', 'of ReLU', 'images/s', 'kept MiB', 'of ReLU', 'peak MiB')
+    for heading in (*headings, 'inference ms', 'of ReLU'):
+        table.add_column(heading, justify='left' if heading == 'variant' else 'right', no_wrap=True)
+    base = rows[0]
+    for row in rows:
+        step, inference = row['step_ms']['median'], row['inference_ms']['median']
+        peak = row['step_peak_bytes']
+        table.add_row(
+            row['variant'],
+            f'{step:.1f}',
+            f'{step / base["step_ms"]["median"]:.2f}',
+            f'{row["images_per_second"]:.2f}',
+            f'{row["kept_bytes"] / 2**20:,.0f}',
+            f'{row["kept_bytes"] / base["kept_bytes"]:.2f}',
+            '-' if peak is None else f'{peak / 2**20:,.0f}',
+            f'{inference:.1f}',
+            f'{inference / base["inference_ms"]["median"]:.2f}',
+        )
+    Console(width=120).print(table)
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Build, measure, print, write."""
+    args = parse_args(argv)
+    if args.json:
+        require_writable('--json: the folder', args.json.absolute().parent)
+    cfg = read_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    shape = input_shape(cfg, args.shape and tuple(args.shape))
+    torch.manual_seed(0)
+    model, task = build_model(cfg), task_of(cfg)
+    forward: Forward = partial(_model_outputs, task)
+    if args.part == 'backbone':
+        model, forward = model.backbone, _backbone_outputs
+    layout = LAYOUTS[args.layout]
+    model = model.to(args.device, memory_format=layout)
+    images = torch.randn(args.batch, 3, shape.height, shape.width, device=args.device)
+    rows = measure(variants(model), forward, images.to(memory_format=layout), args)
+    header = surroundings(args.device)
+    for key, value in header.items():
+        print(f'{key}: {value}')
+    title = f'{Path(args.config).stem}, {args.part}, {args.batch}x3x{shape.height}x{shape.width}, {args.dtype}'
+    print_table(title, rows)
+    if args.json:
+        options = {key: value for key, value in vars(args).items() if key != 'json'}
+        write_json(args.json, dict(surroundings=header, options=options, rows=rows))
+
+
+def _model_outputs(task: str, model: nn.Module, images: Tensor) -> Any:
+    return recorded_tensors(model, images, task)
+
+
+def _backbone_outputs(model: nn.Module, images: Tensor) -> Any:
+    return model(images)
+
+
+if __name__ == '__main__':
+    main()
