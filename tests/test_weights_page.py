@@ -101,3 +101,15 @@ def test_links_lead_somewhere():
     assert set(re.findall(r'\]\(#([^)]+)\)', PAGE)) <= anchors
     for path in re.findall(r'tests/[\w/]+\.py', PAGE):
         assert (ROOT / path).exists()
+
+
+def test_configs_of_the_page_need_no_torchvision():
+    """``torchvision://`` imports it, and it is no requirement; the address of the file is as good."""
+    assert 'torchvision://' not in PAGE
+    address = configs()[1].model.backbone.init_cfg.checkpoint
+    assert (
+        address
+        == Config.fromfile(
+            ROOT / 'configs/_base_/models/pspnet_r50b-d8.py'
+        ).model.backbone.init_cfg.checkpoint
+    )

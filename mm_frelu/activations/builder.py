@@ -2,7 +2,7 @@
 
 import inspect
 from difflib import get_close_matches
-from typing import Any, List, Type
+from typing import Any, List, Mapping, Type
 
 from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
@@ -38,7 +38,7 @@ def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module
 
     Raises:
         TypeError: If ``cfg`` is not a config.
-        ValueError: If its type is not registered.
+        ValueError: If its type is not registered, or the layer does not take a key of ``cfg``.
 
     Examples:
         >>> build_activation(dict(type='FReLU'), 64).num_channels
@@ -48,6 +48,7 @@ def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module
     """
     check_config(cfg)
     parameters = inspect.signature(activation_class(cfg['type'])).parameters
+    _require_known_keys(cfg, parameters)
     channels = dict.fromkeys(CHANNEL_ARGUMENTS, num_channels)
     filled = {key: value for key, value in {**defaults, **channels}.items() if key in parameters}
     return build_activation_layer({**filled, **cfg})
@@ -58,6 +59,19 @@ def check_config(cfg: Any) -> None:
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise TypeError(
             f"An activation config is a dict with a type, as in dict(type='FReLU'); got {cfg!r}."
+        )
+
+
+def _require_known_keys(cfg: dict, parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse keys left over from another activation, as ``init`` is where FReLU was exchanged for ReLU by its type alone."""
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    odd = [key for key in cfg if key not in parameters and key not in ('type', '_scope_')]
+    if odd:
+        known = ', '.join(parameters) or 'none'
+        raise ValueError(
+            f'act_cfg {cfg!r}: {", ".join(odd)} is no key of this activation, which takes {known}. Take it out; where a base '
+            'config gives it, write _delete_=True into the act_cfg.'
         )
 
 

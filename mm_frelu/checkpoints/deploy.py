@@ -21,7 +21,8 @@ from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.output_folder import require_writable
 
 from .deploy_config import deploy_config
-from .files import compact, read_checkpoint, sha256, write_checkpoint
+from .files import compact, read_checkpoint, sha256
+from .saving import save_checkpoint
 
 TOLERANCE = 1e-4
 """Largest difference allowed, of the largest output. Rounding in float32 is about a hundredth of that."""
@@ -95,7 +96,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
         meta['experiment_name'] = f'{target.stem}{stamp}'
     _write_config(new_cfg, config, source)
     try:
-        write_checkpoint(dict(meta=meta, state_dict=compact(weights)), target)
+        save_checkpoint(dict(meta=meta, state_dict=compact(weights)), target, 'OUT')
     except BaseException:
         config.unlink()
         raise
@@ -224,5 +225,9 @@ def _write_config(cfg: Config, path: Path, source: str) -> None:
     try:
         partial.write_text('\n'.join((*lines, cfg.pretty_text)))
         os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f'OUT: {path} cannot be written ({error}). Make room on that disk, or give another name.'
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

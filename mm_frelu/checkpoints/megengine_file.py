@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
-from ..engine.checkpoint_file import read_start
+from ..engine.checkpoint_file import is_remote, read_start
 from ..engine.errors import UserError
 from .pickle_program import StateDictError, check_program
 from .pickled_arrays import (
@@ -116,6 +116,8 @@ def read_megengine_file(path: Path) -> Tuple[Dict[str, np.ndarray], str]:
     Raises:
         UserError: When the file cannot be read or is anything else than a state dict of floats.
     """
+    if is_remote(path):
+        raise UserError(f'SRC: {path} is an address; download it and give the file.')
     read_start(str(path), 'SRC', '.model')
     try:
         data = path.read_bytes()

@@ -140,7 +140,10 @@ def check_program(data: bytes) -> None:
 def _not_a_pickle(data: bytes) -> str:
     hint = ''
     if data.startswith(b'PK'):
-        hint = ' It may be a PyTorch checkpoint, which init_cfg or load_from can take as it is.'
+        hint = (
+            ' It may be a PyTorch checkpoint: torch_to_mm.py converts the FReLU weights of a port, and init_cfg or load_from '
+            'take those of OpenMMLab as they are.'
+        )
     return (
         f'is not a MegEngine file: it starts with {data[:12]!r}; expected a pickle of protocol 2 to 5.{hint} '
         'Give the file that megengine.save wrote.'

@@ -12,7 +12,8 @@ from mm_frelu.engine import preprocessing
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.output_folder import require_writable
 
-from .files import compact, loads_as_weights_only, read_checkpoint, sha256, write_checkpoint
+from .files import compact, loads_as_weights_only, read_checkpoint, sha256
+from .saving import save_checkpoint
 
 KEPT = ('state_dict', 'meta')
 """All that is published. Optimizer, schedulers, message hub and averages are for resuming."""
@@ -68,7 +69,7 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
     name = target.stem if is_file else _config_name(checkpoint['meta'], source, notes)
     written = folder / f'.{name}.publishing.pth'
     try:
-        write_checkpoint(dict(meta=meta, state_dict=compact(weights)), written)
+        save_checkpoint(dict(meta=meta, state_dict=compact(weights)), written, 'OUT')
         if not loads_as_weights_only(written):
             notes.append(
                 'Its meta has objects that torch.load(weights_only=True) refuses; MMEngine reads it all the same.'

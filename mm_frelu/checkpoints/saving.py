@@ -42,7 +42,9 @@ def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
     try:
         write_checkpoint(checkpoint, path)
     except (OSError, RuntimeError) as error:  # torch's writer tells a full disk by RuntimeError
-        raise UserError(f'{option}: {path} cannot be written: {error}.') from error
+        raise UserError(
+            f'{option}: {path} cannot be written ({error}). Make room on that disk, or give another name.'
+        ) from error
 
 
 def describe(checkpoint: dict, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Reading a state dict out of whatever a PyTorch training script saved around it, without running code from the file."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -27,7 +28,7 @@ def read_torch_state_dict(path: Path) -> Dict[str, Tensor]:
     Raises:
         UserError: When the file cannot be read, holds objects other than tensors, numbers and text, or no state dict.
     """
-    if is_remote(str(path)):
+    if is_remote(path):
         raise UserError(f'SRC: {path} is an address; download it and give the file.')
     check_checkpoint_file(str(path), 'SRC')
     try:
@@ -85,8 +86,10 @@ def _reason(path: Path, error: BaseException) -> str:
         )
     kind = unknown_kind(error)
     if not kind:
+        hint = ' If MegEngine wrote it, megengine_to_mm.py converts it.'
         return (
             f'could not be read as a PyTorch file ({first_line(error)}). Download or copy it again.'
+            f'{"" if zipfile.is_zipfile(path) else hint}'
         )
     load = f"torch.load({path.name!r}, map_location='cpu', weights_only=False)"
     if _holds_a_module(path):

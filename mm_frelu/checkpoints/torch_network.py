@@ -54,7 +54,8 @@ def recognise_resnet(
     Raises:
         UserError: When there is no funnel activation, or where they stand cannot be told.
     """
-    if not {'conv1.weight', 'layer1.0.conv1.weight'} <= set(weights):
+    first = (weights.get('conv1.weight'), weights.get('layer1.0.conv1.weight'))
+    if any(tensor is None or tensor.ndim != 4 for tensor in first):
         return None
     depth = _depth(weights)
     if depth is None:

@@ -2,9 +2,10 @@
 
 import difflib
 import pickle
+import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple, Union
 
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
@@ -21,9 +22,12 @@ _PICKLE_START = b'\x80'  # files of torch < 1.6 are bare pickles
 _ZIP_START = b'PK'
 
 
-def is_remote(path: str) -> bool:
-    """Whether MMEngine fetches ``path`` itself: ``https://``, ``torchvision://``, ``open-mmlab://`` and the like."""
-    return '://' in str(path)
+def is_remote(path: Union[str, Path]) -> bool:
+    """Whether MMEngine fetches ``path`` itself: ``https://``, ``torchvision://``, ``open-mmlab://`` and the like.
+
+    A ``Path`` has lost one of the two slashes.
+    """
+    return '://' in str(path) or re.match(r'[a-z][\w+.-]+:/', str(path)) is not None
 
 
 def check_checkpoint_file(path: str, key: str) -> None:

@@ -111,21 +111,24 @@ class Fit:
         Raises:
             UserError: When nothing fits, or when ``strict`` and anything is missing, unexpected or of another shape.
         """
-        if self.windows:
-            self._report_windows(source, strict, resuming)
         misfits = self._misfits()
-        if not misfits:
-            return
         summary = (
             f'{source} fits {self.fitting} of the {self.total} tensors of {self.what}: {misfits}.'
         )
-        if self.fitting <= 0:
+        if misfits and self.fitting <= 0:
             raise UserError(f'Checkpoint of another architecture: {summary} {self._advice()}')
+        if self.windows:
+            self._report_windows(source, strict, resuming)
+        if not misfits:
+            return
         if strict:
             raise UserError(
                 f'Checkpoint of another architecture: {summary} Use the config that it was trained with.'
             )
-        warn(f'{summary} What is missing or of another shape starts untrained.')
+        if self.missing or self.reshaped:
+            warn(f'{summary} What is missing or of another shape starts untrained.')
+        else:
+            warn(f'{summary} What the model has no place for is not loaded.')
 
     def _report_windows(self, source: str, strict: bool, resuming: bool) -> None:
         first = ', '.join(self.windows[:2])
@@ -137,8 +140,11 @@ class Fit:
             )
         if self.identity_windows:
             start = 'stay' if strict else 'start'
+            # Only a ReLU network is the same network then, and names do not tell what it had. (Where ReplaceActivation took out
+            # something else, these are no identity windows.)
             warn(
-                f"{what}. They {start} at init='identity', which is exactly the ReLU that it was trained with."
+                f"{what}. They {start} at init='identity', which is exactly ReLU: nothing is lost if it was trained with "
+                'ReLU there, but another activation (ReLU6, h-swish, SiLU) is replaced.'
             )
         elif not strict:
             warn(f'{what}: it was trained without them, so the windows start untrained.')

@@ -52,6 +52,11 @@ def test_unknown_name_suggests_the_nearest(wrong, right):
         build_activation(dict(type=wrong), 24)
 
 
+def test_a_key_left_over_from_another_activation_is_named():
+    with pytest.raises(ValueError, match=r'init is no key .* takes inplace.*_delete_=True'):
+        build_activation(dict(type='ReLU', init='identity'), 24)
+
+
 def test_not_a_config():
     with pytest.raises(TypeError, match="dict\\(type='FReLU'\\); got 'FReLU'"):
         build_activation('FReLU', 24)

@@ -102,6 +102,7 @@ def test_a_damaged_result_is_named(tmp_path):
 
 def test_step_costs_take_turns(street_scenes, monkeypatch):
     """Every round has one step of each model; medians and ratios are those of the times that the clock gave."""
+    monkeypatch.setenv('MM_FRELU_IMPLEMENTATION', 'eager')
     cfg = Config(tiny_project.segmentation(street_scenes, activation='ReLU'))
     cfgs = {'ReLU': cfg, 'FReLU': with_activation(cfg, dict(type='FReLU'))}
     ticks = iter([0, 9, 0, 9] * 2 + [0, 1, 0, 3, 0, 2, 0, 4, 0, 4, 0, 20])

@@ -1,8 +1,10 @@
 """What the converter of PyTorch ports does not take ends in one clear error, exit code 1, and no file."""
 
 import argparse
+import pickle
 import re
 
+import numpy as np
 import pytest
 import tiny_project
 import torch
@@ -107,6 +109,7 @@ def test_nothing_in_the_file_is_run(refuse, saved, tmp_path):
         (b'<!DOCTYPE html>', 'web page'),
         (b'weights', 'is not a PyTorch checkpoint'),
         (b'\x80\x04K\x01.', 'could not be read as a PyTorch file'),
+        (pickle.dumps(dict(a=np.zeros(2)), 4), 'megengine_to_mm.py converts it'),
     ],
 )
 def test_files_that_are_no_checkpoint(content, message, refuse, tmp_path):
@@ -145,6 +148,8 @@ def test_files_without_the_weights_of_a_network(content, message, refuse, saved)
         (lambda s: s.update({'layer1.0.act1.ln.bias': torch.ones(8)}), 'has 1 tensor that the network does not have: layer1.0.act1.ln.bias'),
         (lambda s: s.update({'layer3.0.bn1.extra': torch.ones(1)}), 'layer3.0.bn1.extra'),
         (lambda s: s.update({'conv1.weight': torch.ones(8, 3, 3, 3)}), 'expected (8, 3, 7, 7), found (8, 3, 3, 3)'),
+        (lambda s: s.update({'conv1.weight': torch.ones(8)}), 'another network'),
+        (lambda s: s.update({'layer1.0.conv1.weight': torch.tensor(1.0)}), 'another network'),
         (lambda s: s.update({'fc.weight': torch.ones(5, 9)}), 'fc.weight has a wrong shape'),
         (lambda s: s['conv1.weight'].fill_(float('nan')), 'conv1.weight has numbers that are not finite'),
         (lambda s: s['bn1.running_var'].fill_(-1), 'bn1.running_var is negative'),
@@ -166,6 +171,17 @@ def test_options_that_do_not_fit(refuse, saved, state, tmp_path):
     assert '--act-sites gives 1' in refuse(saved(state), '--act-sites', 'act1')
     message = refuse(saved(state), '--std', '0.229', '0.224', '0.225')
     assert '--std 58.395 57.12 57.375' in message
+    message = refuse(saved(state), '--mean', '0.485', '0.456', '0.406')
+    assert '--mean 123.675 116.28 103.53' in message
+    for option in ('--mean', '--std'):
+        for odd in ('nan', 'inf'):
+            assert f'{option} {odd} 1 1: expected three finite' in refuse(
+                saved(state), option, odd, '1', '1'
+            )
+
+
+def test_an_address_is_told_from_a_missing_file(refuse):
+    assert 'is an address; download it' in refuse('https://example.org/port.pth')
 
 
 def test_the_source_is_never_overwritten(main, saved, state, capsys):

@@ -99,6 +99,9 @@ def test_windows_that_start_as_relu_may_be_tested_with_relu_weights(warnings):
     load(target, source.state_dict(), strict=True)
     assert len(warnings) == 1
     assert "init='identity'" in warnings[0]
+    # Names do not tell ReLU from ReLU6, so no more is promised than that.
+    assert 'nothing is lost if it was trained with ReLU' in warnings[0]
+    assert 'ReLU6' in warnings[0]
     x = torch.randn(2, 3, 5, 5)
     assert torch.equal(source.eval().backbone(x), target.eval().backbone(x))
 
@@ -111,7 +114,7 @@ def test_only_in_place_of_relu_old_weights_still_fit(old, warnings):
     )
     if old is nn.ReLU:
         load(target, Net().state_dict(), strict=True)
-        assert 'exactly the ReLU' in warnings[0]
+        assert 'exactly ReLU' in warnings[0]
     else:
         with pytest.raises(UserError, match='trained with another activation'):
             load(target, Net().state_dict(), strict=True)
@@ -130,6 +133,20 @@ def test_what_is_missing_beside_the_windows_is_named_beside_them(warnings):
     windows, others = warnings
     assert '(6 missing: ' in windows
     assert '1 of head missing, e.g. head.bias; 1 of head unexpected, e.g. head.scale' in others
+
+
+def test_windows_that_the_model_lacks_do_not_start_untrained(warnings):
+    load(Net(), Net(FReLU(4)).state_dict(), strict=False)
+    assert len(warnings) == 1
+    assert 'fits 4 of the 4 tensors' in warnings[0]
+    assert warnings[0].endswith('What the model has no place for is not loaded.')
+
+
+def test_where_nothing_fits_nothing_is_promised_of_the_windows(warnings):
+    weights = {f'net.{key}': value for key, value in Net().state_dict().items()}
+    with pytest.raises(UserError, match='fits 0 of the'):
+        load(Net(FReLU(4, init='identity')), weights, strict=False)
+    assert warnings == []
 
 
 def test_windows_that_the_model_lacks_are_an_error_in_testing():

@@ -114,7 +114,7 @@ def test_mmpretrain_has_its_own_words(weights, warnings, tmp_path):
     ('act_cfg', 'start'),
     [
         (FRELU, 'the windows start untrained'),
-        (dict(type='FReLU', init='identity'), 'exactly the ReLU'),
+        (dict(type='FReLU', init='identity'), 'exactly ReLU'),
     ],
 )
 def test_windows_that_a_relu_checkpoint_lacks_are_one_line(act_cfg, start, warnings, tmp_path):

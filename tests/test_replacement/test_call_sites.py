@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from mmengine.model import revert_sync_batchnorm
-from networks import Net, images, shake
+from small_networks import Net, images, shake
 from torch import nn
 
 from mm_frelu import FReLU, replace_activations

@@ -6,7 +6,7 @@ import socket
 import pytest
 import torch
 from mmengine.model import BaseModule, ExponentialMovingAverage
-from networks import Block, Net, images, shake
+from small_networks import Block, Net, images, shake
 from torch import nn
 
 from mm_frelu import replace_activations

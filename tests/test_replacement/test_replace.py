@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from networks import Net, images, shake
+from small_networks import Net, images, shake
 from torch import nn
 
 import mm_frelu  # noqa: F401

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import Block, Net
+from small_networks import Block, Net
 from torch import nn
 
 from mm_frelu.replacement.sites import find_sites

@@ -192,3 +192,18 @@ def refuses(tool, capsys, source, out, message, *options):
     assert error.value.code == 1
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_full_disk_is_one_sentence(tool, tmp_path, capsys, monkeypatch):
+    source = save(tmp_path / 'iter_1.pth', state_dict=dict(a=torch.ones(2)), meta={})
+
+    def full(content, stream):
+        stream.write(b'half')
+        raise RuntimeError('unexpected pos 64 vs 0')  # torch's words for it
+
+    monkeypatch.setattr('mm_frelu.checkpoints.files.torch.save', full)
+    with pytest.raises(SystemExit) as error:
+        tool.main([str(source), str(tmp_path / 'zoo')])
+    assert error.value.code == 1
+    assert 'cannot be written (unexpected pos 64 vs 0)' in capsys.readouterr().err
+    assert not list((tmp_path / 'zoo').iterdir())

@@ -193,3 +193,15 @@ def test_largest_difference():
     assert deploying.largest_difference([2 * ones], [2 * ones]) == 0
     assert deploying.largest_difference([2 * ones, ones], [2 * ones, ones + 0.5]) == 0.5
     assert not deploying.largest_difference([ones, ones], [ones / 0 * 0, ones]) <= 1
+
+
+def test_a_full_disk_leaves_nothing(tool, segmentor, tmp_path, capsys, monkeypatch):
+    def full(content, stream):
+        raise RuntimeError('unexpected pos 64 vs 0')  # torch's words for it
+
+    monkeypatch.setattr('mm_frelu.checkpoints.files.torch.save', full)
+    out = tmp_path / 'deployed.pth'
+    with pytest.raises(SystemExit):
+        tool.main([str(segmentor.config), str(segmentor.checkpoint), str(out), *SHAPE])
+    assert 'cannot be written (unexpected pos 64 vs 0)' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

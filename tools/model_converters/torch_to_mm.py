@@ -4,8 +4,9 @@ python tools/model_converters/torch_to_mm.py frelu_resnet50.pth weights/resnet50
 """
 
 import argparse
+import math
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Iterable, Optional, Sequence
 
 import mm_frelu  # noqa: F401  (registers the backbones)
 from mm_frelu.checkpoints.saving import check_target, describe, save_checkpoint
@@ -66,15 +67,28 @@ def read_preprocessing(args: argparse.Namespace) -> Preprocessing:
     """The pixels that the options describe.
 
     Raises:
-        UserError: When ``--std`` is for values 0..1, or not positive.
+        UserError: When ``--std`` or ``--mean`` is for values 0..1, not finite, or a deviation not positive.
     """
+    for option, values in (('--mean', args.mean), ('--std', args.std)):
+        if not all(map(math.isfinite, values)):
+            raise UserError(
+                f'{option} {_numbers(values)}: expected three finite numbers, for pixels 0..255.'
+            )
     if min(args.std) < 1:
-        times = ' '.join(f'{value * 255:g}' for value in args.std)
         raise UserError(
-            f'--std {" ".join(f"{value:g}" for value in args.std)}: expected the deviation of pixels 0..255, at least 1 '
-            f'(none: 1 1 1). For values 0..1 multiply --mean and --std by 255: --std {times}.'
+            f'--std {_numbers(args.std)}: expected the deviation of pixels 0..255, at least 1 (none: 1 1 1). For values '
+            f'0..1 multiply --mean and --std by 255: --std {_numbers(value * 255 for value in args.std)}.'
+        )
+    if all(0 < value < 1 for value in args.mean):
+        raise UserError(
+            f'--mean {_numbers(args.mean)}: expected the mean of pixels 0..255 (none: 0 0 0). For values 0..1 multiply '
+            f'--mean and --std by 255: --mean {_numbers(value * 255 for value in args.mean)}.'
         )
     return Preprocessing(tuple(args.mean), tuple(args.std), rgb=args.channel_order == 'rgb')
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ' '.join(f'{value:g}' for value in values)
 
 
 @exit_on_user_error

@@ -14,7 +14,6 @@ from ..eager import COMBINE
 from .blocks import Results, channel_blocks, in_blocks
 from .double_backward import differentiable_backward
 from .norms import (
-    BATCH,
     NONE,
     Norm,
     NormTensors,
@@ -22,7 +21,8 @@ from .norms import (
     group_in,
     norm_backward,
     normalise,
-    renormalise,
+    normalise_as_module,
+    renormalise_as_module,
 )
 from .site import Site, SiteTensors
 from .windows import condition, condition_again, window_backward
@@ -103,16 +103,16 @@ def _forward(site: Site, tensors: SiteTensors) -> Results:
 def _term(norm: Norm, u: Tensor, values: NormTensors) -> Tuple[Tensor, Sequence[Tensor]]:
     if norm.mode == NONE:
         return u, ()
-    if norm.mode == BATCH:
-        value, statistics = normalise(norm, values, u.to(accurate(u.dtype), copy=True))
-        return value.to(u.dtype), statistics
-    return renormalise(norm, values, u), ()
+    if norm.group is None:
+        return normalise_as_module(norm, values, u)
+    value, statistics = normalise(norm, values, u.to(accurate(u.dtype), copy=True))
+    return value.to(u.dtype), statistics
 
 
 def _backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     """Gradients of the terms; then of the tensors of their norms, and of those of the windows."""
     values_of_terms = [
-        u if norm.mode == NONE else renormalise(norm, values, u)
+        u if norm.mode == NONE else renormalise_as_module(norm, values, u)
         for norm, (u, values) in zip(site.terms, tensors.terms)
     ]
     x = reduce(torch.add, values_of_terms)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -120,6 +121,43 @@ def normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Sequ
     if tensors.beta is not None:
         z.add_(per_channel(tensors.beta))
     return z, statistics
+
+
+def normalise_as_module(
+    norm: Norm, tensors: NormTensors, z: Tensor
+) -> Tuple[Tensor, Sequence[Tensor]]:
+    """A norm by torch's own kernel: bit for bit what its module gives, which a start as exactly ReLU depends on.
+
+    Args:
+        norm: The norm, of mode ``'fixed'`` or ``'batch'``, without a process group.
+        tensors: Its tensors.
+        z: Features of shape (N, C, H, W).
+
+    Returns:
+        The normalised features; and for the mode ``'batch'`` the mean, the biased and the unbiased variance.
+    """
+    if norm.mode == FIXED:
+        return renormalise_as_module(norm, tensors, z), ()
+    # With a momentum of one, running statistics are those of the batch.
+    mean, unbiased = z.new_zeros(2, z.shape[1], dtype=accurate(z.dtype)).unbind()
+    value = F.batch_norm(
+        _dense(z), mean, unbiased, tensors.gamma, tensors.beta, True, 1.0, norm.eps
+    )
+    count = z.numel() // z.shape[1]
+    return value, (mean, unbiased * ((count - 1) / count), unbiased)
+
+
+def renormalise_as_module(norm: Norm, tensors: NormTensors, z: Tensor) -> Tensor:
+    """The same from statistics that are known."""
+    mean, var = tensors.mean, tensors.var
+    return F.batch_norm(_dense(z), mean, var, tensors.gamma, tensors.beta, False, 0.0, norm.eps)
+
+
+def _dense(z: Tensor) -> Tensor:
+    """Without gaps in memory. Over gaps, which a block of channels of several images has, torch's kernel rounds differently."""
+    if z.is_contiguous(memory_format=torch.channels_last):
+        return z
+    return z.contiguous()
 
 
 def renormalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tensor:
