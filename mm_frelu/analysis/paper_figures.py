@@ -169,7 +169,7 @@ def dy_relu_pairs() -> List[Pair]:
                 f'MobileNetV3 {arch}',
                 'both sites, no SE',
                 Network({**backbone, 'act_cfg': None}, widths),
-                Network({**backbone, **dynamic, 'with_se': False}, widths),
+                Network({**backbone, **dynamic}, widths),
             )
         )
     for depth, placement, sites in (

@@ -7,6 +7,8 @@ it puts DY-ReLU in, which looks at the whole input itself.
 
 from typing import ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from ..activations import DynamicReLU
+from ..activations.builder import activation_class
 from ..registry import MODELS
 from .mobilenet import MobileNet, warn_of_another_start
 from .mobilenet_v3_block import InvertedResidualV3
@@ -30,9 +32,8 @@ class Row(NamedTuple):
 class MobileNetV3(MobileNet):
     """MobileNetV3 backbone. By default DY-ReLU-B stands at both sites of all blocks, h-swish in the stem.
 
-    Squeeze-and-excitation stays unless ``with_se=False`` takes it out. As the DY-ReLU paper has it:
-    ``act_cfg=dict(type='DyReLUB'), with_se=False``; the control is ``act_cfg=None``. The option does not follow the
-    activation, so that a config says what its network is, and ordinary checkpoints load.
+    As in the DY-ReLU paper, blocks that get DY-ReLU lose their squeeze-and-excitation; with any other activation they keep
+    it, and ``with_se`` decides otherwise. The control is ``act_cfg=None``.
 
     ``init='identity'`` starts as ReLU. More than half of the blocks have h-swish in the usual checkpoints, which then do not
     give their old output at the start; you are warned.
@@ -45,7 +46,8 @@ class MobileNetV3(MobileNet):
         output_stride: 32; or 16 or 8, for segmentation: strides beyond it become dilations. mmseg's network has 8.
         adaptive_padding: Whether convolutions with a stride pad as TensorFlow does, which mmseg's checkpoints need and
             mmpretrain's do not.
-        with_se: Whether the layers that have squeeze-and-excitation in the paper's tables have it here.
+        with_se: Whether the layers that have squeeze-and-excitation in the paper's tables have it here. None: where they do
+            not get DY-ReLU.
         act_cfg: Config of the activation under study; None leaves the network its own everywhere.
         act_last: Whether the last 1x1 gets it too.
         base_act_cfg: Config of the activation everywhere else; None is the network's own, ReLU in the first layers, h-swish
@@ -59,7 +61,7 @@ class MobileNetV3(MobileNet):
 
     Examples:
         >>> import torch
-        >>> model = MobileNetV3('small', act_cfg=dict(type='DyReLUB'), with_se=False)
+        >>> model = MobileNetV3('small', act_cfg=dict(type='DyReLUB'))
         >>> [tuple(feature.shape) for feature in model(torch.rand(1, 3, 64, 64))]
         [(1, 16, 16, 16), (1, 24, 8, 8), (1, 48, 4, 4), (1, 96, 2, 2)]
     """
@@ -106,7 +108,7 @@ class MobileNetV3(MobileNet):
         out_indices: Optional[Sequence[int]] = None,
         output_stride: int = 32,
         adaptive_padding: bool = False,
-        with_se: bool = True,
+        with_se: Optional[bool] = None,
         act_cfg: Optional[dict] = dict(type='DyReLUB'),
         act_last: bool = False,
         base_act_cfg: Optional[dict] = None,
@@ -118,7 +120,7 @@ class MobileNetV3(MobileNet):
             )
         if output_stride not in (8, 16, 32):
             raise ValueError(f'output_stride must be 8, 16 or 32; got {output_stride!r}.')
-        check_switches(adaptive_padding=adaptive_padding, with_se=with_se)
+        check_switches(adaptive_padding=adaptive_padding, with_se=with_se is None or with_se)
         rows = self.arch_settings[arch]
         if act_cfg is None:
             act_cfg, options['act_stages'], options['act_stem'], act_last = {}, (), False, False
@@ -130,6 +132,7 @@ class MobileNetV3(MobileNet):
             **options,
         )
         bases = [base_act_cfg or dict(type=row.act) for row in rows]
+        dynamic = self.act_stages if _is_dynamic(act_cfg) else ()
         warn_of_another_start(
             'MobileNetV3', act_cfg, [bases[stage]['type'] for stage in self.act_stages]
         )
@@ -149,7 +152,7 @@ class MobileNetV3(MobileNet):
                 row.kernel_size,
                 stride=1 if dilates else row.stride,
                 dilation=dilation,
-                with_se=with_se and row.with_se,
+                with_se=row.with_se and (stage not in dynamic if with_se is None else with_se),
                 depthwise_cfg=strided_cfg if row.stride == 2 else self.conv_cfg,
                 **self._block_options(stage, bases[stage]),
             )
@@ -157,6 +160,10 @@ class MobileNetV3(MobileNet):
             channels = row.out_channels
         self._add_last(f'layer{len(rows) + 1}', channels, rows[-1].hidden, act_last)
         self._freeze_stages()
+
+
+def _is_dynamic(act_cfg: dict) -> bool:
+    return bool(act_cfg) and issubclass(activation_class(act_cfg['type']), DynamicReLU)
 
 
 def _last_of_each_stride(rows: Sequence[Row]) -> Tuple[int, ...]:

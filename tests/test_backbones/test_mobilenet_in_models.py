@@ -19,7 +19,7 @@ from mm_frelu.checkpoints.deploy_config import deploy_config
 
 V1 = dict(type='mm_frelu.MobileNetV1', widen_factor=0.25, out_indices=(2, 3, 4))
 V2 = dict(type='mm_frelu.MobileNetV2', widen_factor=0.25, out_indices=(2, 4, 6))
-V3 = dict(type='mm_frelu.MobileNetV3', act_cfg=dict(type='DyReLUB'), with_se=False)
+V3 = dict(type='mm_frelu.MobileNetV3', act_cfg=dict(type='DyReLUB'))
 D8 = dict(strides=(1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4))
 
 

@@ -88,9 +88,16 @@ def test_own_activations_of_v3():
     assert names_of(model, nn.Hardswish) == []
 
 
-def test_squeeze_and_excitation_leaves_when_told():
-    assert len(names_of(small(MobileNetV3), HardSqueezeExcitation)) == 9
-    assert names_of(small(MobileNetV3, with_se=False), HardSqueezeExcitation) == []
+def test_squeeze_and_excitation_gives_way_to_dy_relu():
+    def count(**options):
+        return len(names_of(small(MobileNetV3, **options), HardSqueezeExcitation))
+
+    assert count(act_cfg=None) == count(act_cfg=dict(type='FReLU')) == 9
+    assert count() == count(act_cfg=dict(type='DyReLUA')) == 0
+    # Rows 1, 4 and 5 of the paper's table have it; the blocks that keep their activation keep it.
+    assert count(act_stages=(0, 1, 3)) == 9 - 2
+    assert count(with_se=True) == 9
+    assert count(act_cfg=None, with_se=False) == 0
     large = MobileNetV3('large', act_cfg=None)
     assert len(names_of(large, HardSqueezeExcitation)) == 8
 

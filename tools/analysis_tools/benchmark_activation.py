@@ -11,6 +11,7 @@ for inference. On a CPU blocks that fit the cache can go below it.
 
 import argparse
 import copy
+import statistics
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -182,28 +183,43 @@ def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None
 
 def draw(path: Path, results: List[Dict[str, Any]]) -> None:
     """Draw time against the size of the feature map, with the floor."""
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
-    results = sorted(results, key=lambda result: result['bytes'])
-    sizes = [result['bytes'] / 2**20 for result in results]
+    figure = Figure(figsize=(7, 4.5), dpi=150, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
     for way in WAYS:
-        points = [
+        times = [
             (result['bytes'] / 2**20, row['median'])
             for result in results
             for row in result['ways']
             if row['way'] == way
         ]
-        if points:
-            axes.plot(*zip(*points), marker='o', label=way)
-    axes.plot(sizes, [result['floor_ms'] for result in results], 'k--', label='floor')
-    axes.set(xscale='log', yscale='log', xlabel='size of x, MiB', ylabel='median time, ms')
-    axes.legend()
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+        if times:
+            (line,) = axes.plot(*_means(times), label=way)
+            axes.plot(*zip(*times), 'o', color=line.get_color())
+    floor = [(result['bytes'] / 2**20, result['floor_ms']) for result in results]
+    axes.plot(*_means(floor), 'k--', label='floor')
+    sizes = sorted({size for size, _ in floor})
+    axes.set(xlabel='size of x, MiB', ylabel='median time, ms')
+    axes.set_xscale('log')
+    axes.set_yscale('log')
+    axes.set_xticks(sizes, [f'{size:g}' for size in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.grid(color='0.9')
+    axes.spines[['top', 'right']].set_visible(False)
+    figure.legend(loc='outside right upper', frameon=False)
+    figure.savefig(path)
+
+
+def _means(times: List[Tuple[float, float]]) -> Tuple[List[float], List[float]]:
+    """Sizes, and the mean time of each: shapes of one size are not a function of it."""
+    sizes = sorted({size for size, _ in times})
+    return sizes, [
+        statistics.mean(time for other, time in times if other == size) for size in sizes
+    ]
 
 
 @exit_on_user_error
