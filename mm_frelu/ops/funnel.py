@@ -5,7 +5,7 @@ from typing import Callable, Dict, Optional, Sequence
 from torch import Tensor
 
 from .eager import Window, eager_funnel
-from .implementation import Choice, choose, requested
+from .implementation import Choice, choose, requested, why_no_custom_gradient
 from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
 from .sum_of_norms import Term
 
@@ -28,7 +28,7 @@ def choose_funnel(
     def why_not_triton() -> Optional[str]:
         if fused is None:
             return 'no fused kernels are installed'
-        return fused.why_not_funnel(x, windows, combine)
+        return why_no_custom_gradient() or fused.why_not_funnel(x, windows, combine)
 
     def why_not() -> Optional[str]:
         return why_not_recompute(x, windows)

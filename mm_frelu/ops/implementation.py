@@ -4,8 +4,9 @@ All of them give the same values and gradients; they differ in time and in what 
 
 - ``eager``: op by op, the reference.
 - ``recompute``: keeps the input and a few numbers per channel, and computes the rest again in backward. Any device.
-- ``triton``: fused kernels (:mod:`mm_frelu.ops.fused`).
-- ``auto``: the first of triton, recompute and eager that can.
+- ``triton``: fused kernels (:mod:`mm_frelu.ops.fused`), where they are asked for.
+- ``auto``: recompute if it can, else eager. The fused kernels are not among its choices before they have run on a GPU: their
+  tests so far are Triton's interpreter and compiler.
 
 The environment variable ``MM_FRELU_IMPLEMENTATION`` stands above what a layer's config says.
 """
@@ -19,6 +20,9 @@ from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'triton')
+AUTOMATIC = ('recompute',)
+"""What ``auto`` may take beside eager."""
+
 VARIABLE = 'MM_FRELU_IMPLEMENTATION'
 HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
@@ -67,7 +71,7 @@ def requested(implementation: str) -> Tuple[str, str]:
 def choose(implementation: str, candidates: Sequence[Candidate]) -> Choice:
     """Pick an implementation.
 
-    ``auto`` takes the first candidate that can, and eager if none can. A word that names one is obeyed or refused, but
+    ``auto`` takes the first candidate out of :data:`AUTOMATIC` that can, and eager if none can. A word that names one is obeyed or refused, but
     for graphs that are traced or exported: those are always eager, whose ops every format knows.
 
     Args:
@@ -85,7 +89,7 @@ def choose(implementation: str, candidates: Sequence[Candidate]) -> Choice:
         return Choice('eager', 'the graph is traced or exported')
     refusals = []
     for name, why_not in candidates:
-        if word not in ('auto', name):
+        if name not in (AUTOMATIC if word == 'auto' else (word,)):
             continue
         reason = why_not()
         if reason is None:

@@ -27,7 +27,7 @@ def choose_piecewise(
     def why_not_triton() -> Optional[str]:
         if fused is None:
             return 'no fused kernels are installed'
-        return fused.why_not_piecewise(x, slopes, intercepts)
+        return why_no_custom_gradient() or fused.why_not_piecewise(x, slopes, intercepts)
 
     candidates = [('triton', why_not_triton), ('recompute', why_no_custom_gradient)]
     return choose(implementation, candidates)

@@ -1,4 +1,4 @@
-"""A whole model with ReLU, with eager FReLU and with ours, side by side: training step, inference, memory.
+"""A whole model with ReLU, eager FReLU, ours, and on a GPU the fused kernels: training step, inference, memory.
 
     python tools/analysis_tools/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --batch 4
     python tools/analysis_tools/benchmark_model.py CONFIG --part backbone --shape 256 512 --device cpu --repeat 5 --json m.json
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
 from mm_frelu.activations import DynamicReLU, FunnelActivation
+from mm_frelu.activations.live import ShowsImplementation
 from mm_frelu.analysis.input_shape import input_shape
 from mm_frelu.analysis.kept_for_backward import kept_bytes
 from mm_frelu.analysis.measure import interleaved, peak_bytes
@@ -57,7 +58,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def variants(model: nn.Module) -> Dict[str, nn.Module]:
-    """The model with ReLU, with the eager reference, and as it is.
+    """The model with ReLU, with the eager reference, as it is, and on a GPU with the fused kernels.
 
     Raises:
         UserError: If it has no activation of ours.
@@ -75,11 +76,19 @@ def variants(model: nn.Module) -> Dict[str, nn.Module]:
     for parent, name in places:
         setattr(parent, name, nn.ReLU(inplace=True))
     for module in eager.modules():
-        if isinstance(module, ours):
-            module.implementation = 'eager'
         if hasattr(module, 'recompute_norms'):
             module.recompute_norms = False
-    return {'relu': relu, 'eager': eager, 'ours': model}
+    models = {'relu': relu, 'eager': _computed_by('eager', eager), 'ours': model}
+    if next(model.parameters()).is_cuda:
+        models['triton'] = _computed_by('triton', copy.deepcopy(model))
+    return models
+
+
+def _computed_by(implementation: str, model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, ShowsImplementation):
+            module.implementation = implementation
+    return model
 
 
 def deployed(model: nn.Module) -> nn.Module:
