@@ -1,12 +1,26 @@
 """Showing which implementation computes a layer: in its repr, and once per kind of case in the log."""
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import Optional
+from typing import Iterator, Optional
 
 from mmengine.logging import print_log
 from torch import nn
 
 from ..ops.implementation import Choice, is_compiling
+
+_noticed: ContextVar[bool] = ContextVar('noticed', default=True)
+
+
+@contextmanager
+def unnoticed() -> Iterator[None]:
+    """For runs that only look at a model: their hooks change what computes a layer, which is no news to anybody."""
+    token = _noticed.set(False)
+    try:
+        yield
+    finally:
+        _noticed.reset(token)
 
 
 class ShowsImplementation(nn.Module):
@@ -22,7 +36,7 @@ class ShowsImplementation(nn.Module):
 
     def show(self, choice: Choice) -> None:
         """Take note of what computes this call. A compiled graph is left alone: it would guard on the note."""
-        if is_compiling() or choice == self.live:
+        if is_compiling() or choice == self.live or not _noticed.get():
             return
         self.live = choice
         _log_once(f'{type(self).__name__} is computed by {choice.name} ({choice.reason}).')

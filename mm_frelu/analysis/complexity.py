@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mm_frelu.activations import DynamicReLU
 from mm_frelu.activations.builder import is_activation
+from mm_frelu.activations.live import unnoticed
 
 COUNTED = (
     'Counted: convolutions (windows of FReLU included), matrix products, linear pieces of DY-ReLU, one per multiply-add. '
@@ -113,7 +114,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     handles = [module.register_forward_pre_hook(enter) for module in names]
     handles += [module.register_forward_hook(leave) for module in names]
     try:
-        with torch.no_grad(), counter:
+        with torch.no_grad(), counter, unnoticed():
             run(model)
             settle()
     finally:

@@ -22,6 +22,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..activations.live import unnoticed
 from .kinds import FUNCTIONS, is_replaceable
 from .samples import Run, invented_run
 
@@ -175,7 +176,7 @@ def _quietly() -> Iterator[None]:
     # Losses average over processes. Here each process traces the same model by itself.
     alone = mock.patch.object(torch.distributed, 'is_initialized', return_value=False)
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings(), alone:
+        with torch.random.fork_rng(), warnings.catch_warnings(), alone, unnoticed():
             warnings.simplefilter('ignore')
             yield
     finally:

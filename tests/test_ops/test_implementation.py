@@ -1,6 +1,7 @@
 """Which implementation is live: config word, environment, reasons to fall back, and how it is shown."""
 
-from types import SimpleNamespace
+from importlib import import_module
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.autograd import forward_ad
 
 from mm_frelu import DyReLUB, DyReLUC, FReLU, LightFReLU, build_activation
 from mm_frelu.activations import live
+from mm_frelu.analysis.complexity import count_macs
 from mm_frelu.ops.implementation import VARIABLE
 
 
@@ -19,16 +21,25 @@ def x():
 
 @pytest.mark.parametrize('layer_class', [FReLU, LightFReLU, DyReLUB, DyReLUC])
 def test_auto_recomputes_until_the_kernels_have_run_on_a_gpu(layer_class, x, monkeypatch):
-    for module in ('funnel', 'piecewise'):
-        able = SimpleNamespace(why_not_funnel=lambda *_: None, why_not_piecewise=lambda *_: None)
-        monkeypatch.setattr(f'mm_frelu.ops.{module}.fused', able)
+    able = Mock()  # its kernels would give a Mock, no features
+    able.why_not_funnel.return_value = able.why_not_piecewise.return_value = None
+    for module in ('funnel', 'piecewise'):  # which are functions of the package, too
+        monkeypatch.setattr(import_module(f'mm_frelu.ops.{module}'), 'fused', able)
     layer = layer_class(8)
     assert layer.implementation == 'auto'
     assert 'live=' not in repr(layer)
-    layer(x)
-    assert layer.live.name == 'recompute'
-    assert layer.live.reason == "implementation='auto'"
+    assert layer(x).shape == x.shape
+    assert layer.live == ('recompute', "implementation='auto'")
     assert 'live=recompute' in repr(layer)
+
+
+def test_counting_is_not_noticed(x):
+    """The hooks that count make FReLU fall back, which is not what will compute it."""
+    model = nn.Sequential(FReLU(8))
+    assert count_macs(model, lambda model: model(x)) == {'0.conv': 9 * x.numel()}
+    assert model[0].live is None
+    model(x)
+    assert model[0].live.name == 'recompute'
 
 
 @pytest.mark.parametrize('layer_class', [FReLU, LightFReLU, DyReLUB])
