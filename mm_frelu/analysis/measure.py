@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Run = Callable[[], object]
+WARM_UP = 2  # rounds: allocation, and cuDNN's choice of algorithms
 COPY_PASSES = 2  # a copy reads once and writes once
 
 
@@ -32,28 +33,38 @@ def peak_bytes(run: Run, device: torch.device) -> Optional[int]:
 
 
 def interleaved(runs: Dict[str, Run], repeat: int, device: torch.device) -> Dict[str, Time]:
+    """Median and range of :func:`times_in_turns`; on CUDA each run is ten calls, timed together."""
+    calls = 10 if device.type == 'cuda' else 1
+    return {
+        name: Time(statistics.median(times), min(times), max(times))
+        for name, times in times_in_turns(runs, repeat, device, calls).items()
+    }
+
+
+def times_in_turns(
+    runs: Dict[str, Run], repeat: int, device: torch.device, calls: int = 1
+) -> Dict[str, List[float]]:
     """Time several runs in turns, so that what disturbs one of them disturbs all.
 
     Args:
         runs: What to time, by name.
         repeat: Rounds after two that warm up.
-        device: Waited for, as CUDA computes in the background. There each run is ten calls, timed together.
+        device: Waited for, as CUDA computes in the background.
+        calls: Calls that are timed together.
+
+    Returns:
+        Milliseconds of a call in each round.
     """
-    calls = 10 if device.type == 'cuda' else 1
     taken: Dict[str, List[float]] = {name: [] for name in runs}
-    for turn in range(repeat + 2):
+    for _ in range(WARM_UP + repeat):
         for name, run in runs.items():
             _wait(device)
             start = time.perf_counter()
             for _ in range(calls):
                 run()
             _wait(device)
-            if turn > 1:
-                taken[name].append((time.perf_counter() - start) * 1000 / calls)
-    return {
-        name: Time(statistics.median(times), min(times), max(times))
-        for name, times in taken.items()
-    }
+            taken[name].append((time.perf_counter() - start) * 1000 / calls)
+    return {name: times[WARM_UP:] for name, times in taken.items()}
 
 
 def copier(like: Tensor) -> Run:

@@ -4,15 +4,11 @@ from typing import Callable, Dict, Optional, Sequence
 
 from torch import Tensor
 
+from . import fused
 from .eager import Window, eager_funnel
 from .implementation import Choice, choose, requested, why_no_custom_gradient
 from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
 from .sum_of_norms import Term
-
-try:
-    from . import fused
-except ImportError:
-    fused = None
 
 
 def choose_funnel(
@@ -26,8 +22,6 @@ def choose_funnel(
     """
 
     def why_not_triton() -> Optional[str]:
-        if fused is None:
-            return 'no fused kernels are installed'
         return why_no_custom_gradient() or fused.why_not_funnel(x, windows, combine)
 
     def why_not() -> Optional[str]:
@@ -86,5 +80,5 @@ def _ways() -> Dict[str, Callable[..., Tensor]]:
     return {
         'eager': eager_funnel,
         'recompute': recompute_funnel,
-        'triton': fused and fused.fused_funnel,
+        'triton': fused.fused_funnel,
     }

@@ -4,14 +4,10 @@ from typing import Callable, Dict, Optional
 
 from torch import Tensor
 
+from . import fused
 from .eager import eager_piecewise_max
 from .implementation import Choice, choose, why_no_custom_gradient
 from .recompute import recompute_piecewise_max
-
-try:
-    from . import fused
-except ImportError:
-    fused = None
 
 
 def choose_piecewise(
@@ -25,8 +21,6 @@ def choose_piecewise(
     """
 
     def why_not_triton() -> Optional[str]:
-        if fused is None:
-            return 'no fused kernels are installed'
         return why_no_custom_gradient() or fused.why_not_piecewise(x, slopes, intercepts)
 
     candidates = [('triton', why_not_triton), ('recompute', why_no_custom_gradient)]
@@ -71,5 +65,5 @@ def _ways() -> Dict[str, Callable[..., Tensor]]:
     return {
         'eager': eager_piecewise_max,
         'recompute': recompute_piecewise_max,
-        'triton': fused and fused.fused_piecewise_max,
+        'triton': fused.fused_piecewise_max,
     }

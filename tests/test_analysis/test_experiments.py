@@ -106,8 +106,7 @@ def test_step_costs_take_turns(street_scenes, monkeypatch):
     cfg = Config(tiny_project.segmentation(street_scenes, activation='ReLU'))
     cfgs = {'ReLU': cfg, 'FReLU': with_activation(cfg, dict(type='FReLU'))}
     ticks = iter([0, 9, 0, 9] * 2 + [0, 1, 0, 3, 0, 2, 0, 4, 0, 4, 0, 20])
-    module = 'mm_frelu.analysis.experiments.step_cost'
-    monkeypatch.setattr(f'{module}.time.perf_counter', lambda: next(ticks))
+    monkeypatch.setattr('mm_frelu.analysis.measure.time.perf_counter', lambda: next(ticks))
     measured = measure_step_costs(cfgs, rounds=3)
     relu, frelu = measured['costs']['ReLU'], measured['costs']['FReLU']
     assert (relu['seconds'], frelu['seconds']) == (2, 4)

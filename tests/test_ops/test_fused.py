@@ -34,13 +34,17 @@ def run_checks(files: List[str], markers: str, interpreted: bool) -> None:
 
 
 def test_through_the_interpreter():
-    pytest.importorskip('triton')
+    pytest.importorskip(
+        'triton', reason='Triton is made for Linux; the dev extra installs it there'
+    )
     run_checks([*CHECKS, 'fused_sync_checks.py'], 'not slow and not gpu', interpreted=True)
 
 
 @pytest.mark.slow
 def test_through_the_interpreter_over_a_grid():
-    pytest.importorskip('triton')
+    pytest.importorskip(
+        'triton', reason='Triton is made for Linux; the dev extra installs it there'
+    )
     run_checks(CHECKS, 'slow', interpreted=True)
 
 
@@ -68,7 +72,9 @@ class _Hopper:
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list:
     """Every kernel that is launched is compiled down to machine code instead, and listed with its name."""
-    pytest.importorskip('triton')
+    pytest.importorskip(
+        'triton', reason='Triton is made for Linux; the dev extra installs it there'
+    )
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from benchmark_ops import positive, surroundings, write_json
+from benchmark_ops import positive, surroundings
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from mm_frelu import build_activation
 from mm_frelu.analysis.kept_for_backward import kept_bytes
 from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, peak_bytes
 from mm_frelu.engine import UserError, exit_on_user_error
+from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
 
 RESNET50_SITES = (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import torch
-from benchmark_ops import positive, surroundings, write_json
+from benchmark_ops import positive, surroundings
 from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +29,7 @@ from mm_frelu.analysis.kept_for_backward import kept_bytes
 from mm_frelu.analysis.measure import interleaved, peak_bytes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
 from mm_frelu.engine.output_folder import require_writable
 

@@ -10,7 +10,6 @@ The stand-in is measured in plain torch, also where torchvision would take its p
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -32,6 +31,7 @@ with warnings.catch_warnings():
     from mm_frelu.compat.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
     from mm_frelu.compat.nms import nms_in_blocks
     from mm_frelu.compat.torchvision_ops import torchvision_ops
+    from mm_frelu.engine.json_file import write_json
 
     install_missing_ops()
 
@@ -196,13 +196,6 @@ def cpu_name() -> str:
     lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write whole or not at all."""
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    os.replace(partial, path)
 
 
 def main(arguments: Optional[List[str]] = None) -> None:

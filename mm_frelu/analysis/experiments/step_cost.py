@@ -6,8 +6,8 @@ models take turns instead, step by step on one batch in one process: whatever sl
 
 import copy
 import statistics
-import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Dict, List
 
 import torch
@@ -18,12 +18,10 @@ from torch import nn
 
 from mm_frelu.analysis.input_shape import input_shape
 from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.analysis.measure import times_in_turns
 from mm_frelu.analysis.model_cost import measure, total_of
 from mm_frelu.engine.model_builder import build_model
 from mm_frelu.engine.runner import GuardedRunner
-
-WARM_UP = 2
-"""Steps of each model before the measured ones: allocation, and cuDNN's choice of algorithms."""
 
 
 @dataclass
@@ -73,24 +71,20 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
         images[name] = list(data['inputs'].shape)
         kept[name] = kept_bytes(model, **data, mode='loss')
 
-    seconds: Dict[str, List[float]] = {name: [] for name in models}
-    for number in range(WARM_UP + rounds):
-        for name, model in models.items():
-            taken = _time_step(model, optimizers[name], batch, device)
-            if number >= WARM_UP:
-                seconds[name].append(taken)
+    steps = {name: partial(_step, model, optimizers[name], batch) for name, model in models.items()}
+    times = times_in_turns(steps, rounds, torch.device(device))
 
     shape = input_shape(control)
-    first = next(iter(seconds.values()))
+    first = next(iter(times.values()))
     costs = {}
     for name, cfg in cfgs.items():
         total = total_of(measure(cfg, shape))
-        ratios = [own / other for own, other in zip(seconds[name], first)]
+        ratios = [own / other for own, other in zip(times[name], first)]
         costs[name] = asdict(
             StepCost(
                 parameters=total.parameters,
                 macs=total.macs,
-                seconds=statistics.median(seconds[name]),
+                seconds=statistics.median(times[name]) / 1000,
                 times_control=statistics.median(ratios),
                 quartiles=_quartiles(ratios),
                 kept=kept[name],
@@ -117,19 +111,9 @@ def first_batch(cfg: Config) -> Dict[str, Any]:
     return next(iter(GuardedRunner.build_dataloader(loader, seed=0)))
 
 
-def _time_step(model: nn.Module, optimizer: Any, batch: Dict[str, Any], device: str) -> float:
+def _step(model: nn.Module, optimizer: Any, batch: Dict[str, Any]) -> None:
     # The preprocessor pads the labels of a batch in place, so each step gets labels of its own.
-    data = copy.deepcopy(batch)
-    _wait(device)
-    start = time.perf_counter()
-    model.train_step(data, optimizer)
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: str) -> None:
-    if device == 'cuda':
-        torch.cuda.synchronize()
+    model.train_step(copy.deepcopy(batch), optimizer)
 
 
 def _quartiles(values: List[float]) -> List[float]:
