@@ -10,8 +10,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# torch 2.3 and later.
-is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+from ..ops.implementation import is_compiling
 
 
 @contextmanager

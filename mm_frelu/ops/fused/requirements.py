@@ -8,6 +8,8 @@ import torch
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
+from ..implementation import has_hooks
+
 OLDEST_TRITON = '3.6'
 """The oldest version that the kernels are compiled and tested with."""
 LARGEST_WINDOW = 7
@@ -74,8 +76,8 @@ def _why_not_conv(x: Tensor, conv: nn.Module) -> Optional[str]:
     # Not isinstance: a subclass, and a parametrized layer is one, may compute something else.
     if type(conv) is not nn.Conv2d:
         return f'a window is a {type(conv).__name__}, not a plain Conv2d'
-    if _has_hooks(conv):
-        return 'a window has hooks'
+    if has_hooks(conv):
+        return 'a window has hooks or a forward of its own'
     padding = tuple(size // 2 for size in conv.kernel_size)
     if (
         conv.groups != x.shape[1]
@@ -99,8 +101,8 @@ def _why_not_conv(x: Tensor, conv: nn.Module) -> Optional[str]:
 
 
 def _why_not_norm(x: Tensor, norm: nn.Module) -> Optional[str]:
-    if _has_hooks(norm):
-        return 'the norm of a window has hooks'
+    if has_hooks(norm):
+        return 'the norm of a window has hooks or a forward of its own'
     if type(norm) is nn.Identity:
         return None
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
@@ -125,12 +127,3 @@ def _traits(window: Tuple[nn.Module, nn.Module]) -> Tuple:
     if isinstance(norm, nn.Identity):
         return traits
     return (*traits, norm.eps, norm.weight is None, norm.bias is None, norm.running_mean is None)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
