@@ -85,6 +85,7 @@ def test_values_and_gradients_over_a_grid(case):
         kernel_size=st.sampled_from([1, 3, 5]),
         light=st.sampled_from([None, 'sum', 'max']),
         channels_last=st.booleans(),
+        dtype=st.just(torch.float32),
     )
 )
 def test_values_and_gradients_of_any_shape(case):
