@@ -51,7 +51,6 @@ def _ends_with_its_norm(conv: nn.Module) -> bool:
     return (
         type(conv) is ConvModule
         and not has_hooks(conv)
-        and conv.with_norm
         and not conv.with_activation
         and conv.order.index('conv') < conv.order.index('norm')
         and conv.efficient_conv_bn_eval_forward is None
