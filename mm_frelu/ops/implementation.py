@@ -13,7 +13,7 @@ The environment variable ``MM_FRELU_IMPLEMENTATION`` stands above what a layer's
 """
 
 import os
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -88,20 +88,26 @@ def choose(implementation: str, candidates: Sequence[Candidate]) -> Choice:
         return Choice('eager', source)
     if is_exporting():
         return Choice('eager', 'the graph is traced or exported')
-    refusals = []
+    refusals: Dict[str, List[str]] = {}
     for name, why_not in candidates:
         if name not in (AUTOMATIC if word == 'auto' else (word,)):
             continue
         reason = why_not()
         if reason is None:
-            return Choice(name, '; '.join([source, *refusals]))
-        refusals.append(f'not {name}: {reason}')
+            return Choice(name, _explain(source, refusals))
+        refusals.setdefault(reason, []).append(name)
     if word != 'auto':
-        reason = refusals[0] if refusals else f'{word} has no kernels for it'
+        reason = next(iter(refusals), f'there are no {word} kernels for it')
         raise RuntimeError(
             f"{source} cannot compute this layer ({reason}). Use 'auto', which falls back, or 'eager'."
         )
-    return Choice('eager', '; '.join([source, *refusals]))
+    return Choice('eager', _explain(source, refusals))
+
+
+def _explain(source: str, refusals: Dict[str, List[str]]) -> str:
+    """The source of a choice, and what spoke against the better ones."""
+    reasons = [f'not {" or ".join(names)}: {reason}' for reason, names in refusals.items()]
+    return '; '.join([source, *reasons])
 
 
 def is_exporting() -> bool:
