@@ -129,7 +129,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         if choice is None:
             return self(sum_of_norms(terms))
         self.show(choice)
-        return recompute_site(terms, windows, self.combine)
+        return recompute_site(terms, windows, self.combine, choice.name)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""

@@ -1,13 +1,13 @@
 """The funnel activation: one entry, whatever computes it."""
 
-from typing import Callable, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from torch import Tensor
 
 from . import fused
 from .eager import Window, eager_funnel
 from .implementation import Choice, choose, requested, why_no_custom_gradient
-from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
+from .recompute import recompute_site, why_not_recompute, why_not_recompute_site
 from .sum_of_norms import Term
 
 
@@ -22,7 +22,7 @@ def choose_funnel(
     """
 
     def why_not_triton() -> Optional[str]:
-        return why_no_custom_gradient() or fused.why_not_funnel(x, windows, combine)
+        return why_no_custom_gradient() or fused.why_not_funnel(x, windows)
 
     def why_not() -> Optional[str]:
         return why_not_recompute(x, windows)
@@ -64,21 +64,14 @@ def choose_site(
     Returns:
         What computes the site; None if it is computed norm by norm and then by :func:`funnel`.
     """
-    if choose_funnel(terms[0][0], windows, implementation=implementation).name != 'recompute':
+    name = choose_funnel(terms[0][0], windows, implementation=implementation).name
+    if name == 'eager' or why_not_recompute_site(terms, windows) is not None:
         return None
-    if why_not_recompute_site(terms, windows) is not None:
-        return None
-    return Choice('recompute', f'{requested(implementation)[1]}, from before the norm')
+    return Choice(name, f'{requested(implementation)[1]}, from before the norm')
 
 
 def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
     """Compute the funnel activation with the implementation that was chosen."""
-    return _ways()[choice.name](x, windows, combine)
-
-
-def _ways() -> Dict[str, Callable[..., Tensor]]:
-    return {
-        'eager': eager_funnel,
-        'recompute': recompute_funnel,
-        'triton': fused.fused_funnel,
-    }
+    if choice.name == 'eager':
+        return eager_funnel(x, windows, combine)
+    return recompute_site([(x, None)], windows, combine, kernels=choice.name)

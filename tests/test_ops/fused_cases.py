@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mm_frelu import FReLU, LightFReLU
+from mm_frelu.ops import recompute_site
 from mm_frelu.ops.fused import requirements
 
 DEVICE = 'cpu' if requirements.INTERPRETED else 'cuda'
@@ -51,6 +52,11 @@ def reference(x: Tensor, windows: List[Tuple[nn.Module, nn.Module]], combine: st
         join = torch.add if combine == 'sum' else torch.maximum
         conditions = [join(*conditions)]
     return torch.maximum(x, conditions[0])
+
+
+def fused_funnel(x: Tensor, windows: List[Tuple[nn.Module, nn.Module]], combine: str) -> Tensor:
+    """The same by the kernels."""
+    return recompute_site([(x, None)], windows, combine, kernels='triton')
 
 
 def features(case: Case, seed: int = 0) -> Tensor:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from fused_cases import Case, build, compare, features, reference, results
+from fused_cases import Case, build, compare, features, fused_funnel, reference, results
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-
-from mm_frelu.ops.fused import fused_funnel
 
 CASE = Case((3, 2, 1, 5))
 SHARES = (slice(0, 1), slice(1, 3))
