@@ -13,7 +13,7 @@ import mm_frelu
 from mm_frelu.ops import fused
 
 HERE = Path(__file__).parent
-CHECKS = ['fused_funnel_checks.py', 'fused_piecewise_checks.py']
+CHECKS = ['fused_funnel_checks.py', 'fused_site_checks.py', 'fused_piecewise_checks.py']
 HOPPER = 90
 
 
