@@ -78,12 +78,17 @@ def results(function, layer: nn.Module, x: Tensor, grad: Tensor) -> Dict[str, Te
     return found
 
 
-def compare(found: Dict[str, Tensor], expected: Dict[str, Tensor], tolerance: float) -> None:
-    """Relative distance of every tensor."""
+def compare(
+    found: Dict[str, Tensor],
+    expected: Dict[str, Tensor],
+    tolerance: float,
+    smallest: float = 1e-6,
+) -> None:
+    """Distance of every tensor, relative to its norm, or to ``smallest`` where that is more."""
     assert found.keys() == expected.keys()
     for name, value in found.items():
         right = expected[name].double()
-        distance = (value.double() - right).norm() / right.norm().clamp(min=1e-6)
+        distance = (value.double() - right).norm() / right.norm().clamp(min=smallest)
         assert distance <= tolerance, f'{name}: {distance:.2e} over {tolerance:.0e}'
 
 

@@ -57,7 +57,7 @@ REAL = [
 ]
 
 
-def check(case: Case) -> None:
+def check(case: Case, smallest: float = 1e-6) -> None:
     layer, x, grad = build(case), features(case), features(case, seed=1)
     expected = results(reference, copy.deepcopy(layer).double(), x.double(), grad.double())
     with torch.autocast(DEVICE, case.dtype, enabled=case.dtype != torch.float32):
@@ -71,7 +71,7 @@ def check(case: Case) -> None:
             assert not found.pop(name).any()
             expected.pop(name)
     # Where T nearly equals x rounding decides which of them gets the gradient.
-    compare(found, expected, TOLERANCE[case.dtype])
+    compare(found, expected, TOLERANCE[case.dtype], smallest)
 
 
 @pytest.mark.parametrize('case', QUICK, ids=str)
@@ -103,7 +103,8 @@ def test_values_and_gradients_of_any_shape(case):
     assume(case.mode != 'batch' or n * h * w > 1)
     # The interpreter takes a second for a few programs.
     assume(n * c * h * w < 4000)
-    check(case)
+    # A norm takes the scale of a lone tap out again: the tap's gradient cancels to rounding errors of its parts.
+    check(case, smallest=1.0)
 
 
 @pytest.mark.gpu
