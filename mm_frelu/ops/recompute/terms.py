@@ -21,11 +21,14 @@ from .site import Site, SiteTensors
 
 def sum_of_terms(site: Site, tensors: SiteTensors) -> Tuple[Tensor, List[Tensor]]:
     """``x``, and the statistics of each norm of a term that takes them from the batch."""
-    x, statistics = None, []
+    x, statistics, fresh = None, [], False
     for norm, (u, values) in zip(site.terms, tensors.terms):
         value, own = _normed(norm, u, values)
         statistics += own
-        x = value if x is None else x + value
+        if x is None:
+            x, fresh = value, norm.mode != NONE
+        else:
+            x, fresh = x.add_(value) if fresh else x + value, True
     return x, statistics
 
 
