@@ -1,8 +1,7 @@
 """The funnel activation: one entry, whatever computes it."""
 
-from functools import partial
 from types import MappingProxyType
-from typing import Callable, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from .implementation import (
     requested,
     why_no_custom_gradient,
 )
-from .recompute import recompute_funnel, why_not_recompute, why_not_recompute_site
+from .recompute import recompute_site, why_not_recompute, why_not_recompute_site
 from .sum_of_norms import Term
 
 
@@ -32,7 +31,7 @@ def choose_funnel(
     """
 
     def why_not_triton() -> Optional[str]:
-        return why_no_custom_gradient() or fused.why_not_funnel(x, windows, combine)
+        return why_no_custom_gradient() or fused.why_not_funnel(x, windows)
 
     candidates = [
         ('triton', why_not_triton),
@@ -63,8 +62,16 @@ def funnel(
     return compute_funnel(choose_funnel(x, windows, combine, implementation), x, windows, combine)
 
 
+def _why_not_fused_site(terms: Sequence[Term], windows: Sequence[Window]) -> Optional[str]:
+    return fused.why_not_funnel(terms[0][0], windows) or why_not_recompute_site(terms, windows)
+
+
 SITES = MappingProxyType(
-    {'numba': why_not_numba_site, 'recompute': why_not_recompute_site},
+    {
+        'triton': _why_not_fused_site,
+        'numba': why_not_numba_site,
+        'recompute': why_not_recompute_site,
+    },
 )
 """What can start from before the norm, the best first, and what tells why it cannot."""
 
@@ -93,13 +100,6 @@ def choose_site(
 
 def compute_funnel(choice: Choice, x: Tensor, windows: Sequence[Window], combine: str) -> Tensor:
     """Compute the funnel activation with the implementation that was chosen."""
-    return _ways()[choice.name](x, windows, combine)
-
-
-def _ways() -> Dict[str, Callable[..., Tensor]]:
-    return {
-        'eager': eager_funnel,
-        'numba': partial(recompute_funnel, kernels='numba'),
-        'recompute': recompute_funnel,
-        'triton': fused.fused_funnel,
-    }
+    if choice.name == 'eager':
+        return eager_funnel(x, windows, combine)
+    return recompute_site([(x, None)], windows, combine, kernels=choice.name)

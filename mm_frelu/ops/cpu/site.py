@@ -14,7 +14,7 @@ from torch import Tensor
 from ..recompute.blocks import Results
 from ..recompute.norms import BATCH, FIXED, NONE, Norm, NormTensors
 from ..recompute.site import Site, SiteTensors
-from ..recompute.torch_kernels import sum_of_terms
+from ..recompute.terms import sum_of_terms
 from ..recompute.windows import WindowTensors
 from .loading import call
 

@@ -1,9 +1,9 @@
 """Fused kernels for FReLU and DY-ReLU, in Triton.
 
-Importing this needs neither triton nor a GPU; ``why_not_*`` say whether the kernels can compute a case.
+FReLU's are one of the kinds of arithmetic that a site can be computed with, :mod:`.site`. Importing this needs neither triton nor a GPU; ``why_not_*`` say whether the kernels can compute a case.
 """
 
-from .funnel import fused_funnel, why_not_funnel
 from .piecewise import fused_piecewise_max, why_not_piecewise
+from .requirements import why_not_funnel
 
-__all__ = ['fused_funnel', 'fused_piecewise_max', 'why_not_funnel', 'why_not_piecewise']
+__all__ = ['fused_piecewise_max', 'why_not_funnel', 'why_not_piecewise']

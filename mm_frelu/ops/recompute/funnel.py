@@ -15,16 +15,6 @@ from .site import Site, SiteTensors
 from .windows import read_window
 
 
-def recompute_funnel(
-    x: Tensor,
-    windows: Sequence[ModulePair],
-    combine: str = 'sum',
-    kernels: str = 'recompute',
-) -> Tensor:
-    """The funnel activation, keeping ``x`` and a few numbers per channel; arguments as of :func:`recompute_site`."""
-    return recompute_site([(x, None)], windows, combine, kernels)
-
-
 def recompute_site(
     terms: Sequence[Term],
     windows: Sequence[ModulePair],
