@@ -3,12 +3,13 @@
 They are here to repeat that comparison, not for use: in the paper each of them is worse than FReLU.
 """
 
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..ops import Term, sum_of_norms
 from .checks import check_choice
 from .funnel_activation import FunnelActivation
 
@@ -104,7 +105,7 @@ class FReLUAblation(FunnelActivation):
             return torch.maximum(x, condition)
         return x + condition if self.form == 'sum' else torch.relu(condition)
 
-    def after_norms(self, terms: Sequence[Tuple[Tensor, Optional[nn.Module]]]) -> Tensor:
+    def after_norms(self, terms: Sequence[Term]) -> Tensor:
         """Activate the sum of some norms' outputs, step by step.
 
         FReLU can do this without keeping the sum. What it computes then is FReLU, so these forms must not inherit it.
@@ -115,7 +116,7 @@ class FReLUAblation(FunnelActivation):
         Returns:
             Features of the same shape.
         """
-        return self(sum(x if norm is None else norm(x) for x, norm in terms))
+        return self(sum_of_norms(terms))
 
     def extra_repr(self) -> str:
         """What the members do not show."""

@@ -105,7 +105,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
             Features of the same shape.
         """
         windows = self.windows
-        choice = choose_funnel(x, windows, self.combine, self.implementation)
+        choice = choose_funnel(x, windows, self.implementation)
         self.show(choice)
         return compute_funnel(choice, x, windows, self.combine)
 

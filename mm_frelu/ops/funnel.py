@@ -20,9 +20,7 @@ from .recompute import recompute_site, why_not_recompute, why_not_recompute_site
 from .sum_of_norms import Term
 
 
-def choose_funnel(
-    x: Tensor, windows: Sequence[Window], combine: str = 'sum', implementation: str = 'auto'
-) -> Choice:
+def choose_funnel(x: Tensor, windows: Sequence[Window], implementation: str = 'auto') -> Choice:
     """Which implementation :func:`funnel` takes for these arguments, and why.
 
     Raises:
@@ -59,7 +57,7 @@ def funnel(
         ValueError: If there is no such implementation.
         RuntimeError: If the one that was asked for cannot compute this case.
     """
-    return compute_funnel(choose_funnel(x, windows, combine, implementation), x, windows, combine)
+    return compute_funnel(choose_funnel(x, windows, implementation), x, windows, combine)
 
 
 def _why_not_fused_site(terms: Sequence[Term], windows: Sequence[Window]) -> Optional[str]:
