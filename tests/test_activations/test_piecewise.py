@@ -99,7 +99,7 @@ def test_half_precision(attention):
     expected = values_and_gradients(maximum_of_a_stack, double, grad.double())
     for ours, right in zip(found, expected):
         assert ours.dtype == torch.bfloat16
-        assert (ours.double() - right).norm() <= 0.01 * right.norm()
+        assert (ours.double() - right).norm() <= 0.02 * right.norm()
 
 
 @pytest.mark.parametrize('way', WAYS)

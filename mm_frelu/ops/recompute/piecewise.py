@@ -94,7 +94,13 @@ def _pieces(slopes: Tensor, intercepts: Optional[Tensor], channels: slice) -> Li
 
 
 def _line(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tensor:
-    return x * slope if intercept is None else torch.addcmul(intercept, x, slope)
+    if intercept is None:
+        return x * slope
+    if (
+        x.device.type == 'cpu'
+    ):  # where addcmul takes several times as long to add one number per channel
+        return (x * slope).add_(intercept)
+    return torch.addcmul(intercept, x, slope)
 
 
 def _maximum(x: Tensor, pieces: Sequence[Piece]) -> Tensor:
@@ -114,31 +120,49 @@ def _gradients(
         The gradient of x; those of the slopes and then of the intercepts, of shape (channels, N, numbers); and what these
         channels add to the gradient of the attention.
     """
-    best, winner = _best(x, pieces)
+    best, wins = _compare(x, pieces, to_the_end=attention is not None)
     exact = accurate(x.dtype)
     of_attention = None
     if attention is not None:
         of_attention = (grad * best).sum(dim=1, keepdim=True, dtype=exact)
         grad = grad * attention
-    dx, of_slopes, of_intercepts = None, [], []
-    for k, (slope, *intercept) in enumerate(pieces):
-        share = torch.where(winner == k, grad, 0)
+    shares = _share_out(grad, wins)
+    dx, totals = None, []
+    for share, (slope, *_) in zip(shares, pieces):
         dx = share * slope if dx is None else torch.addcmul(dx, share, slope)
-        of_slopes.append((share * x).sum(dim=(2, 3), dtype=exact))
-        if intercept:
-            of_intercepts.append(share.sum(dim=(2, 3), dtype=exact))
-    totals = torch.stack([*of_slopes, *of_intercepts], dim=-1)
-    return dx, totals.transpose(0, 1), of_attention
+        totals.append((share * x).sum(dim=(2, 3), dtype=exact))
+    if len(pieces[0]) > 1:
+        totals += [share.sum(dim=(2, 3), dtype=exact) for share in shares]
+    return dx, torch.stack(totals, dim=-1).transpose(0, 1), of_attention
 
 
-def _best(x: Tensor, pieces: Sequence[Piece]) -> Tuple[Tensor, Tensor]:
-    """The maximum, and the number of the last piece that attains it, one byte for each value."""
+def _compare(x: Tensor, pieces: Sequence[Piece], to_the_end: bool) -> Tuple[Tensor, List[Tensor]]:
+    """The highest of the pieces (of all but the last, unless ``to_the_end``), and where each but the first beats those before.
+
+    Where is told by ones and zeros of the type of x: on a CPU to multiply is many times faster than to choose by a bool.
+    """
     first, *others = pieces
-    best = _line(x, *first)
-    winner = torch.zeros_like(best, dtype=torch.uint8)
-    for k, piece in enumerate(others, start=1):
+    best, wins = _line(x, *first), []
+    for piece in others:
         line = _line(x, *piece)
-        wins = line >= best
-        winner = torch.where(wins, k, winner)
-        best = torch.where(wins, line, best)
-    return best, winner
+        wins.append(torch.ge(line.detach(), best.detach(), out=torch.empty_like(best)))
+        if to_the_end or len(wins) < len(others):
+            best = _higher(line, best, wins[-1])
+    return best, wins
+
+
+def _higher(line: Tensor, best: Tensor, wins: Tensor) -> Tensor:
+    if (
+        torch.is_grad_enabled()
+    ):  # where both are equal torch.maximum would share a second derivative
+        return torch.where(wins.bool(), line, best)
+    return torch.maximum(line, best)
+
+
+def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
+    """What each piece gets of the gradient: the last that wins gets all."""
+    shares = []
+    for won in reversed(wins):
+        shares.append(grad * won)
+        grad = grad - shares[-1]
+    return [grad, *reversed(shares)]
