@@ -21,7 +21,10 @@ def recompute_funnel(x: Tensor, windows: Sequence[ModulePair], combine: str = 's
 
 
 def recompute_site(
-    terms: Sequence[Term], windows: Sequence[ModulePair], combine: str = 'sum'
+    terms: Sequence[Term],
+    windows: Sequence[ModulePair],
+    combine: str = 'sum',
+    kernels: str = 'recompute',
 ) -> Tensor:
     """Norms, their sum and the funnel activation of it, keeping what goes into the norms.
 
@@ -29,6 +32,7 @@ def recompute_site(
         terms: Each a feature map of shape (N, C, H, W) and the norm that follows it, or None for no norm.
         windows: As of :func:`mm_frelu.ops.funnel`.
         combine: As of :func:`mm_frelu.ops.funnel`.
+        kernels: Name of the implementation whose arithmetic is used, see :mod:`.kernels`.
 
     Returns:
         The activated features.
@@ -40,7 +44,7 @@ def recompute_site(
     dtype = convolution_dtype(u)
     plans, tensors = zip(*(read_norm(norm) for _, norm in terms))
     window_plans, window_tensors = zip(*(read_window(conv, norm, dtype) for conv, norm in windows))
-    site = Site(tuple(plans), tuple(window_plans), combine)
+    site = Site(tuple(plans), tuple(window_plans), combine, kernels)
     row = SiteTensors(
         [(value, own) for (value, _), own in zip(terms, tensors)], list(window_tensors)
     ).flat()

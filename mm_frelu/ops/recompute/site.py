@@ -23,11 +23,13 @@ class Site(NamedTuple):
         terms: The norm of each term of ``x``.
         windows: The windows.
         combine: How they become one condition, ``'sum'`` or ``'max'``.
+        kernels: Name of the implementation whose arithmetic computes it.
     """
 
     terms: Tuple[Norm, ...]
     windows: Tuple[Window, ...]
     combine: str
+    kernels: str = 'recompute'
 
     @property
     def norms(self) -> List[Norm]:
