@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mm_frelu import DyReLUB, DyReLUC
+from mm_frelu import DyReLUA, DyReLUB, DyReLUC
+from mm_frelu.analysis.memory_passes import passes
 from mm_frelu.ops.fused import fused_pool_and_project, why_not_projection
 
 CASES = [
@@ -103,6 +104,20 @@ def test_layer_is_the_eager_one(layer_class, options, last):
     x = features((2, 40, 7, 6), last, torch.float32)
     found = of_layer(layer, 'triton', x)
     compare(found, of_layer(layer.double(), 'eager', x.double()), 1e-4)
+
+
+@pytest.mark.parametrize(('layer_class', 'backward'), [(DyReLUA, 5), (DyReLUB, 5), (DyReLUC, 6)])
+def test_passes_over_memory(layer_class, backward):
+    """What docs/performance.md counts; the rest is weights and maps of one channel."""
+    device = 'meta' if DEVICE == 'cpu' else DEVICE
+    layer = layer_class(128, implementation='triton').to(device)
+    x = torch.empty(1, 128, 64, 64, device=device, requires_grad=True)
+    outs = []
+    assert 3 <= passes(lambda: outs.append(layer(x)), x) < 3.2
+    grad, inputs = torch.empty_like(x), [x, *layer.parameters()]
+    assert (
+        backward <= passes(lambda: torch.autograd.grad(outs[0], inputs, grad), x) < backward + 0.4
+    )
 
 
 def test_layer_compiles_in_one_graph():

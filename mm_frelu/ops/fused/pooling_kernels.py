@@ -2,8 +2,8 @@
 
 Forward is one pass for both (reads x). Backward is one pass that adds both shares to the gradient from the piecewise map,
 ``dx += dmean_c / HW + w_c dlogit_i``, and takes the gradient of the weights on the way: it reads that gradient and x, and
-writes dx. x is read for the weights alone, ``dw_c = sum_i dlogit_i x_ci``. It could be had nowhere cheaper: what dlogit is, is
-known only when the map's backward has been through all positions. Sums are taken as :mod:`.crossing` says, in float32.
+writes dx. x is read for the weights alone, ``dw_c = sum_i dlogit_i x_ci``: what dlogit is, is known only when the map's backward
+has been through all positions, so none of the earlier passes could do it. Sums are taken as :mod:`.crossing` says, in float32.
 """
 
 import triton

@@ -96,9 +96,8 @@ def _pieces(slopes: Tensor, intercepts: Optional[Tensor], channels: slice) -> Li
 def _line(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tensor:
     if intercept is None:
         return x * slope
-    if (
-        x.device.type == 'cpu'
-    ):  # where addcmul takes several times as long to add one number per channel
+    if x.device.type == 'cpu':
+        # There addcmul takes several times as long to add one number per channel.
         return (x * slope).add_(intercept)
     return torch.addcmul(intercept, x, slope)
 
@@ -137,9 +136,16 @@ def _gradients(
 
 
 def _compare(x: Tensor, pieces: Sequence[Piece], to_the_end: bool) -> Tuple[Tensor, List[Tensor]]:
-    """The highest of the pieces (of all but the last, unless ``to_the_end``), and where each but the first beats those before.
+    """Find the highest piece.
 
-    Where is told by ones and zeros of the type of x: on a CPU to multiply is many times faster than to choose by a bool.
+    Args:
+        x: Features.
+        pieces: The pieces.
+        to_the_end: Whether the highest value is wanted; otherwise the last piece does not enter it.
+
+    Returns:
+        The highest value; and for each piece but the first, where it is at least as high as all before it: ones and zeros of
+        the type of x, as on a CPU to multiply is many times faster than to choose by a bool.
     """
     first, *others = pieces
     best, wins = _line(x, *first), []
