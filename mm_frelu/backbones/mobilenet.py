@@ -13,6 +13,7 @@ from .freezing import FreezableBackbone, freeze
 from .mobilenet_block import MobileBlock
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
+from .sites import activate_conv
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -46,6 +47,9 @@ class MobileNet(FreezableBackbone):
             out of ``act1`` and ``act2``, in the order of computation.
         act_stem: Whether the stem gets it too.
         init_cfg: Initialisation config.
+        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
+            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
+            exact.
 
     Raises:
         ValueError: For a stage, site or output that does not exist, or another value out of range.
@@ -75,6 +79,7 @@ class MobileNet(FreezableBackbone):
         act_sites: Sites = 'all',
         act_stem: bool = False,
         init_cfg: Optional[Union[dict, List[dict]]] = None,
+        recompute_norms: bool = True,
     ) -> None:
         super().__init__(
             init_cfg
@@ -87,7 +92,11 @@ class MobileNet(FreezableBackbone):
         check_frozen_stages(frozen_stages, num_stages + self.has_last)
         act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
         check_switches(
-            norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp, act_stem=act_stem
+            norm_eval=norm_eval,
+            act_norm_eval=act_norm_eval,
+            with_cp=with_cp,
+            act_stem=act_stem,
+            recompute_norms=recompute_norms,
         )
         self.out_indices = out_indices
         self.in_channels = in_channels
@@ -97,6 +106,7 @@ class MobileNet(FreezableBackbone):
         self.norm_eval = norm_eval
         self.act_norm_eval = act_norm_eval
         self.with_cp = with_cp
+        self.recompute_norms = recompute_norms
         self.act_cfg = act_cfg
         self.base_act_cfg = base_act_cfg
         self.act_stem = act_stem
@@ -162,6 +172,7 @@ class MobileNet(FreezableBackbone):
             conv_cfg=self.conv_cfg,
             norm_cfg=self.norm_cfg,
             with_cp=self.with_cp,
+            recompute_norms=self.recompute_norms,
         )
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
@@ -173,15 +184,18 @@ class MobileNet(FreezableBackbone):
         Returns:
             The outputs in ``out_indices``.
         """
-        x = self.stem_act(getattr(self, self.stem_name)(x))
+        x = self._activate(self.stem_act, self.stem_name, x)
         outs = [x] if self.stem_output in self.out_indices else []
         for index, name in enumerate(self.stage_names, start=self.stem_output + 1):
             x = getattr(self, name)(x)
             if index in self.out_indices:
                 outs.append(x)
         if self.last_name is not None:  # there because it was asked for
-            outs.append(self.last_act(getattr(self, self.last_name)(x)))
+            outs.append(self._activate(self.last_act, self.last_name, x))
         return tuple(outs)
+
+    def _activate(self, act: nn.Module, conv_name: str, x: Tensor) -> Tensor:
+        return activate_conv(act, getattr(self, conv_name), x, self.recompute_norms)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages >= 0:

@@ -3,10 +3,11 @@
 from typing import ClassVar, Dict, List, Optional, Tuple
 
 from mmcv.cnn import ConvModule
-from torch import nn
+from torch import Tensor, nn
 
 from ..activations import build_activation
 from .block_checkpoint import CheckpointedBlock
+from .sites import activate_conv
 
 
 class MobileBlock(CheckpointedBlock):
@@ -19,6 +20,7 @@ class MobileBlock(CheckpointedBlock):
         conv_cfg: Config of the convolutions; plain Conv2d if None.
         norm_cfg: Config of the norms; also of the activations' norms, unless their config has one.
         with_cp: Whether to trade a second forward run for memory.
+        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
     sites: ClassVar[Tuple[str, ...]] = ('act1', 'act2')
@@ -30,12 +32,14 @@ class MobileBlock(CheckpointedBlock):
         conv_cfg: Optional[dict] = None,
         norm_cfg: Optional[dict] = dict(type='BN'),
         with_cp: bool = False,
+        recompute_norms: bool = True,
     ) -> None:
         super().__init__()
         self.act_cfgs = act_cfgs
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
         self.with_cp = with_cp
+        self.recompute_norms = recompute_norms
 
     def _conv(self, in_channels: int, out_channels: int, kernel_size: int, **options) -> ConvModule:
         """A convolution and its norm; the activation is a module of its own."""
@@ -50,6 +54,10 @@ class MobileBlock(CheckpointedBlock):
             self.act_cfgs[site], channels, norm_cfg=self.norm_cfg, inplace=True
         )
         self.add_module(site, activation)
+
+    def _activate(self, act: nn.Module, conv: nn.Module, x: Tensor) -> Tensor:
+        """The activation of a convolution and its norm."""
+        return activate_conv(act, conv, x, self.recompute_norms)
 
     def activations(self) -> List[nn.Module]:
         """The activation modules. A block without expansion has none after it."""

@@ -49,8 +49,8 @@ class SeparableBlock(MobileBlock):
         self._add_activation('act2', out_channels)
 
     def _block(self, x: Tensor) -> Tensor:
-        x = self.act1(self.depthwise_conv(x))
-        return self.act2(self.pointwise_conv(x))
+        x = self._activate(self.act1, self.depthwise_conv, x)
+        return self._activate(self.act2, self.pointwise_conv, x)
 
 
 @MODELS.register_module()
@@ -67,7 +67,8 @@ class MobileNetV1(MobileNet):
         act_cfg: Config of the activation under study.
         base_act_cfg: Config of the activation everywhere else.
         **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
-            ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``.
+            ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``,
+            ``recompute_norms``.
 
     Examples:
         >>> import torch

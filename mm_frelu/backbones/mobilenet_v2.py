@@ -72,7 +72,7 @@ class InvertedResidual(MobileBlock):
         *convs, project = self.conv
         out = x
         for conv, activation in zip(convs, self.activations()):
-            out = activation(conv(out))
+            out = self._activate(activation, conv, out)
         out = project(out)
         return x + out if self.has_shortcut else out
 
@@ -104,7 +104,8 @@ class MobileNetV2(MobileNet):
         act_last: Whether the last 1x1 gets it too.
         base_act_cfg: Config of the activation everywhere else.
         **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
-            ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``.
+            ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``,
+            ``recompute_norms``.
 
     Examples:
         >>> import torch

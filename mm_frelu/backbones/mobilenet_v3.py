@@ -54,7 +54,8 @@ class MobileNetV3(MobileNet):
             in the stem and in the later ones.
         **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages`` (0 is layer1), ``act_sites``, ``act_stem``,
             ``frozen_stages``, ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``,
-            ``init_cfg``. ImageNet's checkpoints go with ``norm_cfg=dict(type='BN', eps=0.001, momentum=0.01)``.
+            ``init_cfg``, ``recompute_norms``. ImageNet's checkpoints go with ``norm_cfg=dict(type='BN', eps=0.001,
+            momentum=0.01)``.
 
     Raises:
         ValueError: For an architecture or a stride that does not exist, or another value out of range.

@@ -67,8 +67,10 @@ class InvertedResidualV3(MobileBlock):
         self.linear_conv = self._conv(hidden, out_channels, 1)
 
     def _block(self, x: Tensor) -> Tensor:
-        out = x if self.expand_conv is None else self.act1(self.expand_conv(x))
-        out = self.act2(self.depthwise_conv(out))
+        out = x
+        if self.expand_conv is not None:
+            out = self._activate(self.act1, self.expand_conv, out)
+        out = self._activate(self.act2, self.depthwise_conv, out)
         if self.se is not None:
             out = self.se(out)
         out = self.linear_conv(out)

@@ -16,7 +16,7 @@ from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
-from .sites import activate
+from .sites import activate, activate_in_row
 
 
 @MODELS.register_module()
@@ -279,7 +279,7 @@ class ResNet(FreezableBackbone):
             The outputs of the stages in ``out_indices``.
         """
         if self.deep_stem:
-            x = self.stem(x)
+            x = activate_in_row(self.stem, x, self.recompute_norms)
         else:
             x = activate(self.act1, [(self.conv1(x), self.norm1)], self.recompute_norms)
         x = self.maxpool(x)

@@ -15,6 +15,7 @@ from ..registry import MODELS
 from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .shufflenet_v2_block import ShuffleBlock, pointwise
+from .sites import activate_in_row
 
 STAGE_BLOCKS = (4, 8, 4)
 STEM_CHANNELS = 24
@@ -42,6 +43,9 @@ class ShuffleNetV2(FreezableBackbone):
         with_cp: Whether blocks are checkpointed: less memory, one more forward run.
         act_cfg: Config of the activation.
         init_cfg: Initialisation config, applied after the official start.
+        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
+            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
+            exact.
 
     Raises:
         ValueError: For a width, an output or a stage that does not exist.
@@ -71,6 +75,7 @@ class ShuffleNetV2(FreezableBackbone):
         with_cp: bool = False,
         act_cfg: dict = dict(type='LightFReLU'),
         init_cfg: Optional[Union[dict, List[dict]]] = None,
+        recompute_norms: bool = True,
     ) -> None:
         super().__init__(init_cfg)
         if widen_factor not in self.arch_settings:
@@ -80,11 +85,17 @@ class ShuffleNetV2(FreezableBackbone):
         check_out_indices(out_indices, len(STAGE_BLOCKS) + 1)
         check_frozen_stages(frozen_stages, len(STAGE_BLOCKS) + 1)
         act_norm_eval = norm_eval if act_norm_eval is None else act_norm_eval
-        check_switches(norm_eval=norm_eval, act_norm_eval=act_norm_eval, with_cp=with_cp)
+        check_switches(
+            norm_eval=norm_eval,
+            act_norm_eval=act_norm_eval,
+            with_cp=with_cp,
+            recompute_norms=recompute_norms,
+        )
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.act_norm_eval = act_norm_eval
+        self.recompute_norms = recompute_norms
 
         *stage_channels, last_channels = self.arch_settings[widen_factor]
         self.first_conv = Sequential(
@@ -99,7 +110,15 @@ class ShuffleNetV2(FreezableBackbone):
             for index in range(num_blocks):
                 stride = 2 if index == 0 else 1
                 blocks.append(
-                    ShuffleBlock(channels, out_channels, stride, norm_cfg, act_cfg, with_cp)
+                    ShuffleBlock(
+                        channels,
+                        out_channels,
+                        stride,
+                        norm_cfg,
+                        act_cfg,
+                        with_cp=with_cp,
+                        recompute_norms=recompute_norms,
+                    )
                 )
                 channels = out_channels
             self.stage_ends.append(len(blocks))
@@ -119,14 +138,14 @@ class ShuffleNetV2(FreezableBackbone):
         Returns:
             The outputs in ``out_indices``.
         """
-        x = self.maxpool(self.first_conv(x))
+        x = self.maxpool(activate_in_row(self.first_conv, x, self.recompute_norms))
         outs = []
         for index, block in enumerate(self.features, start=1):
             x = block(x)
             if index in self.stage_ends and self.stage_ends.index(index) in self.out_indices:
                 outs.append(x)
         if self.conv_last is not None:
-            outs.append(self.conv_last(x))
+            outs.append(activate_in_row(self.conv_last, x, self.recompute_norms))
         return tuple(outs)
 
     def init_weights(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..activations import build_activation
 from .block_checkpoint import CheckpointedBlock
+from .sites import activate_in_row
 
 
 def pointwise(
@@ -45,6 +46,7 @@ class ShuffleBlock(CheckpointedBlock):
         norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
         act_cfg: Config of the activation, at both or all three sites.
         with_cp: Whether to trade a second forward run for memory.
+        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class ShuffleBlock(CheckpointedBlock):
         norm_cfg: dict,
         act_cfg: dict,
         with_cp: bool = False,
+        recompute_norms: bool = True,
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
+        self.recompute_norms = recompute_norms
         width = out_channels // 2
         passed = in_channels if stride == 2 else in_channels // 2
         self.branch_main = Sequential(
@@ -79,5 +83,10 @@ class ShuffleBlock(CheckpointedBlock):
 
     def _block(self, x: Tensor) -> Tensor:
         if self.branch_proj is not None:
-            return torch.cat((self.branch_proj(x), self.branch_main(x)), 1)
-        return torch.cat((x[:, 0::2], self.branch_main(x[:, 1::2])), 1)
+            return torch.cat(
+                (self._branch(self.branch_proj, x), self._branch(self.branch_main, x)), 1
+            )
+        return torch.cat((x[:, 0::2], self._branch(self.branch_main, x[:, 1::2])), 1)
+
+    def _branch(self, layers: nn.Module, x: Tensor) -> Tensor:
+        return activate_in_row(layers, x, self.recompute_norms)

@@ -2,6 +2,9 @@
 
 from typing import List, Optional, Sequence
 
+from mmcv.cnn import ConvModule
+from mmengine.model import Sequential
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..activations import FunnelActivation
@@ -20,9 +23,62 @@ def activate(act: nn.Module, terms: Sequence[Term], recompute_norms: bool) -> Te
     Returns:
         The activated features.
     """
-    if recompute_norms and isinstance(act, FunnelActivation):
+    has_norm = any(norm is not None for _, norm in terms)
+    if recompute_norms and has_norm and isinstance(act, FunnelActivation):
         return act.after_norms(terms)
     return act(sum_of_norms(terms))
+
+
+def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
+    """Activation of a convolution with its norm, in a module that has no activation of its own.
+
+    Args:
+        act: The site's activation.
+        conv: The convolution and its norm.
+        x: Input of the convolution.
+        recompute_norms: As of :func:`activate`.
+
+    Returns:
+        The activated features.
+    """
+    if recompute_norms and isinstance(act, FunnelActivation) and _ends_with_its_norm(conv):
+        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms)
+    return act(conv(x))
+
+
+def _ends_with_its_norm(conv: nn.Module) -> bool:
+    """Whether a module is a convolution with a norm behind it, and nothing looks at it or computes both as one."""
+    return (
+        type(conv) is ConvModule
+        and not has_hooks(conv)
+        and not conv.with_activation
+        and conv.order.index('conv') < conv.order.index('norm')
+        and conv.efficient_conv_bn_eval_forward is None
+    )
+
+
+def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
+    """Run layers in a row, with the sites among them.
+
+    Args:
+        layers: The layers, in a Sequential. Any other module, and one with hooks, is called as it is.
+        x: Input of the first.
+        recompute_norms: As of :func:`activate`.
+
+    Returns:
+        Output of the last.
+    """
+    is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
+    if not (recompute_norms and is_row):
+        return layers(x)
+    norm = None  # a batch norm waits for what follows it
+    for layer in layers:
+        if isinstance(layer, FunnelActivation):
+            x, norm = activate(layer, [(x, norm)], recompute_norms), None
+            continue
+        x = sum_of_norms([(x, norm)])
+        x, norm = (x, layer) if isinstance(layer, _BatchNorm) else (layer(x), None)
+    return sum_of_norms([(x, norm)])
 
 
 def shortcut_term(downsample: Optional[nn.Module], x: Tensor) -> Term:

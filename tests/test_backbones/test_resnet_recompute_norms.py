@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch.testing import assert_close
+from with_and_without import assert_same_step, step, without
 
 from mm_frelu import FReLU, ResNet
 from mm_frelu.analysis.kept_for_backward import kept_bytes
@@ -15,6 +16,9 @@ CASES = {
     'frozen': dict(depth=18, norm_eval=True, act_norm_eval=False, frozen_stages=1),
     'checkpointed': dict(depth=18, with_cp=True),
     'v1d, stem too': dict(depth=50, deep_stem=True, avg_down=True, act_stem=True),
+    'v1c, light, stem too': dict(
+        depth=18, deep_stem=True, act_stem=True, act_cfg=dict(type='LightFReLU')
+    ),
     'light, stem too': dict(depth=18, act_cfg=dict(type='LightFReLU'), act_stem=True),
     'group norm': dict(depth=18, norm_cfg=dict(type='GN', num_groups=2)),
 }
@@ -29,37 +33,10 @@ def network(**options):
     return model.train()
 
 
-def without(model):
-    plain = copy.deepcopy(model)
-    for module in plain.modules():
-        if hasattr(module, 'recompute_norms'):
-            module.recompute_norms = False
-    return plain
-
-
-def step(model, x):
-    outs = model(x)
-    sum(out.square().mean() for out in outs).backward()
-    return outs
-
-
 @pytest.mark.parametrize('case', CASES)
 def test_values_gradients_and_statistics_stay(case):
     model = network(**CASES[case])
-    plain = without(model)
-    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    for ours, expected in zip(step(model, x), step(plain, x)):
-        assert_close(ours, expected, rtol=1e-10, atol=1e-12)
-    assert list(model.state_dict()) == list(plain.state_dict())
-    for (name, ours), expected in zip(model.named_parameters(), plain.parameters()):
-        if expected.grad is None:
-            assert ours.grad is None, name
-        else:
-            # Zeros on one side are rounding errors on the other: a bias before a batch norm.
-            scale = max(expected.grad.abs().max().item(), 1e-3)
-            assert (ours.grad - expected.grad).abs().max() <= 1e-10 * scale, name
-    for ours, expected in zip(model.buffers(), plain.buffers()):
-        assert_close(ours, expected, rtol=1e-10, atol=1e-12)
+    assert_same_step(model, without(model), torch.randn(2, 3, 64, 64, dtype=torch.float64))
 
 
 def test_keeps_what_relu_keeps():
