@@ -90,16 +90,20 @@ def test_any_shape(shape, pieces, options, last, single):
 
 @pytest.mark.parametrize('attention', [True, False])
 def test_half_precision(attention):
-    """Values and gradients within the rounding of bfloat16, and of that type."""
+    """Of the type of x, and as close to the values of double precision as the eager form is."""
     inputs, grad = leaves((2, 12, 9, 8), 2, True, True, attention, dtype=torch.bfloat16)
-    found = values_and_gradients(piecewise_max, inputs, grad, implementation='recompute')
+    found, eager = (
+        values_and_gradients(piecewise_max, inputs, grad, implementation=way)
+        for way in ('recompute', 'eager')
+    )
     double = [
         value if value is None else value.detach().double().requires_grad_() for value in inputs
     ]
     expected = values_and_gradients(maximum_of_a_stack, double, grad.double())
-    for ours, right in zip(found, expected):
+    for ours, theirs, right in zip(found, eager, expected):
         assert ours.dtype == torch.bfloat16
-        assert (ours.double() - right).norm() <= 0.02 * right.norm()
+        distances = [(value.double() - right).norm() for value in (ours, theirs)]
+        assert distances[0] <= 1.1 * distances[1] <= 0.05 * right.norm()
 
 
 @pytest.mark.parametrize('way', WAYS)
