@@ -36,7 +36,7 @@ class FReLU(FunnelActivation):
             one (without a norm: that fills Conv2d) overwrites it.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.implementation`.
 
     Raises:

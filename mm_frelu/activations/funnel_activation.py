@@ -42,7 +42,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         init: Start of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
         combine: How several windows become one condition, ``'sum'`` or ``'max'``.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.implementation`.
     """
 
@@ -129,7 +129,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         if choice is None:
             return self(sum_of_norms(terms))
         self.show(choice)
-        return recompute_site(terms, windows, self.combine)
+        return recompute_site(terms, windows, self.combine, choice.name)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""

@@ -26,7 +26,7 @@ class LightFReLU(FunnelActivation):
         init: ``'paper'`` or ``'identity'``, as in :class:`mm_frelu.FReLU`.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.implementation`.
 
     Raises:

@@ -4,23 +4,24 @@ All of them give the same values and gradients; they differ in time and in what 
 
 - ``eager``: op by op, the reference.
 - ``recompute``: keeps the input and a few numbers per channel, and computes the rest again in backward. Any device.
+- ``numba``: the same by compiled loops (:mod:`mm_frelu.ops.cpu`), on CPUs.
 - ``triton``: fused kernels (:mod:`mm_frelu.ops.fused`), where they are asked for.
-- ``auto``: recompute if it can, else eager. The fused kernels are not among its choices before they have run on a GPU: their
+- ``auto``: numba if it can, else recompute, else eager. The fused kernels are not among its choices before they have run on a GPU: their
   tests so far are Triton's interpreter and compiler.
 
 The environment variable ``MM_FRELU_IMPLEMENTATION`` stands above what a layer's config says.
 """
 
 import os
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
-IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'triton')
-AUTOMATIC = ('recompute',)
+IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
+AUTOMATIC = ('numba', 'recompute')
 """What ``auto`` may take beside eager."""
 
 VARIABLE = 'MM_FRELU_IMPLEMENTATION'
@@ -37,7 +38,7 @@ class Choice(NamedTuple):
     """What computes an activation.
 
     Attributes:
-        name: ``'eager'``, ``'recompute'`` or ``'triton'``.
+        name: ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``.
         reason: Why this one, in words.
     """
 
@@ -87,19 +88,26 @@ def choose(implementation: str, candidates: Sequence[Candidate]) -> Choice:
         return Choice('eager', source)
     if is_exporting():
         return Choice('eager', 'the graph is traced or exported')
-    refusals = []
+    refusals: Dict[str, List[str]] = {}
     for name, why_not in candidates:
         if name not in (AUTOMATIC if word == 'auto' else (word,)):
             continue
         reason = why_not()
         if reason is None:
-            return Choice(name, '; '.join([source, *refusals]))
-        refusals.append(f'not {name}: {reason}')
+            return Choice(name, _explain(source, refusals))
+        refusals.setdefault(reason, []).append(name)
     if word != 'auto':
+        reason = next(iter(refusals), f'there are no {word} kernels for it')
         raise RuntimeError(
-            f"{source} cannot compute this layer ({refusals[0]}). Use 'auto', which falls back, or 'eager'."
+            f"{source} cannot compute this layer ({reason}). Use 'auto', which falls back, or 'eager'."
         )
-    return Choice('eager', '; '.join([source, *refusals]))
+    return Choice('eager', _explain(source, refusals))
+
+
+def _explain(source: str, refusals: Dict[str, List[str]]) -> str:
+    """The source of a choice, and what spoke against the better ones."""
+    reasons = [f'not {" or ".join(names)}: {reason}' for reason, names in refusals.items()]
+    return '; '.join([source, *reasons])
 
 
 def is_exporting() -> bool:

@@ -1,91 +1,86 @@
 """The fused funnel activation with statistics of two processes; run by test_fused.py, through Triton's interpreter."""
 
 from pathlib import Path
+from typing import Dict, List
 
 import torch
 import torch.distributed as dist
-from fused_cases import Case, build, compare, features, reference, results
-from torch import nn
+from fused_cases import Case, build, compare, drop_conv_biases, features, fused_funnel, reference
+from fused_site_cases import Site, SiteCase, by_definition, inputs, results
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mm_frelu.ops.fused import fused_funnel
-
 CASE = Case((3, 2, 1, 5))
+SITE = SiteCase(CASE.shape, norms=('batch', 'batch'))
 SHARES = (slice(0, 1), slice(1, 3))
 """Images of each process: not the same number."""
 
 
 class Activation(nn.Module):
-    """The layer, computed by the kernels."""
+    """The layer alone."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, function=fused_funnel) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.function = build(CASE), function
 
     def forward(self, x):
-        return fused_funnel(x, self.layer.windows, self.layer.combine)
-
-
-def run(model: nn.Module, layer: nn.Module, rank: int) -> dict:
-    """What one process finds for its share of the batch."""
-    x = features(CASE)[SHARES[rank]].clone().requires_grad_()
-    y = model(x)
-    y.backward(features(CASE, seed=1)[SHARES[rank]])
-    found = {'y': y.detach(), 'x.grad': x.grad}
-    found.update((f'{name}.grad', p.grad) for name, p in layer.named_parameters())
-    found.update(layer.named_buffers())
-    return found
+        return self.function(x, self.layer.windows, self.layer.combine)
 
 
 def work(rank: int, folder: str) -> None:
+    """What one process finds for its share of the batch."""
     store = dist.FileStore(f'{folder}/store', 2)
     dist.init_process_group('gloo', store=store, rank=rank, world_size=2)
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(build(CASE))
-    alone = build(CASE)
+    share = SHARES[rank]
+    terms, grad = [term[share] for term in inputs(SITE)], features(CASE, seed=1)[share]
+
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm
+    alone, site, own = synchronised(Activation()), synchronised(Site(SITE)), Activation()
+    # DDP takes no SyncBatchNorm on the CPU.
+    parallel = DistributedDataParallel(own)
     found = dict(
-        synchronised=run(Activation(synchronised), synchronised, rank),
-        # DDP takes no SyncBatchNorm on the CPU.
-        parallel=run(DistributedDataParallel(Activation(alone)), alone, rank),
+        alone=results(alone, alone, terms[:1], grad),
+        site=results(site, site, terms, grad),
+        parallel=results(parallel, own, terms[:1], grad),
     )
     torch.save(found, f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
-def drop_conv_biases(*found: dict) -> None:
-    """The statistics take a bias out again: its gradient is zero but for rounding."""
-    for tensors in found:
-        for name in [name for name in tensors if 'conv' in name and name.endswith('bias.grad')]:
-            tensors.pop(name)
+def joined(parts: List[Dict[str, Tensor]]) -> Dict[str, Tensor]:
+    """What two processes found for halves of a batch as what one finds for all of it."""
+    first, second = parts
+    whole = {}
+    for name, value in first.items():
+        if name.endswith('.grad'):
+            whole[name] = value + second[name]
+        elif name == 'y' or name.startswith('term'):
+            whole[name] = torch.cat([value, second[name]])
+        else:
+            assert torch.equal(value, second[name]), name
+            whole[name] = value
+    return whole
+
+
+def by_one(share: slice = slice(None)) -> Dict[str, Tensor]:
+    """What the definition of the layer gives for a part of the batch."""
+    layer, terms = Activation(reference).double(), inputs(SITE)[:1]
+    grad = features(CASE, seed=1).double()
+    return results(layer, layer, [term.double()[share] for term in terms], grad[share])
 
 
 def test_two_processes(tmp_path: Path) -> None:
     """With synchronised norms they give what one process gives for the whole batch. DDP finds a gradient everywhere."""
     torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
     parts = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
-    x, grad = features(CASE).double(), features(CASE, seed=1).double()
-    whole = results(reference, build(CASE).double(), x, grad)
-    halves = [results(reference, build(CASE).double(), x[own], grad[own]) for own in SHARES]
-    drop_conv_biases(whole, *halves, *(part[kind] for part in parts for kind in part))
+    for kind, whole in (('alone', by_one()), ('site', by_definition(SITE))):
+        found = joined([part[kind] for part in parts])
+        drop_conv_biases(found, whole)
+        compare(found, whole, 2e-5)
 
-    first, second = (part['synchronised'] for part in parts)
-    together = {
-        name: first[name] + second[name]
-        if name.endswith(('weight.grad', 'bias.grad'))
-        else first[name]
-        for name in first
-    }
-    for name in ('y', 'x.grad'):
-        together[name] = torch.cat([first[name], second[name]])
-    compare(together, whole, 2e-5)
-    compare(
-        {name: first[name] for name in first if 'running' in name},
-        {name: second[name] for name in second if 'running' in name},
-        0,
-    )
-
-    for name in halves[0]:
-        if not name.endswith('.grad') or name == 'x.grad':
-            continue
+    halves = [by_one(share) for share in SHARES]
+    drop_conv_biases(*halves, *(part['parallel'] for part in parts))
+    for name in [name for name in halves[0] if name.endswith('.grad')]:
         mean = (halves[0][name] + halves[1][name]) / 2
         for part in parts:
             compare({name: part['parallel'][name]}, {name: mean}, 2e-5)

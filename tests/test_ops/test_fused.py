@@ -13,7 +13,12 @@ import mm_frelu
 from mm_frelu.ops import fused
 
 HERE = Path(__file__).parent
-CHECKS = ['fused_funnel_checks.py', 'fused_piecewise_checks.py', 'fused_pooling_checks.py']
+CHECKS = [
+    'fused_funnel_checks.py',
+    'fused_site_checks.py',
+    'fused_piecewise_checks.py',
+    'fused_pooling_checks.py',
+]
 HOPPER = 90
 
 
@@ -102,16 +107,15 @@ def launch_all(shape, mode, size, light, last, dtype) -> None:
     sizes = [(1, size), (size, 1)] if light else [(size, size)]
     weights = [torch.empty(channels, 1, *size) for size in sizes]
     numbers = [torch.empty(channels) for _ in sizes]
-    settings = dict(maximum=light == 'max', eps=1e-5)
+    tensors = [weights, *[numbers] * 5]
     if mode == 'batch':
-        moments = measure(x, weights, '')
-        condition = Condition(weights, numbers, numbers, moments=moments, **settings)
-    elif mode == 'fixed':
-        condition = Condition(weights, *[numbers] * 2, settings['maximum'], 1e-5, *[numbers] * 3)
-    else:
-        condition = Condition(weights, [], [], settings['maximum'], 0.0, biases=numbers)
+        measure(x, weights, '')
+        tensors[3] = []  # no bias
+    elif mode == 'none':
+        tensors = [weights, [], [], numbers, [], []]
+    condition = Condition(*tensors, light == 'max', 1e-5)
     activate(x, condition)
-    backpropagate(torch.empty_like(x), x, condition)
+    backpropagate(torch.empty_like(x), x, condition, mode == 'batch')
 
 
 def check_machine_code(compiled: list, names: set) -> None:
@@ -174,7 +178,7 @@ def test_patches_stay_in_their_threads(compiled):
     from mm_frelu.ops.fused.funnel_launch import Condition, activate
 
     x = torch.empty((2, 8, 1, 256), dtype=torch.bfloat16)
-    activate(x, Condition([torch.empty(8, 1, 3, 3)], [], [], False, 0.0))
+    activate(x, Condition([torch.empty(8, 1, 3, 3)], *[[]] * 5, False, 0.0))
     kernel = compiled[0][1]
     assert 'ld.global.v2.b32' in kernel.asm['ptx']
     assert 'st.global.v2.b32' in kernel.asm['ptx']
@@ -233,7 +237,7 @@ def test_importing_needs_no_triton_and_no_gpu():
         'm.version = version\n'
         'import torch, mm_frelu\n'
         'from mm_frelu.ops import fused\n'
-        'print(fused.why_not_funnel(torch.rand(1, 2, 3, 4), [], "sum"))\n'
+        'print(fused.why_not_funnel(torch.rand(1, 2, 3, 4), []))\n'
     )
     env = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
     run = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True)
@@ -244,7 +248,7 @@ def test_importing_needs_no_triton_and_no_gpu():
 def test_without_a_gpu_the_reason_is_told():
     x = torch.rand(1, 2, 3, 4)
     reasons = [
-        fused.why_not_funnel(x, mm_frelu.FReLU(2).windows, 'sum'),
+        fused.why_not_funnel(x, mm_frelu.FReLU(2).windows),
         fused.why_not_piecewise(x, 2),
         fused.why_not_projection(x, mm_frelu.DyReLUC(2).spatial),
     ]

@@ -1,4 +1,4 @@
-"""The recompute implementation against the eager reference: values, gradients, statistics, layouts, types."""
+"""What recomputes in backward, by torch's operators or by compiled loops, against the eager reference."""
 
 import copy
 import pickle
@@ -12,42 +12,58 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import FReLU
+from mm_frelu.ops import IMPLEMENTATIONS
 from mm_frelu.ops.recompute import blocks
+
+# Loops in double precision are compiled once for the tests of this file.
+pytestmark = pytest.mark.xdist_group('numba')
+both = pytest.mark.parametrize('implementation', ['recompute', 'numba'])
 
 
 @pytest.mark.parametrize('layer', LAYERS)
 @pytest.mark.parametrize('norm', NORMS)
 @pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
-def test_equal_to_eager(layer, norm, training, layout):
+@pytest.mark.parametrize(
+    ('implementation', 'layout'),
+    [
+        ('recompute', torch.contiguous_format),
+        ('recompute', torch.channels_last),
+        ('numba', torch.contiguous_format),
+    ],
+)
+def test_equal_to_eager(layer, norm, training, implementation, layout):
     torch.manual_seed(0)
     x = torch.randn(2, 5, 7, 6, dtype=torch.float64).to(memory_format=layout)
-    assert_equal_to_eager(build(layer, norm, 5, training), x, rtol=1e-9, atol=1e-11)
+    layer = build(layer, norm, 5, training, implementation=implementation)
+    assert_equal_to_eager(layer, x, rtol=1e-9, atol=1e-11)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     shape=st.tuples(*(st.integers(1, high) for high in (3, 7, 9, 9))),
     layer=st.sampled_from(sorted(LAYERS)),
     norm=st.sampled_from(sorted(NORMS)),
     training=st.booleans(),
     mean=st.sampled_from([0.0, 100.0]),
+    implementation=st.sampled_from(['recompute', 'numba']),
 )
-def test_any_shape(shape, layer, norm, training, mean):
+def test_any_shape(shape, layer, norm, training, mean, implementation):
     count = shape[0] * shape[2] * shape[3]
     if count < 2 and norm != 'no norm':
         return  # torch refuses one value per channel
     torch.manual_seed(0)
     x = torch.randn(shape, dtype=torch.float64) + mean
     # Few values around a large mean: their variance has lost digits in the reference too.
-    assert_equal_to_eager(build(layer, norm, shape[1], training), x, rtol=1e-5, atol=1e-7)
+    layer = build(layer, norm, shape[1], training, implementation=implementation)
+    assert_equal_to_eager(layer, x, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize('layer', LAYERS)
 @pytest.mark.parametrize('training', [True, False])
-def test_single_precision(layer, training):
+@both
+def test_single_precision(layer, training, implementation):
     torch.manual_seed(0)
-    layer = build(layer, 'BN', 16, training, torch.float32)
+    layer = build(layer, 'BN', 16, training, torch.float32, implementation)
     assert_equal_to_eager(layer, torch.randn(2, 16, 9, 8), rtol=1e-4, atol=1e-4)
 
 
@@ -66,9 +82,10 @@ def test_blocks_of_channels_change_nothing(layer, training, channels, monkeypatc
 @pytest.mark.parametrize('layer', LAYERS)
 @pytest.mark.parametrize('norm', ['BN', 'no norm'])
 @pytest.mark.parametrize('training', [True, False])
-def test_gradcheck_once_and_twice(layer, norm, training):
+@both
+def test_gradcheck_once_and_twice(layer, norm, training, implementation):
     torch.manual_seed(0)
-    layer = build(layer, norm, 2, training)
+    layer = build(layer, norm, 2, training, implementation=implementation)
     names = [name for name, _ in layer.named_parameters()]
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
 
@@ -77,12 +94,13 @@ def test_gradcheck_once_and_twice(layer, norm, training):
 
     assert torch.autograd.gradcheck(forward, (x, *layer.parameters()))
     assert torch.autograd.gradgradcheck(forward, (x, *layer.parameters()))
-    assert layer.live.name == 'recompute'
+    assert layer.live.name == implementation
 
 
-def test_ties_give_half_to_each_side():
+@both
+def test_ties_give_half_to_each_side(implementation):
     """x = 0 and T = 0 everywhere: of a gradient of 1, half reaches x past the window, and none through a zero window."""
-    layer = FReLU(3, norm_cfg=None, implementation='recompute')
+    layer = FReLU(3, norm_cfg=None, implementation=implementation)
     for parameter in layer.parameters():
         parameter.data.zero_()
     x = torch.zeros(1, 3, 2, 2, requires_grad=True)
@@ -92,10 +110,11 @@ def test_ties_give_half_to_each_side():
 
 
 @pytest.mark.parametrize('layer', LAYERS)
-def test_ties_between_windows_are_the_references(layer):
+@both
+def test_ties_between_windows_are_the_references(layer, implementation):
     """Small whole numbers, where sums are exact and ties frequent."""
     torch.manual_seed(0)
-    layer = build(layer, 'no norm', 4, True)
+    layer = build(layer, 'no norm', 4, True, implementation=implementation)
     for parameter in layer.parameters():
         parameter.data.round_()
     assert_equal_to_eager(layer, torch.randn(2, 4, 9, 9, dtype=torch.float64).round())
@@ -138,8 +157,9 @@ def test_double_precision_stays_double_under_autocast():
 
 
 @pytest.mark.parametrize('training', [True, False])
-def test_empty_batch(training):
-    layer = build('FReLU', 'BN', 4, training)
+@both
+def test_empty_batch(training, implementation):
+    layer = build('FReLU', 'BN', 4, training, implementation=implementation)
     x = torch.empty(0, 4, 5, 5, dtype=torch.float64, requires_grad=True)
     out = layer(x)
     out.sum().backward()
@@ -147,15 +167,18 @@ def test_empty_batch(training):
     assert x.grad.shape == x.shape
 
 
-def test_one_value_per_channel_is_refused_in_torchs_words():
+@both
+def test_one_value_per_channel_is_refused_in_torchs_words(implementation):
+    layer = build('FReLU', 'BN', 4, True, implementation=implementation)
     with pytest.raises(ValueError, match='more than 1 value per channel'):
-        build('FReLU', 'BN', 4, True)(torch.randn(1, 4, 1, 1, dtype=torch.float64))
+        layer(torch.randn(1, 4, 1, 1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize('frozen', ['conv', 'norm', 'x'])
-def test_what_needs_no_gradient_gets_none(frozen):
+@both
+def test_what_needs_no_gradient_gets_none(frozen, implementation):
     torch.manual_seed(0)
-    layer = build('FReLU', 'BN', 4, True)
+    layer = build('FReLU', 'BN', 4, True, implementation=implementation)
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=frozen != 'x')
     if frozen != 'x':
         getattr(layer, frozen).requires_grad_(False)
@@ -165,9 +188,10 @@ def test_what_needs_no_gradient_gets_none(frozen):
     assert (layer.norm.weight.grad is None) == (frozen == 'norm')
 
 
-def test_copies_and_pickles():
+@both
+def test_copies_and_pickles(implementation):
     torch.manual_seed(0)
-    layer = build('LightFReLU max', 'BN', 4, True)
+    layer = build('LightFReLU max', 'BN', 4, True, implementation=implementation)
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
     layer(x)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -177,16 +201,16 @@ def test_copies_and_pickles():
 
 def test_state_dict_does_not_depend_on_the_implementation():
     states = [
-        build('FReLU', 'BN', 4, True, implementation=name).state_dict()
-        for name in ('auto', 'eager', 'recompute', 'triton')
+        build('FReLU', 'BN', 4, True, implementation=name).state_dict() for name in IMPLEMENTATIONS
     ]
     assert all(list(state) == list(states[0]) for state in states)
 
 
 @pytest.mark.parametrize('reentrant', [True, False])
-def test_under_checkpointing(reentrant):
+@both
+def test_under_checkpointing(reentrant, implementation):
     torch.manual_seed(0)
-    layer = build('FReLU', 'BN', 4, True)
+    layer = build('FReLU', 'BN', 4, True, implementation=implementation)
     plain = copy.deepcopy(layer)
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
     checkpoint(layer, x, use_reentrant=reentrant).square().sum().backward()

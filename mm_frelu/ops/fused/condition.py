@@ -8,13 +8,6 @@ otherwise it is part of the centre that the norm subtracts.
 import triton
 import triton.language as tl
 
-NO_NORM: tl.constexpr = tl.constexpr(0)
-"""The window has no norm, as after ``switch_to_deploy``."""
-FIXED_NORM: tl.constexpr = tl.constexpr(1)
-"""The norm uses its running statistics (``norm_eval``, inference)."""
-BATCH_NORM: tl.constexpr = tl.constexpr(2)
-"""The norm uses the statistics of this batch."""
-
 
 @triton.jit
 def load_taps(weights, channel, K: tl.constexpr, LIGHT: tl.constexpr):
@@ -32,33 +25,22 @@ def load_taps(weights, channel, K: tl.constexpr, LIGHT: tl.constexpr):
 
 
 @triton.jit
-def load_norm(
-    mean, variance, scale, bias, moments, channel, C, eps, index: tl.constexpr, NORM: tl.constexpr
-):
+def load_norm(mean, variance, scale, bias, channel, eps):
     """What a window's norm subtracts, and what it multiplies with.
 
     Args:
-        mean, variance: Pointers to running statistics (fixed norm).
+        mean, variance: Pointers to the statistics of the windows' sums; None where there is no norm.
         scale: Pointer to the norm's weight, or None.
         bias: Pointer to the convolution's bias, or None.
-        moments: Pointer to count, mean and sum of squared deviations of the windows' sums (batch norm).
-        index: Number of the window, for ``moments``.
 
     Returns:
         Centre, factor, and the reciprocal of the standard deviation.
     """
-    zero = tl.zeros(channel.shape, tl.float32)
-    centre = zero
-    reciprocal = zero + 1.0
-    if NORM == BATCH_NORM:
-        start = moments + index * 3 * C + channel
-        centre = tl.load(start + C)
-        spread = tl.load(start + 2 * C) / tl.load(start)
-        reciprocal = 1.0 / tl.sqrt_rn(spread + eps)
-    elif NORM == FIXED_NORM:
+    centre = tl.zeros(channel.shape, tl.float32)
+    reciprocal = centre + 1.0
+    if mean is not None:
         centre = tl.load(mean + channel).to(tl.float32)
-        spread = tl.load(variance + channel).to(tl.float32)
-        reciprocal = 1.0 / tl.sqrt_rn(spread + eps)
+        reciprocal = 1.0 / tl.sqrt_rn(tl.load(variance + channel).to(tl.float32) + eps)
     if bias is not None:
         centre -= tl.load(bias + channel).to(tl.float32)
     factor = reciprocal

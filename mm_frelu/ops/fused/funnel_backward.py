@@ -18,7 +18,6 @@ import triton
 import triton.language as tl
 
 from .condition import (
-    BATCH_NORM,
     combine,
     correlate,
     load_norm,
@@ -81,7 +80,7 @@ def _condition_gradients(
 
 @triton.jit(do_not_specialize=SIZES)
 def sums_kernel(
-    x, grad, partials, weights, scales, shifts, moments, eps,
+    x, grad, partials, weights, means, variances, scales, shifts, eps,
     N, C, H, width, row_chunks, chunk_rows, parts,
     MAXIMUM: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -102,7 +101,7 @@ def sums_kernel(
     norms = ()
     for index in tl.static_range(WINDOWS):
         centre, factor, reciprocal = load_norm(
-            None, None, scales[index], None, moments, channel, C, eps, index, BATCH_NORM
+            means[index], variances[index], scales[index], None, channel, eps
         )
         norms = norms + (centre, factor, load_shift(shifts[index], channel))
     sums = (tl.zeros((A * B,), tl.float32),) * (2 * WINDOWS)
@@ -159,8 +158,8 @@ def _add_weight_gradient(
 @triton.jit(do_not_specialize=SIZES)
 def gradient_kernel(
     x, grad, dx, dz_pointers, partials, weights, means, variances, scales, shifts, biases,
-    moments, sums, eps, N, C, H, width, row_chunks, chunk_rows, parts,
-    NORM: tl.constexpr, MAXIMUM: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr,
+    averages, eps, N, C, H, width, row_chunks, chunk_rows, parts,
+    MAXIMUM: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr,
     IN_ONE: tl.constexpr, A: tl.constexpr, B: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, WHOLE: tl.constexpr, CHANNELS_LAST: tl.constexpr,
 ):  # fmt: skip
@@ -170,8 +169,8 @@ def gradient_kernel(
         dx: Gets the gradient of x; without ``IN_ONE`` only what it gets directly.
         dz_pointers: Without ``IN_ONE``: get the gradients of the windows' sums.
         partials: Of shape (C, taps of all windows + 2 * windows, parts): gradients of the weights; then for each
-            window the sum of e and of e times the centred sum (zero for batch norm, which has them in ``sums``).
-        sums: Of shape (C, 2 * windows), for batch norm.
+            window the sum of e and of e times the centred sum (zero with batch statistics: they have come first).
+        averages: With batch statistics: means of e and of e times the centred sum, of shape (C, 2 * windows).
         IN_ONE: Whether dz is computed on a halo, so that it need not be written.
     """
     RADIUS: tl.constexpr = K // 2
@@ -197,14 +196,12 @@ def gradient_kernel(
     slopes = ()
     for index in tl.static_range(WINDOWS):
         centre, factor, reciprocal = load_norm(
-            means[index], variances[index], scales[index], biases[index], moments,
-            channel, C, eps, index, NORM,
-        )  # fmt: skip
+            means[index], variances[index], scales[index], biases[index], channel, eps
+        )
         norms = norms + (centre, factor, load_shift(shifts[index], channel))
-        if NORM == BATCH_NORM:
-            count = tl.load(moments + index * 3 * C + channel)
-            plain = tl.load(sums + channel * 2 * WINDOWS + 2 * index) / count
-            weighted = tl.load(sums + channel * 2 * WINDOWS + 2 * index + 1) / count
+        if averages is not None:
+            plain = tl.load(averages + channel * 2 * WINDOWS + 2 * index)
+            weighted = tl.load(averages + channel * 2 * WINDOWS + 2 * index + 1)
             slopes = slopes + (-factor * plain, -factor * reciprocal * reciprocal * weighted)
     totals = (tl.zeros((A * B,), tl.float32),) * NUMBERS
     for row in range(first, tl.minimum(first + chunk_rows, H), ROWS):
@@ -224,7 +221,7 @@ def gradient_kernel(
             for i in tl.static_range(DZ_ROWS):
                 for j in tl.static_range(DZ_COLUMNS):
                     value = norms[3 * index + 1] * shares[index * PIXELS + i * DZ_COLUMNS + j]
-                    if NORM == BATCH_NORM:
+                    if averages is not None:
                         away = centred[index * PIXELS + i * DZ_COLUMNS + j]
                         value += slopes[2 * index + 1] * away + slopes[2 * index]
                         inside = in_map(row, column, exists, H, W, i - HALO, j - HALO)
@@ -246,7 +243,7 @@ def gradient_kernel(
         for index in tl.static_range(WINDOWS):
             plain = totals[TAPS + 2 * index]
             weighted = totals[TAPS + 2 * index + 1]
-            if NORM != BATCH_NORM:
+            if averages is None:
                 for i in tl.static_range(ROWS):
                     for j in tl.static_range(COLUMNS):
                         share = shares[index * PIXELS + OWN + i * DZ_COLUMNS + j]

@@ -10,7 +10,7 @@ batch statistics          :func:`moments_kernel` reads x                  1
 fixed statistics or none  :func:`activate_kernel`                         2
 ========================  ==============================================  ======
 
-Only x and three numbers per channel are kept for backward (:mod:`.funnel_backward`).
+Backward (:mod:`.funnel_backward`) needs x and two numbers per channel.
 
 Statistics are exact to rounding whatever the mean: each lane sums deviations from its own first value, and lanes, programs
 and processes are merged as (count, mean, sum of squared deviations). Nothing is added atomically.
@@ -138,9 +138,9 @@ def merge_moments_kernel(
 
 @triton.jit(do_not_specialize=SIZES)
 def activate_kernel(
-    x, y, weights, means, variances, scales, shifts, biases, moments, eps,
+    x, y, weights, means, variances, scales, shifts, biases, eps,
     N, C, H, width, row_chunks, chunk_rows,
-    NORM: tl.constexpr, MAXIMUM: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr,
+    MAXIMUM: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     WHOLE: tl.constexpr, CHANNELS_LAST: tl.constexpr,
 ):  # fmt: skip
@@ -156,9 +156,8 @@ def activate_kernel(
     norms = ()
     for index in tl.static_range(WINDOWS):
         centre, factor, reciprocal = load_norm(
-            means[index], variances[index], scales[index], biases[index], moments,
-            channel, C, eps, index, NORM,
-        )  # fmt: skip
+            means[index], variances[index], scales[index], biases[index], channel, eps
+        )
         norms = norms + (centre, factor, load_shift(shifts[index], channel))
     for row in range(first, tl.minimum(first + chunk_rows, H), ROWS):
         patch = load_patch(

@@ -6,7 +6,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .condition import BATCH_NORM, FIXED_NORM, NO_NORM
 from .funnel_backward import gradient_kernel, spread_kernel, sums_kernel
 from .funnel_forward import activate_kernel, merge_moments_kernel, moments_kernel
 from .launch import call, dense_like
@@ -23,22 +22,20 @@ class Condition(NamedTuple):
     Attributes:
         weights: Of shape (C, 1, K, K), or (C, 1, 1, K) and (C, 1, K, 1).
         scales, shifts: The norms' weights and biases.
+        biases: Of the convolutions; statistics of the batch take them out again, so with these they are left out.
+        means, variances: Statistics of the windows' sums, of the batch or running ones; variances are biased.
         maximum: Whether two windows are combined by their maximum.
         eps: The norms' epsilon.
-        means, variances: Running statistics, for norms that are fixed.
-        biases: Of the convolutions; with batch statistics they have no effect and are left out.
-        moments: Count, mean and sum of squared deviations of the windows' sums, of shape (windows, 3, C), for batch norm.
     """
 
     weights: List[Tensor]
     scales: List[Tensor]
     shifts: List[Tensor]
+    biases: List[Tensor]
+    means: List[Tensor]
+    variances: List[Tensor]
     maximum: bool
     eps: float
-    means: List[Tensor] = []
-    variances: List[Tensor] = []
-    biases: List[Tensor] = []
-    moments: Optional[Tensor] = None
 
     @property
     def windows(self) -> int:
@@ -61,8 +58,7 @@ class Condition(NamedTuple):
 
     def constants(self) -> dict:
         """Keyword arguments of the kernels."""
-        norm = BATCH_NORM if self.moments is not None else FIXED_NORM if self.means else NO_NORM
-        return dict(NORM=norm.value, MAXIMUM=self.maximum, K=self.size, LIGHT=self.windows == 2)
+        return dict(MAXIMUM=self.maximum, K=self.size, LIGHT=self.windows == 2)
 
 
 def measure(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
@@ -74,7 +70,7 @@ def measure(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
         group: Name of the process group, ``''`` for this process alone.
 
     Returns:
-        See :attr:`Condition.moments`.
+        Count, mean and sum of squared deviations, of shape (windows, 3, C).
     """
     plan = tile(x)
     windows = len(weights)
@@ -115,7 +111,7 @@ def activate(x: Tensor, condition: Condition) -> Tensor:
     call(
         activate_kernel, plan.programs, x, y,
         *map(condition.of, ('weights', 'means', 'variances', 'scales', 'shifts', 'biases')),
-        condition.moments, condition.eps, *plan.sizes(x), **condition.constants(), **plan.constants(),
+        condition.eps, *plan.sizes(x), **condition.constants(), **plan.constants(),
     )  # fmt: skip
     return y
 
@@ -136,24 +132,23 @@ class Gradients(NamedTuple):
     weighted: List[Tensor]
 
 
-def backpropagate(grad: Tensor, x: Tensor, condition: Condition, group: str = '') -> Gradients:
+def backpropagate(
+    grad: Tensor, x: Tensor, condition: Condition, batch: bool, group: str = ''
+) -> Gradients:
     """Gradients of x and of the windows.
 
     Args:
         grad: Gradient of y.
         x: Input.
-        condition: With ``moments`` if the statistics are those of the batch.
+        condition: The windows.
+        batch: Whether their statistics are those of the batch.
         group: As for :func:`measure`.
     """
     plan = tile(x)
     grad = dense_like(grad, x)
     windows, taps = condition.windows, condition.taps
-    own = everyone = None
-    if condition.moments is not None:
-        own = everyone = _condition_sums(grad, x, condition, plan)
-        if group:
-            everyone = own.clone()
-            dist.all_reduce(everyone, group=_group(group))
+    own = _condition_sums(grad, x, condition, plan) if batch else None
+    averages = _averages(own, x, group) if batch else None
     dx = torch.empty_like(x)
     in_one = condition.size <= LARGEST_IN_ONE
     dz = tuple(None if in_one else torch.empty_like(x) for _ in range(windows))
@@ -161,7 +156,7 @@ def backpropagate(grad: Tensor, x: Tensor, condition: Condition, group: str = ''
     call(
         gradient_kernel, plan.programs, x, grad, dx, dz, partials,
         *map(condition.of, ('weights', 'means', 'variances', 'scales', 'shifts', 'biases')),
-        condition.moments, everyone, condition.eps, *plan.sizes(x), plan.parts,
+        averages, condition.eps, *plan.sizes(x), plan.parts,
         IN_ONE=in_one, **condition.constants(), **plan.constants(),
     )  # fmt: skip
     if not in_one:
@@ -182,11 +177,19 @@ def backpropagate(grad: Tensor, x: Tensor, condition: Condition, group: str = ''
 
 def _condition_sums(grad: Tensor, x: Tensor, condition: Condition, plan: Tiling) -> Tensor:
     partials = x.new_empty(x.shape[1], 2 * condition.windows, plan.parts, dtype=torch.float32)
-    constants = condition.constants()
-    del constants['NORM']
     call(
         sums_kernel, plan.programs, x, grad, partials,
-        *map(condition.of, ('weights', 'scales', 'shifts')), condition.moments, condition.eps,
-        *plan.sizes(x), plan.parts, **constants, **plan.constants(),
+        *map(condition.of, ('weights', 'means', 'variances', 'scales', 'shifts')), condition.eps,
+        *plan.sizes(x), plan.parts, **condition.constants(), **plan.constants(),
     )  # fmt: skip
     return partials.sum(dim=-1)
+
+
+def _averages(own: Tensor, x: Tensor, group: str) -> Tensor:
+    """Sums of all processes over the values of all processes, whose batches need not be equal."""
+    count = x.numel() // x.shape[1]
+    if not group:
+        return own / count
+    joint = torch.cat([own, own.new_full((len(own), 1), count)], dim=1)
+    dist.all_reduce(joint, group=_group(group))
+    return joint[:, :-1] / joint[:, -1:]

@@ -1,11 +1,11 @@
-"""The fused funnel activation as operators of torch, with shapes for tracing and gradients for autograd.
+"""The steps of the fused funnel activation as operators of torch, with shapes for tracing.
 
-``mm_frelu::funnel_batch`` normalises its windows with the statistics of the batch, ``mm_frelu::funnel_fixed`` with running
-ones, or not at all. To torch.compile each is one opaque call, so that no graph breaks. Their gradients are operators too;
-those have no gradient in turn.
+``mm_frelu::funnel_statistics`` measures the windows' sums over the batch, ``mm_frelu::funnel_activate`` gives y and
+``mm_frelu::funnel_backward`` the gradients. To torch.compile each is one opaque call, so that no graph breaks. How they
+make up a function with a gradient is told in :mod:`.site`.
 """
 
-from typing import Any, List, Optional, Tuple
+from typing import List
 
 import torch
 from torch import Tensor
@@ -13,79 +13,26 @@ from torch import Tensor
 from .funnel_launch import Condition, activate, backpropagate, measure
 
 
-@torch.library.custom_op('mm_frelu::funnel_batch', mutates_args=())
-def funnel_batch(
-    x: Tensor,
-    weights: List[Tensor],
-    scales: List[Tensor],
-    shifts: List[Tensor],
-    biases: List[Tensor],
-    maximum: bool,
-    eps: float,
-    group: str,
-) -> Tuple[Tensor, Tensor]:
-    """``y`` and the moments of the windows' sums, see :class:`.Condition`. ``group`` names the processes that share them.
+@torch.library.custom_op('mm_frelu::funnel_statistics', mutates_args=())
+def funnel_statistics(x: Tensor, weights: List[Tensor], group: str) -> Tensor:
+    """Mean, biased and unbiased variance of each window's sums, of shape (windows, 3, C).
 
-    The biases have no effect; they are arguments because a parameter without a gradient would be an error to DDP.
+    Args:
+        x: Input, dense.
+        weights: See :class:`.Condition`.
+        group: Name of the processes whose batches are one batch, ``''`` for this one alone.
     """
-    moments = measure(x, weights, group)
-    return activate(x, Condition(weights, scales, shifts, maximum, eps, moments=moments)), moments
+    count, mean, squares = measure(x, weights, group).unbind(1)
+    return torch.stack([mean, squares / count, squares / (count - 1)], dim=1)
 
 
-@funnel_batch.register_fake
-def _(x, weights, scales, shifts, biases, maximum, eps, group):
-    return torch.empty_like(x), x.new_empty(len(weights), 3, x.shape[1], dtype=torch.float32)
+@funnel_statistics.register_fake
+def _(x, weights, group):
+    return x.new_empty(len(weights), 3, x.shape[1], dtype=torch.float32)
 
 
-@torch.library.custom_op('mm_frelu::funnel_batch_backward', mutates_args=())
-def funnel_batch_backward(
-    grad: Tensor,
-    x: Tensor,
-    moments: Tensor,
-    weights: List[Tensor],
-    scales: List[Tensor],
-    shifts: List[Tensor],
-    biases: List[Tensor],
-    maximum: bool,
-    eps: float,
-    group: str,
-) -> List[Tensor]:
-    """Gradients of x, the weights, the scales, the shifts and the biases, one after the other."""
-    condition = Condition(weights, scales, shifts, maximum, eps, moments=moments)
-    gradients = backpropagate(grad, x, condition, group)
-    reciprocals = (moments[:, 2] / moments[:, 0] + eps).rsqrt()
-    of_scales = [
-        (weighted * reciprocal).to(scale.dtype)
-        for weighted, reciprocal, scale in zip(gradients.weighted, reciprocals, scales)
-    ]
-    of_shifts = [plain.to(shift.dtype, copy=True) for plain, shift in zip(gradients.plain, shifts)]
-    of_biases = [torch.zeros_like(bias) for bias in biases]
-    return [gradients.x, *gradients.weights, *of_scales, *of_shifts, *of_biases]
-
-
-@funnel_batch_backward.register_fake
-def _(grad, x, moments, weights, scales, shifts, biases, maximum, eps, group):
-    return [torch.empty_like(tensor) for tensor in (x, *weights, *scales, *shifts, *biases)]
-
-
-def _keep_batch(ctx: Any, inputs: Tuple, output: Tuple[Tensor, Tensor]) -> None:
-    x, *lists, maximum, eps, group = inputs
-    ctx.lengths = [len(tensors) for tensors in lists]
-    ctx.settings = maximum, eps, group
-    ctx.save_for_backward(x, output[1], *(tensor for tensors in lists for tensor in tensors))
-
-
-def _backward_batch(ctx: Any, grad: Tensor, _: Optional[Tensor]) -> Tuple:
-    x, moments, *others = ctx.saved_tensors
-    results = funnel_batch_backward(grad, x, moments, *_split(others, ctx.lengths), *ctx.settings)
-    return (results[0], *_split(results[1:], ctx.lengths), None, None, None)
-
-
-funnel_batch.register_autograd(_backward_batch, setup_context=_keep_batch)
-
-
-@torch.library.custom_op('mm_frelu::funnel_fixed', mutates_args=())
-def funnel_fixed(
+@torch.library.custom_op('mm_frelu::funnel_activate', mutates_args=())
+def funnel_activate(
     x: Tensor,
     weights: List[Tensor],
     scales: List[Tensor],
@@ -96,17 +43,17 @@ def funnel_fixed(
     maximum: bool,
     eps: float,
 ) -> Tensor:
-    """``y``, with the given statistics; without a norm where ``means`` is empty."""
-    return activate(x, Condition(weights, scales, shifts, maximum, eps, means, variances, biases))
+    """``y``; for the arguments after x see :class:`.Condition`."""
+    return activate(x, Condition(weights, scales, shifts, biases, means, variances, maximum, eps))
 
 
-@funnel_fixed.register_fake
+@funnel_activate.register_fake
 def _(x, weights, scales, shifts, biases, means, variances, maximum, eps):
     return torch.empty_like(x)
 
 
-@torch.library.custom_op('mm_frelu::funnel_fixed_backward', mutates_args=())
-def funnel_fixed_backward(
+@torch.library.custom_op('mm_frelu::funnel_backward', mutates_args=())
+def funnel_backward(
     grad: Tensor,
     x: Tensor,
     weights: List[Tensor],
@@ -117,10 +64,15 @@ def funnel_fixed_backward(
     variances: List[Tensor],
     maximum: bool,
     eps: float,
+    batch: bool,
+    group: str,
 ) -> List[Tensor]:
-    """Gradients of x, the weights, the scales, the shifts and the biases, one after the other."""
-    condition = Condition(weights, scales, shifts, maximum, eps, means, variances, biases)
-    gradients = backpropagate(grad, x, condition)
+    """Gradients of x, the weights, the scales, the shifts and the biases, one after the other.
+
+    ``batch`` says that the statistics are those of the batch, which depend on x, and ``group`` whose batch it is.
+    """
+    condition = Condition(weights, scales, shifts, biases, means, variances, maximum, eps)
+    gradients = backpropagate(grad, x, condition, batch, group)
     reciprocals = [(variance.float() + eps).rsqrt() for variance in variances]
     of_scales = [
         (weighted * reciprocal).to(scale.dtype)
@@ -137,32 +89,6 @@ def funnel_fixed_backward(
     return [gradients.x, *gradients.weights, *of_scales, *of_shifts, *of_biases]
 
 
-@funnel_fixed_backward.register_fake
-def _(grad, x, weights, scales, shifts, biases, means, variances, maximum, eps):
+@funnel_backward.register_fake
+def _(grad, x, weights, scales, shifts, biases, means, variances, maximum, eps, batch, group):
     return [torch.empty_like(tensor) for tensor in (x, *weights, *scales, *shifts, *biases)]
-
-
-def _keep_fixed(ctx: Any, inputs: Tuple, output: Tensor) -> None:
-    x, *lists, maximum, eps = inputs
-    ctx.lengths = [len(tensors) for tensors in lists]
-    ctx.settings = maximum, eps
-    ctx.save_for_backward(x, *(tensor for tensors in lists for tensor in tensors))
-
-
-def _backward_fixed(ctx: Any, grad: Tensor) -> Tuple:
-    x, *others = ctx.saved_tensors
-    lists = _split(others, ctx.lengths)
-    x_gradient, *rest = funnel_fixed_backward(grad, x, *lists, *ctx.settings)
-    statistics = [[None] * length for length in ctx.lengths[4:]]
-    return (x_gradient, *_split(rest, ctx.lengths[:4]), *statistics, None, None)
-
-
-funnel_fixed.register_autograd(_backward_fixed, setup_context=_keep_fixed)
-
-
-def _split(tensors: List[Tensor], lengths: Tuple[int, ...]) -> List[List[Tensor]]:
-    parts, first = [], 0
-    for length in lengths:
-        parts.append(list(tensors[first : first + length]))
-        first += length
-    return parts

@@ -37,6 +37,16 @@ WHY_NO_KERNELS = _why_no_kernels()
 """Why this installation has no fused kernels, None if it has them."""
 
 
+def why_not_funnel(x: Tensor, windows: Sequence[Tuple[nn.Module, nn.Module]]) -> Optional[str]:
+    """Why the kernels cannot compute a funnel activation; None if they can.
+
+    Args:
+        x: Input of shape (N, C, H, W).
+        windows: The windows, each a depthwise convolution and its norm.
+    """
+    return why_not_features(x) or _why_not_windows(x, windows)
+
+
 def why_not_features(x: Tensor) -> Optional[str]:
     """Whether the kernels can read a feature map."""
     if WHY_NO_KERNELS is not None:
@@ -54,8 +64,7 @@ def why_not_features(x: Tensor) -> Optional[str]:
     return None
 
 
-def why_not_windows(x: Tensor, windows: Sequence[Tuple[nn.Module, nn.Module]]) -> Optional[str]:
-    """Whether the kernels know the windows and their norms."""
+def _why_not_windows(x: Tensor, windows: Sequence[Tuple[nn.Module, nn.Module]]) -> Optional[str]:
     shapes = []
     for conv, norm in windows:
         reason = _why_not_conv(x, conv) or _why_not_norm(x, norm)
@@ -126,4 +135,6 @@ def _traits(window: Tuple[nn.Module, nn.Module]) -> Tuple:
     traits = (conv.bias is None, type(norm), uses_batch(norm))
     if isinstance(norm, nn.Identity):
         return traits
-    return (*traits, norm.eps, norm.weight is None, norm.bias is None, norm.running_mean is None)
+    group = getattr(norm, 'process_group', None)
+    absent = (norm.weight is None, norm.bias is None, norm.running_mean is None)
+    return (*traits, norm.eps, group, *absent)

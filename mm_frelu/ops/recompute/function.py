@@ -25,6 +25,9 @@ def apply_site(site: Site, row: Sequence[Optional[Tensor]]) -> Tuple[Tensor, Seq
         The activated features; and mean, biased and unbiased variance for each norm that takes its statistics from the
         batch, the terms' first. Updating running statistics is the caller's.
     """
+    if not torch.is_grad_enabled():  # nothing to keep
+        (out,), statistics = kernels_of(site).forward(site, SiteTensors.of_flat(site, row))
+        return out, statistics
     out, *statistics = _RecomputedSite.apply(site, *row)
     return out, statistics
 

@@ -15,11 +15,6 @@ from .site import Site, SiteTensors
 from .windows import read_window
 
 
-def recompute_funnel(x: Tensor, windows: Sequence[ModulePair], combine: str = 'sum') -> Tensor:
-    """The funnel activation, keeping ``x`` and a few numbers per channel; arguments as of :func:`mm_frelu.ops.funnel`."""
-    return recompute_site([(x, None)], windows, combine)
-
-
 def recompute_site(
     terms: Sequence[Term],
     windows: Sequence[ModulePair],

@@ -5,10 +5,14 @@ Each is a module with the functions ``forward`` and ``backward`` of :mod:`.torch
 
 from types import MappingProxyType, ModuleType
 
+from ..cpu import site as numba_kernels
+from ..fused import site as fused_kernels
 from . import torch_kernels
 from .site import Site
 
-KERNELS = MappingProxyType({'recompute': torch_kernels})
+KERNELS = MappingProxyType(
+    {'recompute': torch_kernels, 'numba': numba_kernels, 'triton': fused_kernels}
+)
 
 
 def kernels_of(site: Site) -> ModuleType:

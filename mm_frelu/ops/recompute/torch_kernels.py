@@ -8,18 +8,9 @@ from torch import Tensor
 
 from ..eager import COMBINE
 from .blocks import Results, channel_blocks, in_blocks
-from .norms import (
-    NONE,
-    Norm,
-    NormTensors,
-    accurate,
-    group_in,
-    norm_backward,
-    normalise,
-    normalise_as_module,
-    renormalise_as_module,
-)
+from .norms import group_in
 from .site import Site, SiteTensors
+from .terms import sum_of_terms, sum_of_terms_again, terms_backward
 from .windows import condition, condition_again, window_backward
 
 
@@ -48,16 +39,6 @@ def _by_blocks(site: Site, tensors: SiteTensors, compute: Any) -> Results:
     return in_blocks(channel_blocks(u, whole=group_in(site.norms)), u, compute)
 
 
-def sum_of_terms(site: Site, tensors: SiteTensors) -> Tuple[Tensor, List[Tensor]]:
-    """``x``, and the statistics of each norm of a term that takes them from the batch."""
-    x, statistics = None, []
-    for norm, (u, values) in zip(site.terms, tensors.terms):
-        value, own = _term(norm, u, values)
-        statistics += own
-        x = value if x is None else x + value
-    return x, statistics
-
-
 def _forward(site: Site, tensors: SiteTensors) -> Results:
     x, statistics = sum_of_terms(site, tensors)
     conditions = []
@@ -71,22 +52,9 @@ def _forward(site: Site, tensors: SiteTensors) -> Results:
     return [torch.maximum(x, highest)], statistics
 
 
-def _term(norm: Norm, u: Tensor, values: NormTensors) -> Tuple[Tensor, Sequence[Tensor]]:
-    if norm.mode == NONE:
-        return u, ()
-    if norm.group is None:
-        return normalise_as_module(norm, values, u)
-    value, statistics = normalise(norm, values, u.to(accurate(u.dtype), copy=True))
-    return value.to(u.dtype), statistics
-
-
 def _backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     """Gradients of the terms; then of the tensors of their norms, and of those of the windows."""
-    values_of_terms = [
-        u if norm.mode == NONE else renormalise_as_module(norm, values, u)
-        for norm, (u, values) in zip(site.terms, tensors.terms)
-    ]
-    x = reduce(torch.add, values_of_terms)
+    x = sum_of_terms_again(site, tensors)
     again = [condition_again(window, own, x) for window, own in zip(site.windows, tensors.windows)]
     grad_condition, grads_of_windows = _share_out([value for value, _ in again], site, x, grad)
     grad_x, window_values = None, []
@@ -95,14 +63,7 @@ def _backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
         grad_x = through.to(x.dtype) if grad_x is None else grad_x.add_(through)
         window_values += others
     grad_x.add_(torch.sub(grad, grad_condition))
-    features, term_values = [], []
-    for norm, (u, values) in zip(site.terms, tensors.terms):
-        if norm.mode == NONE:
-            grad_u, *others = grad_x, None, None
-        else:
-            grad_u, *others = norm_backward(norm, values, u, grad_x.to(u.dtype))
-        features.append(grad_u.to(u.dtype))
-        term_values += others
+    features, term_values = terms_backward(site, tensors, grad_x)
     return features, [*term_values, *window_values]
 
 

@@ -1,0 +1,584 @@
+r"""The funnel activation on a CPU, compiled by Numba: a channel at a time, each plane in the cache from first to last.
+
+A plane is one channel of one image. All that happens at a site concerns one channel at a time, so a thread takes a
+channel through all steps before it takes the next: memory sees the features once. A plane is put into a halo of zeros,
+flat in memory, so that a window is one long loop whatever the width of a row; what it computes beyond a row's end is never
+read. Such rows, halo included, are one ``pitch`` apart.
+
+A window's sums ``t`` become its values ``(t - centre) * scale + shift`` by its norm. Sums over a plane are taken in the type
+of the features piece by piece, and in double precision from then on. One thread sums a channel, so that results do not
+depend on their number.
+
+All functions are in this one file because Numba's cache notices a change in the file of a kernel, not in those it calls.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+# Sums may be reordered, which vector instructions need, and products be fused with additions. NaN and infinity stay
+# what they are.
+REORDER = {'reassoc', 'contract', 'nsz'}
+INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True}
+"""For functions that Python does not call: without wrappers they compile faster."""
+
+PARTS_PER_THREAD = 4
+PIECE = 4096
+"""Products that are summed in the type of the features."""
+
+NO_NORM, FIXED_NORM, BATCH_NORM = 0, 1, 2
+BIAS, GAMMA, BETA, MEAN, VAR = range(5)
+"""Rows of a table of numbers per channel, for each of four norms: those of two windows, then those of two terms."""
+ROWS = 5
+TERM = 2
+"""Number of the first term's norm."""
+GRADIENTS = 3
+"""Rows of a table of gradients for each norm: of bias, scale and shift."""
+
+
+# Shifted views below, not shifted indices: Numba wraps an index that may be negative, which no vector instruction does.
+@njit(fastmath=REORDER, **INNER)
+def _add_row(taps, step, source, target):
+    """``target[j] += sum_b taps[b] * source[j + b * step]`` for a window of up to seven columns."""
+    width = target.shape[0]
+    size = taps.shape[0]
+    if size == 1:
+        w0 = taps[0]
+        for j in range(width):
+            target[j] += w0 * source[j]
+        return
+    w0, w1, w2 = taps[0], taps[1], taps[2]
+    s1, s2 = source[step:], source[2 * step :]
+    for j in range(width):
+        target[j] += w0 * source[j] + w1 * s1[j] + w2 * s2[j]
+    if size > 3:
+        w3, w4 = taps[3], taps[4]
+        s3, s4 = source[3 * step :], source[4 * step :]
+        for j in range(width):
+            target[j] += w3 * s3[j] + w4 * s4[j]
+    if size > 5:
+        w5, w6 = taps[5], taps[6]
+        s5, s6 = source[5 * step :], source[6 * step :]
+        for j in range(width):
+            target[j] += w5 * s5[j] + w6 * s6[j]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _nine(taps, down, right, source, target):
+    """A window of three rows and columns, the paper's, in one go: ``target`` is written once."""
+    w0, w1, w2 = taps[0, 0], taps[0, 1], taps[0, 2]
+    w3, w4, w5 = taps[1, 0], taps[1, 1], taps[1, 2]
+    w6, w7, w8 = taps[2, 0], taps[2, 1], taps[2, 2]
+    s1, s2 = source[right:], source[2 * right :]
+    s3, s4, s5 = source[down:], source[down + right :], source[down + 2 * right :]
+    s6, s7, s8 = source[2 * down :], source[2 * down + right :], source[2 * (down + right) :]
+    for j in range(target.shape[0]):
+        target[j] = (
+            (w0 * source[j] + w1 * s1[j] + w2 * s2[j])
+            + (w3 * s3[j] + w4 * s4[j] + w5 * s5[j])
+            + (w6 * s6[j] + w7 * s7[j] + w8 * s8[j])
+        )
+
+
+@njit(**INNER)
+def _start(halo, pitch, taps, steps):
+    """Where, in a plane with a halo, the first tap of a window's first position is."""
+    up = halo[0] - steps[0] * (taps.shape[0] // 2)
+    return up * pitch + halo[1] - steps[1] * (taps.shape[1] // 2)
+
+
+@njit(fastmath=REORDER, **INNER)
+def _window(padded, halo, pitch, taps, steps, out):
+    """Slide a window over a plane with a halo."""
+    source = padded[_start(halo, pitch, taps, steps) :]
+    down, right = steps[0] * pitch, steps[1]
+    if taps.shape[0] == 3 and taps.shape[1] == 3:
+        _nine(taps, down, right, source, out)
+        return
+    out[:] = 0
+    for a in range(taps.shape[0]):
+        _add_row(taps[a], right, source[a * down :], out)
+
+
+@njit(fastmath=REORDER, **INNER)
+def _dots_of_nine(values, down, right, source, totals):
+    """Products of values with what is under each of nine taps: the values are read once."""
+    zero = values.dtype.type(0)
+    t0, t1, t2, t3, t4, t5, t6, t7, t8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
+    s1, s2 = source[right:], source[2 * right :]
+    s3, s4, s5 = source[down:], source[down + right :], source[down + 2 * right :]
+    s6, s7, s8 = source[2 * down :], source[2 * down + right :], source[2 * (down + right) :]
+    for j in range(values.shape[0]):
+        value = values[j]
+        t0 += value * source[j]
+        t1 += value * s1[j]
+        t2 += value * s2[j]
+        t3 += value * s3[j]
+        t4 += value * s4[j]
+        t5 += value * s5[j]
+        t6 += value * s6[j]
+        t7 += value * s7[j]
+        t8 += value * s8[j]
+    totals[0, 0] += t0
+    totals[0, 1] += t1
+    totals[0, 2] += t2
+    totals[1, 0] += t3
+    totals[1, 1] += t4
+    totals[1, 2] += t5
+    totals[2, 0] += t6
+    totals[2, 1] += t7
+    totals[2, 2] += t8
+
+
+@njit(fastmath=REORDER, **INNER)
+def _dot(values, source):
+    total = values.dtype.type(0)
+    for j in range(values.shape[0]):
+        total += values[j] * source[j]
+    return total
+
+
+@njit(fastmath=REORDER, **INNER)
+def _correlate(padded, halo, pitch, steps, values, totals):
+    """Adds to ``totals`` the gradient of a window's taps: products of a plane and its values' gradients, both with halo."""
+    source = padded[_start(halo, pitch, totals, steps) :]
+    down, right = steps[0] * pitch, steps[1]
+    first = halo[0] * pitch + halo[1]
+    # The halo of the values is zero, so that the products beyond a row's end are, too.
+    inside = values[first : values.shape[0] - first]
+    for start in range(0, inside.shape[0], PIECE):
+        piece, under = inside[start : start + PIECE], source[start:]
+        if totals.shape[0] == 3 and totals.shape[1] == 3:
+            _dots_of_nine(piece, down, right, under, totals)
+            continue
+        for a in range(totals.shape[0]):
+            for b in range(totals.shape[1]):
+                totals[a, b] += _dot(piece, under[a * down + b * right :])
+
+
+@njit(fastmath=REORDER, **INNER)
+def _row(flat, pitch, columns, i):
+    return flat[i * pitch : i * pitch + columns]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _inside(padded, halo, pitch, columns, i):
+    start = (halo[0] + i) * pitch + halo[1]
+    return padded[start : start + columns]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _sum(flat, pitch, rows, columns):
+    total = 0.0
+    for i in range(rows):
+        row = _row(flat, pitch, columns, i)
+        part = flat.dtype.type(0)
+        for j in range(columns):
+            part += row[j]
+        total += part
+    return total
+
+
+@njit(fastmath=REORDER, **INNER)
+def _squares(flat, pitch, rows, columns, centre):
+    total = 0.0
+    for i in range(rows):
+        row = _row(flat, pitch, columns, i)
+        part = flat.dtype.type(0)
+        for j in range(columns):
+            part += (row[j] - centre) * (row[j] - centre)
+        total += part
+    return total
+
+
+# The next two are not reordered: they are to round as torch's batch norm does, so that x is what it was in forward.
+@njit(**INNER)
+def _put(plane, scale, shift, padded, halo, pitch):
+    """Put a normed plane into its halo."""
+    for i in range(plane.shape[0]):
+        row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
+        for j in range(plane.shape[1]):
+            target[j] = row[j] * scale + shift
+
+
+@njit(**INNER)
+def _add_to(plane, scale, shift, padded, halo, pitch):
+    """Add a normed plane to what is there."""
+    for i in range(plane.shape[0]):
+        row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
+        for j in range(plane.shape[1]):
+            target[j] += row[j] * scale + shift
+
+
+@njit(fastmath=REORDER, **INNER)
+def _larger(first, second):
+    # NaN wins, as in torch.maximum.
+    return first if first > second or first != first else second
+
+
+@njit(fastmath=REORDER, **INNER)
+def _share(mine, other, gradient):
+    """The part of a maximum's gradient that ``mine`` gets: half where both are equal."""
+    # Numbers of the narrower type, which do not widen single precision.
+    if mine > other:
+        return gradient
+    return gradient * np.float32(0.5) if mine == other else np.float32(0)
+
+
+@njit(**INNER)
+def _read_norm(table, first, c, eps, norm):
+    """Scale and shift of a norm with known statistics, and its reciprocal standard deviation, from the table's rows."""
+    spread = 1 / np.sqrt(table[first + VAR, c] + eps)
+    norm[1] = table[first + GAMMA, c] * spread
+    norm[2] = table[first + BETA, c]
+    return spread
+
+
+@njit(fastmath=REORDER, **INNER)
+def _activate(padded, halo, pitch, sums, norm, maximum, y):
+    """``y = max(x, T)`` for a plane, from the windows' sums."""
+    rows, columns = y.shape
+    centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
+    centre2, scale2, shift2 = norm[1, 0], norm[1, 1], norm[1, 2]
+    for i in range(rows):
+        own = _inside(padded, halo, pitch, columns, i)
+        out, t = y[i], _row(sums[0], pitch, columns, i)
+        if sums.shape[0] == 1:
+            for j in range(columns):
+                out[j] = _larger(own[j], (t[j] - centre) * scale + shift)
+            continue
+        t2 = _row(sums[1], pitch, columns, i)
+        if maximum:
+            for j in range(columns):
+                second = (t2[j] - centre2) * scale2 + shift2
+                out[j] = _larger(own[j], _larger((t[j] - centre) * scale + shift, second))
+        else:
+            for j in range(columns):
+                second = (t2[j] - centre2) * scale2 + shift2
+                out[j] = _larger(own[j], (t[j] - centre) * scale + shift + second)
+
+
+@njit(fastmath=REORDER, **INNER)
+def _forward_channels(
+    start, stop, x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments
+):  # fmt: skip
+    images, _, rows, columns = x.shape
+    windows = 1 if taps2.shape[1] == 0 else 2
+    count = images * rows * columns
+    pitch = columns + 2 * halo[1]
+    padded = np.zeros((images, (rows + 2 * halo[0]) * pitch), x.dtype)
+    sums = np.empty((images, windows, (rows - 1) * pitch + columns), x.dtype)
+    norm = np.zeros((2, 3), x.dtype)
+    for c in range(start, stop):
+        for n in range(images):
+            _put(x[n, c], x.dtype.type(1), x.dtype.type(0), padded[n], halo, pitch)
+            _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
+            if windows == 2:
+                _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
+        for k in range(windows):
+            first = ROWS * k
+            if modes[k] != BATCH_NORM:
+                _read_norm(table, first, c, eps[k], norm[k])
+                norm[k, 0] = table[first + MEAN, c] - table[first + BIAS, c]
+                continue
+            total = 0.0
+            for n in range(images):
+                total += _sum(sums[n, k], pitch, rows, columns)
+            mean = x.dtype.type(total / count)
+            squares = 0.0
+            for n in range(images):
+                squares += _squares(sums[n, k], pitch, rows, columns, mean)
+            moments[3 * k, c] = mean
+            moments[3 * k + 1, c] = squares / count
+            moments[3 * k + 2, c] = squares / max(count - 1, 1)
+            norm[k, 0] = mean
+            norm[k, 1] = table[first + GAMMA, c] / np.sqrt(squares / count + eps[k])
+            norm[k, 2] = table[first + BETA, c]
+        for n in range(images):
+            _activate(padded[n], halo, pitch, sums[n], norm, maximum, y[n, c])
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, threads):
+    """``y = max(x, T(x))``, and the moments of the windows' sums.
+
+    Args:
+        x: Features (N, C, H, W).
+        y: Where the activated features go; it may be x.
+        taps1: First window, (C, rows, columns).
+        taps2: Second window; without rows if there is none.
+        steps: Dilation of each window, (2, 2).
+        halo: Rows and columns around a plane that the windows reach into, (2,).
+        maximum: Whether two windows become one condition by their maximum.
+        table: Numbers per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without
+            norm they are 0, 1, 0, 0, 1. A norm over the batch takes the bias out again: it is 0 there.
+        eps: Added to the variance by each norm, (4,).
+        modes: What each norm does, (4,): nothing, take fixed statistics, take those of the batch.
+        moments: Mean, biased and unbiased variance for each window, (6, C); written for norms over the batch.
+        threads: Number of threads.
+    """
+    channels = taps1.shape[0]
+    parts = min(channels, threads * PARTS_PER_THREAD)
+    for part in prange(parts):
+        _forward_channels(
+            part * channels // parts, (part + 1) * channels // parts,
+            x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments,
+        )  # fmt: skip
+
+
+@njit(fastmath=REORDER, **INNER)
+def _share_out(padded, halo, pitch, sums, norm, maximum, grad, shares, totals):
+    """The part of the gradient that each window's values get.
+
+    It goes to ``shares``; its sum, and that of its products with the distance from the centre, are added to ``totals``
+    (windows, 2).
+    """
+    rows, columns = grad.shape
+    centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
+    centre2, scale2, shift2 = norm[1, 0], norm[1, 1], norm[1, 2]
+    for i in range(rows):
+        own = _inside(padded, halo, pitch, columns, i)
+        g, t, out = grad[i], _row(sums[0], pitch, columns, i), _row(shares[0], pitch, columns, i)
+        plain = grad.dtype.type(0)
+        weighted = grad.dtype.type(0)
+        if sums.shape[0] == 1:
+            for j in range(columns):
+                away = t[j] - centre
+                share = _share(away * scale + shift, own[j], g[j])
+                out[j] = share
+                plain += share
+                weighted += share * away
+            totals[0, 0] += plain
+            totals[0, 1] += weighted
+            continue
+        t2, out2 = _row(sums[1], pitch, columns, i), _row(shares[1], pitch, columns, i)
+        plain2 = grad.dtype.type(0)
+        weighted2 = grad.dtype.type(0)
+        for j in range(columns):
+            away, away2 = t[j] - centre, t2[j] - centre2
+            first, second = away * scale + shift, away2 * scale2 + shift2
+            if maximum:
+                both = _share(_larger(first, second), own[j], g[j])
+                share = _share(first, second, both)
+                share2 = both - share
+            else:
+                share = _share(first + second, own[j], g[j])
+                share2 = share
+            out[j] = share
+            out2[j] = share2
+            plain += share
+            weighted += share * away
+            plain2 += share2
+            weighted2 += share2 * away2
+        totals[0, 0] += plain
+        totals[0, 1] += weighted
+        totals[1, 0] += plain2
+        totals[1, 1] += weighted2
+
+
+@njit(fastmath=REORDER, **INNER)
+def _through_norm(shares, sums, norm, less, halo, pitch, rows, columns, target):
+    """Gradient of a window's sums, with a halo.
+
+    ``less`` is what a norm with statistics of the batch takes away: a constant, and a multiple of the distance from the
+    centre.
+    """
+    centre, scale, constant, multiple = norm[0], norm[1], less[0], less[1]
+    for i in range(rows):
+        share, t = _row(shares, pitch, columns, i), _row(sums, pitch, columns, i)
+        out = _inside(target, halo, pitch, columns, i)
+        for j in range(columns):
+            out[j] = scale * (share[j] - constant - (t[j] - centre) * multiple)
+
+
+@njit(fastmath=REORDER, **INNER)
+def _gather(grad, shares, through, pitch, maximum, dx):
+    """Gradient of x: what the windows' values do not get, and what comes back through the windows."""
+    rows, columns = grad.shape
+    for i in range(rows):
+        g, share, out = grad[i], _row(shares[0], pitch, columns, i), dx[i]
+        back = _row(through[0], pitch, columns, i)
+        if shares.shape[0] == 1:
+            for j in range(columns):
+                out[j] = g[j] - share[j] + back[j]
+            continue
+        share2, back2 = _row(shares[1], pitch, columns, i), _row(through[1], pitch, columns, i)
+        if maximum:
+            for j in range(columns):
+                out[j] = g[j] - share[j] - share2[j] + back[j] + back2[j]
+        else:
+            for j in range(columns):
+                out[j] = g[j] - share[j] + back[j] + back2[j]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _norm_sums(grad, u, centre, totals):
+    """Adds to ``totals`` the sum of a plane's gradients, and of their products with the distance from the centre."""
+    for i in range(grad.shape[0]):
+        g, row = grad[i], u[i]
+        plain = grad.dtype.type(0)
+        weighted = grad.dtype.type(0)
+        for j in range(grad.shape[1]):
+            plain += g[j]
+            weighted += g[j] * (row[j] - centre)
+        totals[0] += plain
+        totals[1] += weighted
+
+
+@njit(fastmath=REORDER, **INNER)
+def _norm_gradient(grad, u, centre, scale, constant, multiple, out):
+    """Gradient of a norm's input; ``out`` may be ``grad``."""
+    for i in range(grad.shape[0]):
+        g, row, target = grad[i], u[i], out[i]
+        for j in range(grad.shape[1]):
+            target[j] = scale * (g[j] - constant - (row[j] - centre) * multiple)
+
+
+@njit(**INNER)
+def _copy(plane, target):
+    for i in range(plane.shape[0]):
+        row, out = plane[i], target[i]
+        for j in range(plane.shape[1]):
+            out[j] = row[j]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _term_backward(u, dx, du, c, k, table, eps, modes, gradients):
+    """From the gradient of x to that of a term, whose norm is number k, for one channel."""
+    images, _, rows, columns = u.shape
+    if modes[k] == NO_NORM:
+        for n in range(images):
+            _copy(dx[n, c], du[n, c])
+        return
+    count = images * rows * columns
+    first = ROWS * k
+    norm = np.zeros(3, u.dtype)
+    spread = _read_norm(table, first, c, eps[k], norm)
+    centre = table[first + MEAN, c]
+    totals = np.zeros(2, np.float64)
+    for n in range(images):
+        _norm_sums(dx[n, c], u[n, c], centre, totals)
+    gradients[GRADIENTS * k + GAMMA, c] = totals[1] * spread
+    gradients[GRADIENTS * k + BETA, c] = totals[0]
+    if modes[k] == FIXED_NORM:
+        totals[:] = 0
+    constant = u.dtype.type(totals[0] / count)
+    multiple = u.dtype.type(totals[1] / count * spread * spread)
+    for n in range(images):
+        _norm_gradient(dx[n, c], u[n, c], centre, norm[1], constant, multiple, du[n, c])
+
+
+@njit(fastmath=REORDER, **INNER)
+def _put_terms(u1, u2, n, c, table, eps, padded, halo, pitch):
+    """The normed sum of the terms, for a plane, into its halo."""
+    norm = np.zeros(3, u1.dtype)
+    first = ROWS * TERM
+    _read_norm(table, first, c, eps[TERM], norm)
+    _put(u1[n, c], norm[1], norm[2] - table[first + MEAN, c] * norm[1], padded, halo, pitch)
+    if u2.shape[0]:
+        first += ROWS
+        _read_norm(table, first, c, eps[TERM + 1], norm)
+        _add_to(u2[n, c], norm[1], norm[2] - table[first + MEAN, c] * norm[1], padded, halo, pitch)
+
+
+@njit(fastmath=REORDER, **INNER)
+def _backward_channels(
+    start, stop, u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
+    grad, du1, du2, dtaps1, dtaps2, gradients,
+):  # fmt: skip
+    images, _, rows, columns = u1.shape
+    windows = 1 if taps2.shape[1] == 0 else 2
+    count = images * rows * columns
+    pitch = columns + 2 * halo[1]
+    padded = np.zeros((images, (rows + 2 * halo[0]) * pitch), grad.dtype)
+    sums = np.empty((images, windows, (rows - 1) * pitch + columns), grad.dtype)
+    shares = np.empty_like(sums)
+    through = np.empty_like(sums[0])
+    dsums = np.zeros_like(padded[0])
+    norm = np.zeros((2, 3), grad.dtype)
+    less = np.zeros((2, 2), grad.dtype)
+    totals = np.zeros((2, 2), np.float64)
+    of_taps1 = np.zeros(taps1.shape[1:], np.float64)
+    of_taps2 = np.zeros(taps2.shape[1:], np.float64)
+    for c in range(start, stop):
+        spread = np.zeros(2, np.float64)
+        for k in range(windows):
+            first = ROWS * k
+            spread[k] = _read_norm(table, first, c, eps[k], norm[k])
+            norm[k, 0] = table[first + MEAN, c] - table[first + BIAS, c]
+        totals[:] = 0
+        for n in range(images):
+            _put_terms(u1, u2, n, c, table, eps, padded[n], halo, pitch)
+            _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
+            if windows == 2:
+                _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
+            _share_out(
+                padded[n], halo, pitch, sums[n], norm, maximum, grad[n, c], shares[n], totals
+            )
+        for k in range(windows):
+            # Moving all values of a channel together does not move the output of a norm over the batch.
+            bias = 0 if modes[k] == BATCH_NORM else totals[k, 0] * norm[k, 1]
+            gradients[GRADIENTS * k + BIAS, c] = bias
+            gradients[GRADIENTS * k + GAMMA, c] = totals[k, 1] * spread[k]
+            gradients[GRADIENTS * k + BETA, c] = totals[k, 0]
+            if modes[k] == BATCH_NORM:
+                less[k, 0] = totals[k, 0] / count
+                less[k, 1] = totals[k, 1] / count * spread[k] * spread[k]
+        of_taps1[:] = 0
+        of_taps2[:] = 0
+        turned1, turned2 = taps1[c, ::-1, ::-1].copy(), taps2[c, ::-1, ::-1].copy()
+        for n in range(images):
+            _through_norm(
+                shares[n, 0], sums[n, 0], norm[0], less[0], halo, pitch, rows, columns, dsums
+            )
+            _correlate(padded[n], halo, pitch, steps[0], dsums, of_taps1)
+            _window(dsums, halo, pitch, turned1, steps[0], through[0])
+            if windows == 2:
+                _through_norm(
+                    shares[n, 1], sums[n, 1], norm[1], less[1], halo, pitch, rows, columns, dsums
+                )
+                _correlate(padded[n], halo, pitch, steps[1], dsums, of_taps2)
+                _window(dsums, halo, pitch, turned2, steps[1], through[1])
+            _gather(grad[n, c], shares[n], through, pitch, maximum, du1[n, c])
+        dtaps1[c] = of_taps1
+        dtaps2[c] = of_taps2
+        # The first term comes last: until then the place of its gradient holds that of x.
+        if u2.shape[0]:
+            _term_backward(u2, du1, du2, c, TERM + 1, table, eps, modes, gradients)
+        if modes[TERM] != NO_NORM:
+            _term_backward(u1, du1, du1, c, TERM, table, eps, modes, gradients)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def backward(
+    u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
+    grad, du1, du2, dtaps1, dtaps2, gradients, threads,
+):  # fmt: skip
+    """Gradients of a site: of its terms, whose normed sum is x, of their norms, of the windows and of theirs.
+
+    Args:
+        u1: First term, (N, C, H, W).
+        u2: Second term; without images if there is none.
+        taps1: As in :func:`forward`, and so on to ``modes``; statistics of the batch are in the table.
+        taps2: See there.
+        steps: See there.
+        halo: See there.
+        maximum: See there.
+        table: See there.
+        eps: See there.
+        modes: See there.
+        grad: Gradient of y, (N, C, H, W).
+        du1: Written: gradient of the first term.
+        du2: Written: gradient of the second.
+        dtaps1: Written: gradient of the first window.
+        dtaps2: Written: gradient of the second.
+        gradients: Written: gradients of bias, scale and shift, (12, C), for each window, and for each term with a norm.
+        threads: Number of threads.
+    """
+    channels = taps1.shape[0]
+    parts = min(channels, threads * PARTS_PER_THREAD)
+    for part in prange(parts):
+        _backward_channels(
+            part * channels // parts, (part + 1) * channels // parts,
+            u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
+            grad, du1, du2, dtaps1, dtaps2, gradients,
+        )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Getting at the kernels: only when they are used, in no forked process, one call at a time."""
+
+import os
+import threading
+import time
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+import torch
+from mmengine.logging import print_log
+
+LONG = 2.0
+"""Seconds. A first call that takes longer has compiled its kernel."""
+
+_process = os.getpid()
+# Not every threading layer of Numba's allows two calls at once, and two would share the same cores.
+_one_at_a_time = threading.Lock()
+
+
+def why_no_kernels() -> Optional[str]:
+    """Why there are no kernels here; None if there are."""
+    if os.getpid() != _process:
+        # OpenMP's threads do not survive a fork, and Numba ends a process that would need them.
+        return 'this is a forked process'
+    return _why_not_loaded()
+
+
+@cache
+def _why_not_loaded() -> Optional[str]:
+    if find_spec('numba') is None:
+        return 'numba is not installed'
+    try:
+        _kernels()
+    except (
+        Exception
+    ) as error:  # whatever is wrong with an installation of Numba, there is another way to compute
+        return f'numba does not work here ({type(error).__name__}: {error})'
+    return None
+
+
+@cache
+def _kernels() -> ModuleType:
+    from . import kernels
+
+    return kernels
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Run a kernel with as many threads as torch may use, which is its last argument.
+
+    Args:
+        name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
+        *arguments: All arguments but the last. Tensors are passed as arrays that share their memory.
+    """
+    import numba
+
+    kernel: Callable = getattr(_kernels(), name)
+    arrays = [
+        value.detach().numpy() if isinstance(value, torch.Tensor) else value for value in arguments
+    ]
+    of_torch = torch.get_num_threads()
+    threads = min(of_torch, numba.config.NUMBA_NUM_THREADS)
+    with _one_at_a_time:
+        known = len(kernel.overloads)
+        before, started = numba.get_num_threads(), time.perf_counter()
+        numba.set_num_threads(threads)
+        try:
+            kernel(*arrays, threads)
+        finally:
+            numba.set_num_threads(before)
+            # Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are.
+            if torch.get_num_threads() != of_torch:
+                torch.set_num_threads(of_torch)
+        took = time.perf_counter() - started
+    if len(kernel.overloads) > known and took > LONG:
+        print_log(
+            f'Compiled the CPU kernel of the funnel activation ({name}) for this machine in {took:.0f} s. '
+            f'It is kept for the next time.',
+            logger='current',
+        )

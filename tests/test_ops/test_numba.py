@@ -1,0 +1,222 @@
+"""Compiled loops on CPUs: sites with norms, what they leave alone, what they refuse. Values alone: test_recompute.py."""
+
+import copy
+import multiprocessing
+import subprocess
+import sys
+
+import pytest
+import torch
+from funnel_cases import LAYERS, as_eager, assert_equal_to_eager, build
+from torch import nn
+from torch.testing import assert_close
+
+from mm_frelu import DyReLUB, FReLU
+from mm_frelu.ops.cpu import loading
+
+pytestmark = pytest.mark.xdist_group('numba')
+
+
+def norm_of_term(kind, channels, training):
+    if kind == 'none':
+        return None
+    norm = nn.BatchNorm2d(channels, affine=kind != 'without scale').double()
+    for parameter in norm.parameters():
+        parameter.data.normal_()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 1.5)
+    return norm.train(training and kind != 'frozen')
+
+
+def site_results(layer, norms, inputs, weights):
+    """Output, all gradients and all running statistics of a site."""
+    leaves = [u.clone().requires_grad_() for u in inputs]
+    out = layer.after_norms(list(zip(leaves, norms)))
+    (out * weights).sum().backward()
+    named = {'output': out.detach()}
+    named.update((f'term {index}', leaf.grad) for index, leaf in enumerate(leaves))
+    for name, module in (('layer', layer), *((f'norm {i}', norm) for i, norm in enumerate(norms))):
+        if module is not None:
+            named.update((f'{name} {key}', p.grad) for key, p in module.named_parameters())
+            named.update((f'{name} {key}', b) for key, b in module.named_buffers())
+    return named
+
+
+@pytest.mark.parametrize('layer', LAYERS)
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize(
+    'kinds',
+    [('plain',), ('frozen',), ('plain', 'none'), ('plain', 'plain'), ('without scale', 'frozen')],
+)
+@pytest.mark.parametrize('shape', [(2, 5, 7, 6), (1, 9, 1, 5)])
+def test_site_equals_eager(layer, training, kinds, shape):
+    torch.manual_seed(0)
+    layer = build(layer, 'BN', shape[1], training, implementation='numba')
+    norms = [norm_of_term(kind, shape[1], training) for kind in kinds]
+    reference = as_eager(layer), copy.deepcopy(norms)
+    inputs = [torch.randn(shape, dtype=torch.float64) for _ in kinds]
+    weights = torch.randn(shape, dtype=torch.float64)
+    before = copy.deepcopy(inputs)
+    found = site_results(layer, norms, inputs, weights)
+    assert layer.live.reason.endswith('from before the norm')
+    assert all(torch.equal(u, old) for u, old in zip(inputs, before))
+    for name, value in site_results(*reference, inputs, weights).items():
+        assert_close(
+            found[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, name=name: f'{name}: {m}'
+        )
+
+
+@pytest.mark.parametrize('size', [1, 3, 5, 7])
+@pytest.mark.parametrize('dilation', [1, 3])
+def test_sizes_and_dilations(size, dilation):
+    torch.manual_seed(0)
+    layer = FReLU(4, kernel_size=size, dilation=dilation, implementation='numba').double()
+    assert_equal_to_eager(layer, torch.randn(2, 4, 6, 9).double(), rtol=1e-8, atol=1e-9)
+
+
+def test_a_plane_of_many_pieces():
+    """Gradients of the taps are summed piece by piece."""
+    torch.manual_seed(0)
+    layer = build('FReLU', 'BN', 2, True, torch.float32, 'numba')
+    assert_equal_to_eager(layer, torch.randn(1, 2, 90, 120), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_values_that_are_no_numbers_spread_as_in_eager(value):
+    layer = build('LightFReLU max', 'no norm', 2, False, implementation='numba')
+    x = torch.randn(1, 2, 6, 6, dtype=torch.float64)
+    x[0, 0, 2, 3] = value
+    assert_close(layer(x), as_eager(layer)(x), equal_nan=True)
+
+
+def test_any_strides():
+    torch.manual_seed(0)
+    layer = build('FReLU', 'BN', 4, True, implementation='numba')
+    wide = torch.randn(2, 8, 6, 10, dtype=torch.float64)
+    x = wide[:, ::2, :, ::2].requires_grad_()
+    kept = wide.clone()
+    out = layer(x)
+    (gradient,) = torch.autograd.grad(out.sum(), x)  # an expanded gradient
+    reference = as_eager(layer)
+    assert_close(out, reference(x.contiguous()))
+    assert_close(gradient, torch.autograd.grad(reference(x).sum(), x)[0])
+    assert torch.equal(wide, kept)
+
+
+def test_threads_change_nothing():
+    torch.manual_seed(0)
+    layer = build('FReLU', 'BN', 6, True, torch.float32, 'numba')
+    x, threads, outs = torch.randn(2, 6, 20, 20), torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            leaf = x.clone().requires_grad_()
+            out = layer(leaf)
+            out.square().sum().backward()
+            assert torch.get_num_threads() == number
+            outs.append((out, leaf.grad))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(*pair) for pair in zip(*outs))
+
+
+def test_torch_keeps_its_number_of_threads():
+    """Numba starts as many threads as there are cores, by the OpenMP that torch uses too."""
+    code = (
+        'import torch; torch.set_num_threads(1); from mm_frelu import FReLU; '
+        "FReLU(2, implementation='numba')(torch.rand(1, 2, 4, 4)); print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == '1'
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 8, 5, 5)
+
+
+def wide_window(layer):
+    layer.conv = nn.Conv2d(8, 8, (3, 9), padding=(1, 4), groups=8)
+
+
+@pytest.mark.parametrize(
+    ('change', 'of_x', 'reason'),
+    [
+        (None, lambda x: x.to(memory_format=torch.channels_last), 'channels_last'),
+        (lambda layer: layer.bfloat16(), lambda x: x.bfloat16(), 'torch.bfloat16'),
+        (wide_window, None, '3 rows and 9 columns'),
+    ],
+)
+def test_what_it_refuses(change, of_x, reason, x):
+    layer = FReLU(8, norm_cfg=None)
+    if change:
+        change(layer)
+    x = of_x(x) if of_x else x
+    assert_close(layer(x), as_eager(layer)(x))
+    assert layer.live.name == 'recompute'
+    assert reason in layer.live.reason
+    layer.implementation = 'numba'
+    with pytest.raises(RuntimeError, match=f"implementation='numba' cannot compute .*{reason}"):
+        layer(x)
+
+
+def test_autocast_is_left_to_torch(x):
+    layer = FReLU(8)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        layer(x)
+    assert layer.live.name == 'recompute'
+    assert 'autocast asks for torch.bfloat16' in layer.live.reason
+
+
+def test_without_numba(x, monkeypatch):
+    monkeypatch.setattr(loading, 'find_spec', lambda name: None)
+    loading._why_not_loaded.cache_clear()
+    try:
+        layer = FReLU(8)
+        layer(x)
+        assert layer.live == (
+            'recompute',
+            "implementation='auto'; not numba: numba is not installed",
+        )
+    finally:
+        loading._why_not_loaded.cache_clear()
+
+
+def test_with_a_broken_numba(x, monkeypatch):
+    def broken():
+        raise ImportError('no llvmlite')
+
+    monkeypatch.setattr(loading, '_kernels', broken)
+    loading._why_not_loaded.cache_clear()
+    try:
+        layer = FReLU(8)
+        layer(x)
+        assert 'numba does not work here (ImportError: no llvmlite)' in layer.live.reason
+    finally:
+        loading._why_not_loaded.cache_clear()
+
+
+def _in_a_fork(queue):
+    queue.put(loading.why_no_kernels())
+
+
+def test_a_forked_process_does_without():
+    """A fork has none of OpenMP's threads, and Numba would end a process that asks for them."""
+    FReLU(2, implementation='numba')(torch.rand(1, 2, 4, 4))
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    child = context.Process(target=_in_a_fork, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60) == 'this is a forked process'
+    child.join()
+
+
+def test_compiled_graphs_do_without(x):
+    layer = FReLU(8).eval()
+    torch._dynamo.reset()
+    assert_close(torch.compile(layer, fullgraph=True, backend='eager')(x), layer(x))
+
+
+def test_dynamic_relu_has_no_loops_of_its_own(x):
+    with pytest.raises(RuntimeError, match='there are no numba kernels for it'):
+        DyReLUB(8, implementation='numba')(x)
