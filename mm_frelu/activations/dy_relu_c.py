@@ -6,6 +6,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..ops import choose_piecewise, compute_piecewise_max, pool_and_project
 from .checks import check_positive_number
 from .dynamic_relu import DynamicReLU
 
@@ -91,14 +92,18 @@ class DyReLUC(DynamicReLU):
         Returns:
             Attention of shape (N, 1, H, W).
         """
-        logits = self.spatial(x) / self.temperature
+        return self._attention_of(self.spatial(x), x.dtype)
+
+    def _attention_of(self, logits: Tensor, dtype: torch.dtype) -> Tensor:
+        """The attention, of the given type, for the output of the spatial convolution."""
+        logits = logits / self.temperature
         # One position's share of the softmax is about 1 / HW, too little for half precision.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         # The softmax written out: equal logits then give exactly attention_mean.
         exponents = (logits - logits.amax(dim=(2, 3), keepdim=True).detach()).exp()
-        gamma = self.attention_mean * (x.shape[2] * x.shape[3])
+        gamma = self.attention_mean * (logits.shape[2] * logits.shape[3])
         share = exponents * gamma / exponents.sum(dim=(2, 3), keepdim=True)
-        return share.clamp(max=1).to(x.dtype)
+        return share.clamp(max=1).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate.
@@ -109,7 +114,11 @@ class DyReLUC(DynamicReLU):
         Returns:
             Features of the same shape.
         """
-        return super().forward(x) * self.attention(x)
+        choice = choose_piecewise(x, self.num_pieces, self.implementation)
+        self.show(choice)
+        x, means, logits = pool_and_project(choice, x, self.spatial)
+        attention = self._attention_of(logits, x.dtype)
+        return compute_piecewise_max(choice, x, *self._coefficients_of(means), attention)
 
     def extra_repr(self) -> str:
         """What the members do not show."""

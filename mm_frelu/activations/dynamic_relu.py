@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import IMPLEMENTATIONS, choose_piecewise, compute_piecewise_max
+from ..ops import IMPLEMENTATIONS, choose_piecewise, compute_piecewise_max, pool
 from .checks import (
     check_channels,
     check_choice,
@@ -152,10 +152,14 @@ class DynamicReLU(ShowsImplementation, BaseModule):
             Slopes of shape (K, N, C, 1, 1), where C is ``num_channels`` or, if the channels share them, 1; and
             intercepts of the same shape, or None without.
         """
-        hidden = F.relu(self.fc1(x.mean(dim=(2, 3))))
+        return self._coefficients_of(x.mean(dim=(2, 3)))
+
+    def _coefficients_of(self, means: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
+        """The coefficients for the means of the channels, of shape (N, num_channels)."""
+        hidden = F.relu(self.fc1(means))
         residuals = 2 * GATES[self.gate](self.fc2(hidden)) - 1
         shape = (-1, self.num_pieces, self._kinds, self._width, 1, 1)
-        residuals = residuals.to(x.dtype).reshape(shape).transpose(0, 1)
+        residuals = residuals.to(means.dtype).reshape(shape).transpose(0, 1)
         slopes = self.lambda_a * residuals[:, :, 0]
         slopes = torch.cat([slopes[:1] + 1, slopes[1:]])
         return slopes, self.lambda_b * residuals[:, :, 1] if self.intercept else None
@@ -169,10 +173,10 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         Returns:
             Features of the same shape.
         """
-        slopes, intercepts = self.coefficients(x)
-        choice = choose_piecewise(x, slopes, intercepts, self.implementation)
+        choice = choose_piecewise(x, self.num_pieces, self.implementation)
         self.show(choice)
-        return compute_piecewise_max(choice, x, slopes, intercepts)
+        x, means = pool(choice, x)
+        return compute_piecewise_max(choice, x, *self._coefficients_of(means))
 
     def is_untrained(self) -> bool:
         """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""

@@ -4,6 +4,7 @@ from .eager import eager_funnel, eager_piecewise_max, funnel_condition
 from .funnel import choose_funnel, choose_site, compute_funnel, funnel
 from .implementation import IMPLEMENTATIONS, Choice
 from .piecewise import choose_piecewise, compute_piecewise_max, piecewise_max
+from .pooling import pool, pool_and_project
 from .recompute import recompute_site
 from .sum_of_norms import Term, sum_of_norms
 
@@ -21,6 +22,8 @@ __all__ = [
     'funnel',
     'funnel_condition',
     'piecewise_max',
+    'pool',
+    'pool_and_project',
     'recompute_site',
     'sum_of_norms',
 ]

@@ -35,10 +35,16 @@ def eager_funnel(x: Tensor, windows: Sequence[Window], combine: str = 'sum') -> 
     return torch.maximum(x, funnel_condition(x, windows, combine))
 
 
-def eager_piecewise_max(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None) -> Tensor:
-    r""":math:`y = \max_k (a^k x + b^k)`; arguments as of :func:`mm_frelu.ops.piecewise_max`."""
+def eager_piecewise_max(
+    x: Tensor,
+    slopes: Tensor,
+    intercepts: Optional[Tensor] = None,
+    attention: Optional[Tensor] = None,
+) -> Tensor:
+    r""":math:`y = \pi \max_k (a^k x + b^k)`; arguments as of :func:`mm_frelu.ops.piecewise_max`."""
     first, *others = pieces(x, slopes, intercepts)
-    return reduce(lambda best, piece: torch.where(piece >= best, piece, best), others, first)
+    best = reduce(lambda best, piece: torch.where(piece >= best, piece, best), others, first)
+    return best if attention is None else best * attention
 
 
 def pieces(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Iterator[Tensor]:

@@ -13,7 +13,12 @@ import mm_frelu
 from mm_frelu.ops import fused
 
 HERE = Path(__file__).parent
-CHECKS = ['fused_funnel_checks.py', 'fused_site_checks.py', 'fused_piecewise_checks.py']
+CHECKS = [
+    'fused_funnel_checks.py',
+    'fused_site_checks.py',
+    'fused_piecewise_checks.py',
+    'fused_pooling_checks.py',
+]
 HOPPER = 90
 
 
@@ -182,18 +187,42 @@ def test_patches_stay_in_their_threads(compiled):
 
 @pytest.mark.parametrize('last', [False, True])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize(('pieces', 'own', 'intercepts'), [(2, True, True), (3, False, False)])
-def test_piecewise_kernels_compile_for_hopper(compiled, last, dtype, pieces, own, intercepts):
+@pytest.mark.parametrize(
+    ('pieces', 'own', 'intercepts', 'attention'),
+    [(2, True, True, False), (3, False, False, False), (2, True, True, True)],
+)
+def test_piecewise_kernels_compile_for_hopper(
+    compiled, last, dtype, pieces, own, intercepts, attention
+):
     from mm_frelu.ops.fused import piecewise_ops
 
     x = torch.empty((2, 64, 16, 32), dtype=dtype)
     if last:
         x = x.to(memory_format=torch.channels_last)
     slopes = torch.empty((pieces, 2, 64 if own else 1, 1, 1), dtype=dtype)
-    of_intercepts = slopes if intercepts else None
-    piecewise_ops.piecewise_max(x, slopes, of_intercepts)
-    piecewise_ops.piecewise_max_backward(x, x, slopes, of_intercepts)
-    check_machine_code(compiled, {'piecewise_kernel', 'piecewise_gradient_kernel'})
+    others = (
+        slopes if intercepts else None,
+        torch.empty((2, 1, 16, 32), dtype=dtype) if attention else None,
+    )
+    piecewise_ops.piecewise_max(x, slopes, *others)
+    piecewise_ops.piecewise_max_backward(x, x, slopes, *others)
+    name = 'attended' if attention else 'piecewise'
+    check_machine_code(compiled, {f'{name}_kernel', f'{name}_gradient_kernel'})
+    assert 'ld.global.v4.b32' in compiled[0][1].asm['ptx']
+
+
+@pytest.mark.parametrize('last', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_pooling_kernels_compile_for_hopper(compiled, last, dtype):
+    from mm_frelu.ops.fused import pooling_ops
+
+    x = torch.empty((2, 64, 16, 32), dtype=dtype)
+    if last:
+        x = x.to(memory_format=torch.channels_last)
+    weight = torch.empty(1, 64, 1, 1)
+    means, projection = pooling_ops.pool_and_project(x, weight)
+    pooling_ops.pool_and_project_backward(x, x, weight, means, projection)
+    check_machine_code(compiled, {'pool_kernel', 'pool_gradient_kernel'})
     assert 'ld.global.v4.b32' in compiled[0][1].asm['ptx']
 
 
@@ -218,9 +247,9 @@ def test_importing_needs_no_triton_and_no_gpu():
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a CUDA device')
 def test_without_a_gpu_the_reason_is_told():
     x = torch.rand(1, 2, 3, 4)
-    slopes = torch.rand(2, 1, 2, 1, 1)
     reasons = [
         fused.why_not_funnel(x, mm_frelu.FReLU(2).windows),
-        fused.why_not_piecewise(x, slopes, slopes),
+        fused.why_not_piecewise(x, 2),
+        fused.why_not_projection(x, mm_frelu.DyReLUC(2).spatial),
     ]
     assert set(reasons) <= {'there is no CUDA device', 'triton is not installed'}

@@ -36,11 +36,28 @@ def test_activation(mode, tmp_path, capsys):
         assert kept['relu'] == 1
         assert 3 <= kept['eager'] < 3.05
         assert 1 <= kept['recompute'] < 1.05
+        assert results[0]['ways'][0]['passes'] == [2, 3]  # ReLU
     else:
         assert set(kept.values()) == {0}
     assert 'triton' in results[0]['absent']
     assert 'Absent here: triton' in capsys.readouterr().out
     assert plot.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(('mode', 'floor'), [('frozen', 8), ('eval', 3)])
+def test_dynamic_activation_has_its_own_floor(mode, floor, tmp_path, capsys):
+    file = tmp_path / 'a.json'
+    command = (
+        f'--layer DyReLUC --shapes 64x16x16 --mode {mode} --repeat 1 --device cpu --json {file}'
+    )
+    benchmark_activation.main([*command.split(), '--ways', 'eager', 'recompute'])
+    assert f'floor, {floor} passes' in capsys.readouterr().out
+    eager, recompute = json.loads(file.read_text())['results'][0]['ways']
+    assert recompute['passes'][0] < eager['passes'][0]
+    if mode == 'frozen':
+        # x, the comparison of the two pieces (a byte for each value), the maximum; x alone.
+        assert 2.25 <= eager['kept_of_x'] < 2.45
+        assert 1 <= recompute['kept_of_x'] < 1.2
 
 
 def test_activation_says_what_a_shape_is(capsys):

@@ -4,9 +4,19 @@
     python tools/analysis_tools/benchmark_activation.py --shapes 64x64x128 1024x16x32 --batch 2 --mode frozen --json a.json
 
 The floor is the time that the least possible number of passes over the feature map takes at the bandwidth of a plain copy
-of the same tensor, measured in the same run. With statistics of the batch that is 8 passes: read x for the statistics; read
-x, write y; read x and the gradient for the sums; read both again, write the gradient of x. With fixed statistics 5, and 2
-for inference. On a CPU blocks that fit the cache can go below it.
+of the same tensor, measured in the same run. On a CPU blocks that fit the cache can go below it.
+
+========  ===============================================================================  ===================================
+mode      FReLU                                                                            DY-ReLU
+========  ===============================================================================  ===================================
+train     8: read x for the statistics; read x, write y; read x and the gradient for the   8: the same, with means instead of
+          sums; read both again, write the gradient of x                                   statistics
+frozen    5: no statistics                                                                 8
+eval      2: read x, write y                                                               3: the means again
+========  ===============================================================================  ===================================
+
+The column 'passes' counts, op by op, what the ops read and write, forward and backward, as a GPU runs them: on a CPU
+``recompute`` works through blocks of channels, and most of this traffic stays in the cache.
 """
 
 import argparse
@@ -26,6 +36,7 @@ import mm_frelu  # noqa: F401  (registers the activations)
 from mm_frelu import build_activation
 from mm_frelu.analysis.kept_for_backward import kept_bytes
 from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, peak_bytes
+from mm_frelu.analysis.memory_passes import passes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
@@ -40,22 +51,30 @@ RESNET50_SITES = (
 )
 """Channels, height and width at the sites of layer1 to layer3, for an image of 512x1024."""
 
-PASSES = {'train': 8, 'frozen': 5, 'eval': 2, 'deploy': 2}
+FUNNEL_FLOOR = {'train': 8, 'frozen': 5, 'eval': 2, 'deploy': 2}
+DYNAMIC_FLOOR = {'train': 8, 'frozen': 8, 'eval': 3, 'deploy': 3}
+FLOORS = {
+    'FReLU': FUNNEL_FLOOR,
+    'LightFReLU': FUNNEL_FLOOR,
+    'DyReLUA': DYNAMIC_FLOOR,
+    'DyReLUB': DYNAMIC_FLOOR,
+    'DyReLUC': DYNAMIC_FLOOR,
+}
+"""Least number of passes by layer and mode, see above."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
 WAYS = ('relu', 'eager', 'compile', 'recompute', 'triton')
-LAYERS = ('FReLU', 'LightFReLU', 'DyReLUA', 'DyReLUB', 'DyReLUC')
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('--layer', choices=LAYERS, default='FReLU')
+    parser.add_argument('--layer', choices=tuple(FLOORS), default='FReLU')
     parser.add_argument('--shapes', nargs='+', default=RESNET50_SITES, metavar='CxHxW')
     parser.add_argument('--batch', type=positive, default=1)
     parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32')
     parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
-    parser.add_argument('--mode', choices=sorted(PASSES), default='train')
+    parser.add_argument('--mode', choices=tuple(FUNNEL_FLOOR), default='train')
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS)
     parser.add_argument(
         '--repeat', type=positive, default=10, help='timed rounds after two to warm up'
@@ -96,6 +115,29 @@ def build_ways(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
     return ways
 
 
+def count_passes(args: argparse.Namespace, way: str, layer: nn.Module, x: Tensor) -> List[float]:
+    """Passes of the forward and of the backward run; none where they cannot be counted.
+
+    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph are not seen, and
+    a fused op of FReLU is several kernels.
+    """
+    if way == 'compile' or (way == 'triton' and args.layer.endswith('FReLU')):
+        return []
+    if x.device.type == 'cpu':
+        layer, x = (
+            copy.deepcopy(layer).to('meta'),
+            x.detach().to('meta').requires_grad_(x.requires_grad),
+        )
+    outs = []
+    with torch.set_grad_enabled(x.requires_grad):
+        counts = [passes(lambda: outs.append(layer(x)), x)]
+    if x.requires_grad:
+        inputs = [x, *layer.parameters()]
+        grads = torch.empty_like(outs[0])
+        counts.append(passes(lambda: torch.autograd.grad(outs[0], inputs, grads), x))
+    return counts
+
+
 def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
     """Everything about one shape."""
     device, dtype = torch.device(args.device), DTYPES[args.dtype]
@@ -126,13 +168,15 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
             del ways[way]
     runs = {way: partial(step, layer) for way, layer in ways.items()}
     times = interleaved({'copy': copier(x.detach()), **runs}, args.repeat, device)
-    floor = times['copy'].median * PASSES[args.mode] / COPY_PASSES
+    floor = times['copy'].median * FLOORS[args.layer][args.mode] / COPY_PASSES
     size = x.numel() * x.element_size()
     rows = []
     for way, layer in ways.items():
         with low:
             kept = kept_bytes(layer, x) if learns else 0
+            counted = count_passes(args, way, layer, x)
         row = dict(way=way, **times[way]._asdict(), kept_bytes=kept, kept_of_x=kept / size)
+        row['passes'] = counted
         row['peak_bytes'] = peak_bytes(runs[way], device)
         rows.append(row)
     return dict(shape=list(shape), bytes=size, floor_ms=floor, ways=rows, absent=absent)
@@ -140,7 +184,7 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
 
 def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None:
     """Print one row for each shape and way."""
-    console = Console(width=120)
+    console = Console(width=132)
     table = Table(
         title=f'{args.layer}, {args.mode}, {args.dtype}, {args.layout}, batch {args.batch}'
     )
@@ -151,6 +195,7 @@ def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None
         'fastest to slowest',
         'of eager',
         'of floor',
+        'passes',
         'kept / x',
         'peak',
     )
@@ -171,11 +216,14 @@ def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None
                 f'{row["fastest"]:.2f} to {row["slowest"]:.2f}',
                 '-' if of_eager is None else f'{of_eager:.2f}',
                 f'{row["median"] / result["floor_ms"]:.2f}',
+                ' + '.join(f'{count:.1f}' for count in row['passes']) or '-',
                 f'{row["kept_of_x"]:.2f}',
                 '-' if peak is None else f'{peak / 2**20:.0f} MiB',
             )
             shape = ''
-        table.add_row('', f'floor, {PASSES[args.mode]} passes', f'{result["floor_ms"]:.2f}')
+        table.add_row(
+            '', f'floor, {FLOORS[args.layer][args.mode]} passes', f'{result["floor_ms"]:.2f}'
+        )
         table.add_section()
     console.print(table)
     for way, reason in {w: r for result in results for w, r in result['absent'].items()}.items():

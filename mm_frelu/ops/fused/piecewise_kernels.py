@@ -46,7 +46,7 @@ def _locate(
 
 
 @triton.jit
-def _load_coefficients(pointer, coefficient, exists, count, K: tl.constexpr):
+def load_coefficients(pointer, coefficient, exists, count, K: tl.constexpr):
     """One tensor per piece; zeros where there are none."""
     values = ()
     for k in tl.static_range(K):
@@ -56,6 +56,41 @@ def _load_coefficients(pointer, coefficient, exists, count, K: tl.constexpr):
         else:
             values = values + (tl.zeros(coefficient.shape, tl.float32),)
     return values
+
+
+@triton.jit
+def best_of(value, a, b, K: tl.constexpr):
+    """The highest of the pieces."""
+    best = value * a[0] + b[0]
+    for k in tl.static_range(1, K):
+        best = tl.maximum(best, value * a[k] + b[k], propagate_nan=tl.PropagateNan.ALL)
+    return best
+
+
+@triton.jit
+def gradient_of(value, gradient, a, b, K: tl.constexpr, INTERCEPTS: tl.constexpr):
+    """What the gradient of the highest piece is made of.
+
+    Returns:
+        The highest piece; its slope; and what each slope and then each intercept gets of the gradient.
+    """
+    best = value * a[0] + b[0]
+    winner = tl.zeros(value.shape, tl.int32)
+    slope = a[0] + tl.zeros(value.shape, tl.float32)
+    for k in tl.static_range(1, K):
+        piece = value * a[k] + b[k]
+        wins = piece >= best
+        winner = tl.where(wins, k, winner)
+        slope = tl.where(wins, a[k], slope)
+        best = tl.maximum(best, piece, propagate_nan=tl.PropagateNan.ALL)
+    of_slopes = ()
+    of_intercepts = ()
+    for k in tl.static_range(K):
+        share = tl.where(winner == k, gradient, 0.0)
+        of_slopes = of_slopes + (share * value,)
+        if INTERCEPTS:
+            of_intercepts = of_intercepts + (share,)
+    return best, slope, of_slopes + of_intercepts
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -76,8 +111,8 @@ def piecewise_kernel(
         N, C, S, chunks, A, B, SHARED, CHANNELS_LAST
     )
     count = N if SHARED else N * C
-    a = _load_coefficients(slopes, coefficient, exists, count, K)
-    b = _load_coefficients(intercepts, coefficient, exists, count, K)
+    a = load_coefficients(slopes, coefficient, exists, count, K)
+    b = load_coefficients(intercepts, coefficient, exists, count, K)
     for step in range(steps):
         if CHANNELS_LAST:
             position = (chunk * steps + step) * A + tl.arange(0, A)[:, None]
@@ -87,10 +122,7 @@ def piecewise_kernel(
             where = offset + position
         inside = exists & (position < S)
         value = tl.load(x + where, mask=inside, other=0.0).to(tl.float32)
-        best = value * a[0] + b[0]
-        for k in tl.static_range(1, K):
-            best = tl.maximum(best, value * a[k] + b[k], propagate_nan=tl.PropagateNan.ALL)
-        tl.store(y + where, best.to(y.dtype.element_ty), mask=inside)
+        tl.store(y + where, best_of(value, a, b, K).to(y.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -108,8 +140,8 @@ def piecewise_gradient_kernel(
         N, C, S, chunks, A, B, SHARED, CHANNELS_LAST
     )
     count = N if SHARED else N * C
-    a = _load_coefficients(slopes, coefficient, exists, count, K)
-    b = _load_coefficients(intercepts, coefficient, exists, count, K)
+    a = load_coefficients(slopes, coefficient, exists, count, K)
+    b = load_coefficients(intercepts, coefficient, exists, count, K)
     totals = (tl.zeros((A, B), tl.float32),) * NUMBERS
     for step in range(steps):
         if CHANNELS_LAST:
@@ -121,24 +153,12 @@ def piecewise_gradient_kernel(
         inside = exists & (position < S)
         value = tl.load(x + where, mask=inside, other=0.0).to(tl.float32)
         gradient = tl.load(grad + where, mask=inside, other=0.0).to(tl.float32)
-        best = value * a[0] + b[0]
-        winner = tl.zeros((A, B), tl.int32)
-        slope = a[0] + tl.zeros((A, B), tl.float32)
-        for k in tl.static_range(1, K):
-            piece = value * a[k] + b[k]
-            wins = piece >= best
-            winner = tl.where(wins, k, winner)
-            slope = tl.where(wins, a[k], slope)
-            best = tl.maximum(best, piece, propagate_nan=tl.PropagateNan.ALL)
+        _, slope, shares = gradient_of(value, gradient, a, b, K, intercepts is not None)
         tl.store(dx + where, (gradient * slope).to(dx.dtype.element_ty), mask=inside)
-        of_slopes = ()
-        of_intercepts = ()
-        for k in tl.static_range(K):
-            share = tl.where(winner == k, gradient, 0.0)
-            of_slopes = of_slopes + (totals[k] + share * value,)
-            if intercepts is not None:
-                of_intercepts = of_intercepts + (totals[K + k] + share,)
-        totals = of_slopes + of_intercepts
+        sums = ()
+        for index in tl.static_range(NUMBERS):
+            sums = sums + (totals[index] + shares[index],)
+        totals = sums
     for index in tl.static_range(NUMBERS):
         target = partials + (number * NUMBERS + index).to(tl.int64) * chunks + chunk
         total = tl.sum(totals[index], axis=0 if CHANNELS_LAST else 1, keep_dims=True)

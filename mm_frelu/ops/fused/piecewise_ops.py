@@ -5,6 +5,8 @@ from typing import Any, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from .attention_kernels import attended_gradient_kernel, attended_kernel
+from .crossing import cross
 from .launch import call, dense_like
 from .piecewise_kernels import piecewise_gradient_kernel, piecewise_kernel
 from .tiling import PROGRAMS, is_channels_last
@@ -43,14 +45,22 @@ def _power_of_two(size: int) -> int:
 
 
 @torch.library.custom_op('mm_frelu::piecewise_max', mutates_args=())
-def piecewise_max(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Tensor:
+def piecewise_max(
+    x: Tensor, slopes: Tensor, intercepts: Optional[Tensor], attention: Optional[Tensor]
+) -> Tensor:
     """``y``, see :func:`mm_frelu.ops.piecewise_max`."""
-    programs, sizes, constants = _cut(x)
     y = torch.empty_like(x)
-    call(
-        piecewise_kernel, programs, x, y, *_contiguous(slopes, intercepts), *sizes,
-        K=len(slopes), SHARED=_shared(x, slopes), **constants,
-    )  # fmt: skip
+    kinds = dict(K=len(slopes), SHARED=_shared(x, slopes))
+    if attention is not None:
+        cut = cross(x)
+        call(
+            attended_kernel, cut.programs(x), x, y, *_contiguous(slopes, intercepts, attention),
+            len(x), *cut.sizes, **kinds, **cut.constants,
+        )  # fmt: skip
+        return y
+    programs, sizes, constants = _cut(x)
+    coefficients = _contiguous(slopes, intercepts)
+    call(piecewise_kernel, programs, x, y, *coefficients, *sizes, **kinds, **constants)
     return y
 
 
@@ -63,46 +73,78 @@ def _shared(x: Tensor, slopes: Tensor) -> bool:
 
 
 @piecewise_max.register_fake
-def _(x, slopes, intercepts):
+def _(x, slopes, intercepts, attention):
     return torch.empty_like(x)
 
 
 @torch.library.custom_op('mm_frelu::piecewise_max_backward', mutates_args=())
 def piecewise_max_backward(
-    grad: Tensor, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]
+    grad: Tensor,
+    x: Tensor,
+    slopes: Tensor,
+    intercepts: Optional[Tensor],
+    attention: Optional[Tensor],
 ) -> List[Tensor]:
-    """Gradients of x, the slopes and the intercepts, if there are any."""
+    """Gradients of x, the slopes, and the intercepts and the attention, if there are any."""
+    kinds = 1 if intercepts is None else 2
+    launch = _backward_plain if attention is None else _backward_attended
+    dx, totals, *of_attention = launch(dense_like(grad, x), x, slopes, intercepts, attention)
+    if _shared(x, slopes):
+        totals = totals.sum(dim=1)
+    # (N, C, kinds * K) or (N, kinds * K) to the shape of the coefficients, for one kind after the other.
+    totals = totals.reshape(len(x), -1, kinds, len(slopes)).permute(2, 3, 0, 1)
+    of_coefficients = [total.reshape(slopes.shape).to(slopes.dtype, copy=True) for total in totals]
+    return [dx, *of_coefficients, *of_attention]
+
+
+def _backward_plain(
+    grad: Tensor, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor], attention: None
+) -> List[Tensor]:
     programs, sizes, constants = _cut(x)
     n, c, _, chunks, _ = sizes
     k = len(slopes)
-    kinds = 1 if intercepts is None else 2
     dx = torch.empty_like(x)
-    partials = x.new_empty(n, c, kinds * k, chunks, dtype=torch.float32)
-    shared = _shared(x, slopes)
+    numbers = k if intercepts is None else 2 * k
+    partials = x.new_empty(n, c, numbers, chunks, dtype=torch.float32)
     call(
-        piecewise_gradient_kernel, programs, x, dense_like(grad, x), dx, partials,
-        *_contiguous(slopes, intercepts), *sizes, K=k, SHARED=shared, **constants,
+        piecewise_gradient_kernel, programs, x, grad, dx, partials,
+        *_contiguous(slopes, intercepts), *sizes, K=k, SHARED=_shared(x, slopes), **constants,
     )  # fmt: skip
-    totals = partials.sum(dim=(1, 3) if shared else 3)
-    # (n, c, kinds * k) or (n, kinds * k) to the shape of the coefficients, for one kind after the other.
-    totals = totals.reshape(n, -1, kinds, k).permute(2, 3, 0, 1)
-    return [dx, *(total.reshape(slopes.shape).to(slopes.dtype, copy=True) for total in totals)]
+    return [dx, partials.sum(dim=3)]
+
+
+def _backward_attended(
+    grad: Tensor, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor], attention: Tensor
+) -> List[Tensor]:
+    cut = cross(x)
+    k = len(slopes)
+    dx = torch.empty_like(x)
+    of_coefficients = cut.parts(x, of_channels=True, numbers=k if intercepts is None else 2 * k)
+    of_attention = cut.parts(x, of_channels=False)
+    call(
+        attended_gradient_kernel, cut.programs(x), x, grad, dx, of_coefficients, of_attention,
+        *_contiguous(slopes, intercepts, attention), len(x), *cut.sizes,
+        K=k, SHARED=_shared(x, slopes), **cut.constants,
+    )  # fmt: skip
+    total = of_attention.sum(dim=3).reshape(attention.shape)
+    return [dx, of_coefficients.sum(dim=3), total.to(attention.dtype, copy=True)]
 
 
 @piecewise_max_backward.register_fake
-def _(grad, x, slopes, intercepts):
-    coefficients = [slopes] if intercepts is None else [slopes, intercepts]
-    return [torch.empty_like(x), *(slopes.new_empty(slopes.shape) for _ in coefficients)]
+def _(grad, x, slopes, intercepts, attention):
+    others = [slopes, *(values for values in (intercepts, attention) if values is not None)]
+    return [torch.empty_like(x), *(values.new_empty(values.shape) for values in others)]
 
 
 def _keep(ctx: Any, inputs: Tuple, output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-    x, slopes, intercepts = ctx.saved_tensors
-    results = piecewise_max_backward(grad, x, slopes, intercepts)
-    return (*results, None) if intercepts is None else tuple(results)
+def _backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    x, slopes, intercepts, attention = ctx.saved_tensors
+    dx, of_slopes, *others = piecewise_max_backward(grad, x, slopes, intercepts, attention)
+    of_intercepts = None if intercepts is None else others.pop(0)
+    return dx, of_slopes, of_intercepts, None if attention is None else others.pop()
 
 
 piecewise_max.register_autograd(_backward, setup_context=_keep)

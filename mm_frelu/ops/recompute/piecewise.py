@@ -1,70 +1,174 @@
 """The piecewise linear map of DY-ReLU, without a copy of the feature map per piece (DY-ReLU paper).
 
-Autograd would keep every ``a_k * x + b_k`` for the backward of the maximum. Here it keeps the input and the coefficients,
-and backward computes the pieces again.
+Autograd would keep every ``a_k * x + b_k`` for the backward of the maximum, and the maximum for that of the attention. Here
+it keeps the input, the coefficients and the attention, and backward computes the pieces again. On a CPU both directions work
+through blocks of channels (:mod:`.blocks`), so that each value goes through memory once: forward reads x and writes y,
+backward reads x and the gradient and writes the gradient of x.
 """
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from ..eager import eager_piecewise_max
+from .blocks import Results, channel_blocks, in_blocks
+from .norms import accurate
+
+Piece = Tuple[Tensor, ...]
+"""Slope and, if there is one, intercept."""
+
 
 def recompute_piecewise_max(
-    x: Tensor, slopes: Tensor, intercepts: Optional[Tensor] = None
+    x: Tensor,
+    slopes: Tensor,
+    intercepts: Optional[Tensor] = None,
+    attention: Optional[Tensor] = None,
 ) -> Tensor:
-    r""":math:`y = \max_k (a^k x + b^k)`; arguments as of :func:`mm_frelu.ops.piecewise_max`."""
-    return _PiecewiseMax.apply(x, slopes, intercepts)
+    r""":math:`y = \pi \max_k (a^k x + b^k)`; arguments as of :func:`mm_frelu.ops.piecewise_max`."""
+    if x.numel() == 0:
+        return eager_piecewise_max(x, slopes, intercepts, attention)
+    return _PiecewiseMax.apply(x, slopes, intercepts, attention)
 
 
 class _PiecewiseMax(torch.autograd.Function):
-    """The running maximum over the pieces. Its backward is differentiable in turn."""
+    """The running maximum over the pieces, times the attention. Its backward is differentiable in turn."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Tensor:
-        ctx.save_for_backward(x, slopes, intercepts)
-        first, *others = _coefficients(slopes, intercepts)
-        out = _piece(x, *first)
-        for coefficients in others:
-            out = torch.maximum(out, _piece(x, *coefficients))
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        slopes: Tensor,
+        intercepts: Optional[Tensor],
+        attention: Optional[Tensor],
+    ) -> Tensor:
+        ctx.save_for_backward(x, slopes, intercepts, attention)
+
+        def compute(channels: slice) -> Results:
+            out = _maximum(x[:, channels], _pieces(slopes, intercepts, channels))
+            return [out if attention is None else out.mul_(attention)], []
+
+        (out,), _ = in_blocks(channel_blocks(x, whole=False), x, compute)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-        x, slopes, intercepts = ctx.saved_tensors
-        winner = _winner(x, slopes, intercepts)
-        # In the memory format of x, whatever that of the gradient is.
-        grad_x, grad_slopes, grad_intercepts = torch.zeros_like(x), [], []
-        for k, slope in enumerate(slopes.unbind()):
-            share = torch.where(winner == k, grad, 0)
-            grad_x = torch.addcmul(grad_x, share, slope)
-            grad_slopes.append((share * x).sum_to_size(slope.shape))
-            if intercepts is not None:
-                grad_intercepts.append(share.sum_to_size(slope.shape))
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, slopes, intercepts, attention = ctx.saved_tensors
+        grad = _laid_out_as(x, grad)
+        of_attention = []  # one sum over the channels of each block
+
+        def compute(channels: slice) -> Results:
+            pieces = _pieces(slopes, intercepts, channels)
+            dx, totals, part = _gradients(x[:, channels], grad[:, channels], pieces, attention)
+            of_attention.append(part)
+            return [dx], [totals]
+
+        # Differentiable in turn only as a whole: blocks are written into a tensor that has no graph.
+        blocks = channel_blocks(x, whole=torch.is_grad_enabled())
+        (dx,), (totals,) = in_blocks(blocks, x, compute)
+        totals = totals.permute(2, 1, 0)[..., None, None]  # to (numbers, N, C, 1, 1)
+        if slopes.shape[2] == 1:
+            totals = totals.sum(dim=2, keepdim=True)
+        totals = totals.to(slopes.dtype)
         return (
-            grad_x,
-            torch.stack(grad_slopes),
-            None if intercepts is None else torch.stack(grad_intercepts),
+            dx,
+            totals[: len(slopes)],
+            None if intercepts is None else totals[len(slopes) :],
+            None if attention is None else sum(of_attention).to(attention.dtype),
         )
 
 
-def _coefficients(slopes: Tensor, intercepts: Optional[Tensor]) -> List[Tuple[Tensor, ...]]:
+def _laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
+    """The gradient in the memory format of x, which is then that of the gradient of x too."""
+    lengths = zip(x.shape, x.stride(), grad.stride())
+    if all(size == 1 or mine == other for size, mine, other in lengths):
+        return grad
+    return torch.empty_like(x).copy_(grad)
+
+
+def _pieces(slopes: Tensor, intercepts: Optional[Tensor], channels: slice) -> List[Piece]:
     kinds = [slopes] if intercepts is None else [slopes, intercepts]
+    if slopes.shape[2] > 1:
+        kinds = [kind[:, :, channels] for kind in kinds]
     return list(zip(*(kind.unbind() for kind in kinds)))
 
 
-def _piece(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tensor:
-    # x comes first: its memory format decides that of the result.
-    return x * slope if intercept is None else x * slope + intercept
+def _line(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tensor:
+    if intercept is None:
+        return x * slope
+    if x.device.type == 'cpu':
+        # There addcmul takes several times as long to add one number per channel.
+        return (x * slope).add_(intercept)
+    return torch.addcmul(intercept, x, slope)
 
 
-def _winner(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Tensor:
-    """Number of the last piece that attains the maximum, for each value; one byte each."""
-    first, *others = _coefficients(slopes, intercepts)
-    best = _piece(x, *first)
-    winner = torch.zeros_like(best, dtype=torch.uint8)
-    for k, coefficients in enumerate(others, start=1):
-        piece = _piece(x, *coefficients)
-        winner = torch.where(piece >= best, k, winner)
-        best = torch.maximum(best, piece)
-    return winner
+def _maximum(x: Tensor, pieces: Sequence[Piece]) -> Tensor:
+    first, *others = pieces
+    best = _line(x, *first)
+    for piece in others:
+        best = torch.maximum(best, _line(x, *piece), out=best)
+    return best
+
+
+def _gradients(
+    x: Tensor, grad: Tensor, pieces: Sequence[Piece], attention: Optional[Tensor]
+) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    """Gradients for some channels.
+
+    Returns:
+        The gradient of x; those of the slopes and then of the intercepts, of shape (channels, N, numbers); and what these
+        channels add to the gradient of the attention.
+    """
+    best, wins = _compare(x, pieces, to_the_end=attention is not None)
+    exact = accurate(x.dtype)
+    of_attention = None
+    if attention is not None:
+        of_attention = (grad * best).sum(dim=1, keepdim=True, dtype=exact)
+        grad = grad * attention
+    shares = _share_out(grad, wins)
+    dx, totals = None, []
+    for share, (slope, *_) in zip(shares, pieces):
+        dx = share * slope if dx is None else torch.addcmul(dx, share, slope)
+        totals.append((share * x).sum(dim=(2, 3), dtype=exact))
+    if len(pieces[0]) > 1:
+        totals += [share.sum(dim=(2, 3), dtype=exact) for share in shares]
+    return dx, torch.stack(totals, dim=-1).transpose(0, 1), of_attention
+
+
+def _compare(x: Tensor, pieces: Sequence[Piece], to_the_end: bool) -> Tuple[Tensor, List[Tensor]]:
+    """Find the highest piece.
+
+    Args:
+        x: Features.
+        pieces: The pieces.
+        to_the_end: Whether the highest value is wanted; otherwise the last piece does not enter it.
+
+    Returns:
+        The highest value; and for each piece but the first, where it is at least as high as all before it: ones and zeros of
+        the type of x, as on a CPU to multiply is many times faster than to choose by a bool.
+    """
+    first, *others = pieces
+    best, wins = _line(x, *first), []
+    for piece in others:
+        line = _line(x, *piece)
+        wins.append(torch.ge(line.detach(), best.detach(), out=torch.empty_like(best)))
+        if to_the_end or len(wins) < len(others):
+            best = _higher(line, best, wins[-1])
+    return best, wins
+
+
+def _higher(line: Tensor, best: Tensor, wins: Tensor) -> Tensor:
+    if (
+        torch.is_grad_enabled()
+    ):  # where both are equal torch.maximum would share a second derivative
+        return torch.where(wins.bool(), line, best)
+    return torch.maximum(line, best)
+
+
+def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
+    """What each piece gets of the gradient: the last that wins gets all."""
+    shares = []
+    for won in reversed(wins):
+        shares.append(grad * won)
+        grad = grad - shares[-1]
+    return [grad, *reversed(shares)]
