@@ -63,7 +63,7 @@ FLOORS = {
 """Least number of passes by layer and mode, see above."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
-WAYS = ('relu', 'eager', 'compile', 'recompute', 'triton')
+WAYS = ('relu', 'eager', 'compile', 'recompute', 'numba', 'triton')
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -118,10 +118,10 @@ def build_ways(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
 def count_passes(args: argparse.Namespace, way: str, layer: nn.Module, x: Tensor) -> List[float]:
     """Passes of the forward and of the backward run; none where they cannot be counted.
 
-    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph are not seen, and
-    a fused op of FReLU is several kernels.
+    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph and Numba's
+    loops are not seen, and a fused op of FReLU is several kernels.
     """
-    if way == 'compile' or (way == 'triton' and args.layer.endswith('FReLU')):
+    if way in ('compile', 'numba') or (way == 'triton' and args.layer.endswith('FReLU')):
         return []
     if x.device.type == 'cpu':
         layer, x = (
