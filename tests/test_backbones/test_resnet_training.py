@@ -122,7 +122,9 @@ def test_checkpointing_with_other_norms(norm_cfg):
 
 
 def test_checkpointing_and_compiling():
-    assert_checkpointing_changes_nothing(compiled=True, depth=18)
+    # What a compiled graph computes with; loops on CPUs round differently.
+    act_cfg = dict(type='FReLU', implementation='recompute')
+    assert_checkpointing_changes_nothing(compiled=True, depth=18, act_cfg=act_cfg)
 
 
 def test_checkpointing_keeps_less():

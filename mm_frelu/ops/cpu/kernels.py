@@ -21,7 +21,6 @@ REORDER = {'reassoc', 'contract', 'nsz'}
 INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True}
 """For functions that Python does not call: without wrappers they compile faster."""
 
-PARTS_PER_THREAD = 4
 PIECE = 4096
 """Products that are summed in the type of the features."""
 
@@ -259,14 +258,17 @@ def _activate(padded, halo, pitch, sums, norm, maximum, y):
 
 @njit(fastmath=REORDER, **INNER)
 def _forward_channels(
-    start, stop, x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments
+    start, stop, x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room
 ):  # fmt: skip
     images, _, rows, columns = x.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
     pitch = columns + 2 * halo[1]
-    padded = np.zeros((images, (rows + 2 * halo[0]) * pitch), x.dtype)
-    sums = np.empty((images, windows, (rows - 1) * pitch + columns), x.dtype)
+    size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
+    padded = room[: images * size].reshape(images, size)
+    sums = room[images * size :][: images * windows * size_of_sums]
+    sums = sums.reshape(images, windows, size_of_sums)
+    padded[:] = 0
     norm = np.zeros((2, 3), x.dtype)
     for c in range(start, stop):
         for n in range(images):
@@ -298,7 +300,7 @@ def _forward_channels(
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, threads):
+def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room):
     """``y = max(x, T(x))``, and the moments of the windows' sums.
 
     Args:
@@ -314,14 +316,14 @@ def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments
         eps: Added to the variance by each norm, (4,).
         modes: What each norm does, (4,): nothing, take fixed statistics, take those of the batch.
         moments: Mean, biased and unbiased variance for each window, (6, C); written for norms over the batch.
-        threads: Number of threads.
+        room: Memory to work in, a row for each thread: see :func:`.site.forward`.
     """
     channels = taps1.shape[0]
-    parts = min(channels, threads * PARTS_PER_THREAD)
-    for part in prange(parts):
+    threads = room.shape[0]
+    for thread in prange(threads):
         _forward_channels(
-            part * channels // parts, (part + 1) * channels // parts,
-            x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments,
+            thread * channels // threads, (thread + 1) * channels // threads,
+            x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room[thread],
         )  # fmt: skip
 
 
@@ -483,17 +485,22 @@ def _put_terms(u1, u2, n, c, table, eps, padded, halo, pitch):
 @njit(fastmath=REORDER, **INNER)
 def _backward_channels(
     start, stop, u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients,
+    grad, du1, du2, dtaps1, dtaps2, gradients, room,
 ):  # fmt: skip
     images, _, rows, columns = u1.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
+    # The gradient of x is put where that of a term will be: of a second one that is just added, else of the first.
+    is_shortcut = u2.shape[0] > 0 and modes[TERM + 1] == NO_NORM
+    dx = du2 if is_shortcut else du1
     pitch = columns + 2 * halo[1]
-    padded = np.zeros((images, (rows + 2 * halo[0]) * pitch), grad.dtype)
-    sums = np.empty((images, windows, (rows - 1) * pitch + columns), grad.dtype)
-    shares = np.empty_like(sums)
-    through = np.empty_like(sums[0])
-    dsums = np.zeros_like(padded[0])
+    size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
+    with_halo = room[: (images + 1) * size].reshape(images + 1, size)
+    with_halo[:] = 0
+    padded, dsums = with_halo[:images], with_halo[images]
+    others = room[(images + 1) * size :][: (2 * images + 1) * windows * size_of_sums]
+    others = others.reshape(2 * images + 1, windows, size_of_sums)
+    sums, shares, through = others[:images], others[images:-1], others[-1]
     norm = np.zeros((2, 3), grad.dtype)
     less = np.zeros((2, 2), grad.dtype)
     totals = np.zeros((2, 2), np.float64)
@@ -538,20 +545,19 @@ def _backward_channels(
                 )
                 _correlate(padded[n], halo, pitch, steps[1], dsums, of_taps2)
                 _window(dsums, halo, pitch, turned2, steps[1], through[1])
-            _gather(grad[n, c], shares[n], through, pitch, maximum, du1[n, c])
+            _gather(grad[n, c], shares[n], through, pitch, maximum, dx[n, c])
         dtaps1[c] = of_taps1
         dtaps2[c] = of_taps2
-        # The first term comes last: until then the place of its gradient holds that of x.
-        if u2.shape[0]:
-            _term_backward(u2, du1, du2, c, TERM + 1, table, eps, modes, gradients)
-        if modes[TERM] != NO_NORM:
-            _term_backward(u1, du1, du1, c, TERM, table, eps, modes, gradients)
+        if u2.shape[0] and not is_shortcut:
+            _term_backward(u2, dx, du2, c, TERM + 1, table, eps, modes, gradients)
+        if is_shortcut or modes[TERM] != NO_NORM:
+            _term_backward(u1, dx, du1, c, TERM, table, eps, modes, gradients)
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def backward(
     u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients, threads,
+    grad, du1, du2, dtaps1, dtaps2, gradients, room,
 ):  # fmt: skip
     """Gradients of a site: of its terms, whose normed sum is x, of their norms, of the windows and of theirs.
 
@@ -572,13 +578,13 @@ def backward(
         dtaps1: Written: gradient of the first window.
         dtaps2: Written: gradient of the second.
         gradients: Written: gradients of bias, scale and shift, (12, C), for each window, and for each term with a norm.
-        threads: Number of threads.
+        room: Memory to work in, a row for each thread: see :func:`.site.backward`.
     """
     channels = taps1.shape[0]
-    parts = min(channels, threads * PARTS_PER_THREAD)
-    for part in prange(parts):
+    threads = room.shape[0]
+    for thread in prange(threads):
         _backward_channels(
-            part * channels // parts, (part + 1) * channels // parts,
+            thread * channels // threads, (thread + 1) * channels // threads,
             u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-            grad, du1, du2, dtaps1, dtaps2, gradients,
+            grad, du1, du2, dtaps1, dtaps2, gradients, room[thread],
         )  # fmt: skip

@@ -6,7 +6,7 @@ import time
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -47,12 +47,30 @@ def _kernels() -> ModuleType:
     return kernels
 
 
-def call(name: str, *arguments: Any) -> None:
-    """Run a kernel with as many threads as torch may use, which is its last argument.
+class _Room:
+    """Memory that calls work in. It is kept from call to call: to take it anew costs more than to fill it."""
+
+    def __init__(self) -> None:
+        self._kept: Dict[torch.dtype, torch.Tensor] = {}
+
+    def of(self, dtype: torch.dtype, threads: int, size: int) -> torch.Tensor:
+        """Room of any content, (threads, size)."""
+        kept = self._kept.get(dtype)
+        if kept is None or kept.numel() < threads * size:
+            kept = self._kept[dtype] = torch.empty(threads * size, dtype=dtype)
+        return kept[: threads * size].view(threads, size)
+
+
+_room = _Room()
+
+
+def call(name: str, *arguments: Any, room: int) -> None:
+    """Run a kernel with as many threads as torch may use.
 
     Args:
         name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
-        *arguments: All arguments but the last. Tensors are passed as arrays that share their memory.
+        *arguments: All arguments but the last; the first is a tensor. Tensors are passed as arrays that share their memory.
+        room: Values that a thread needs room for.
     """
     import numba
 
@@ -67,7 +85,7 @@ def call(name: str, *arguments: Any) -> None:
         before, started = numba.get_num_threads(), time.perf_counter()
         numba.set_num_threads(threads)
         try:
-            kernel(*arrays, threads)
+            kernel(*arrays, _room.of(arguments[0].dtype, threads, room).numpy())
         finally:
             numba.set_num_threads(before)
             # Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are.

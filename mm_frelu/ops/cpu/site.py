@@ -33,9 +33,10 @@ def forward(site: Site, tensors: SiteTensors) -> Results:
     y = x if is_ours else torch.empty_like(x)
     steps, halo, eps, modes = _constants(site)
     moments = x.new_empty(MOMENTS * TERM, x.shape[1])
+    plane, sums = _sizes(x, halo)
     call(
         'forward', x, y, *_taps(tensors.windows), steps, halo, site.combine == 'max',
-        _table(site, tensors), eps, modes, moments,
+        _table(site, tensors), eps, modes, moments, room=len(x) * (plane + len(site.windows) * sums),
     )  # fmt: skip
     for k, window in enumerate(site.windows):
         if window.norm.mode == BATCH:
@@ -52,9 +53,11 @@ def backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     of_taps = [torch.empty_like(window) for window in taps]
     steps, halo, eps, modes = _constants(site)
     table = us[0].new_empty(GRADIENTS * NORMS, us[0].shape[1])
+    images, (plane, sums) = len(us[0]), _sizes(us[0], halo)
     call(
         'backward', *_two(us, nothing), *taps, steps, halo, site.combine == 'max',
         _table(site, tensors), eps, modes, grad.contiguous(), *_two(grads, nothing), *of_taps, table,
+        room=(images + 1) * plane + (2 * images + 1) * len(site.windows) * sums,
     )  # fmt: skip
     rows = table.unbind()
     values: List[Optional[Tensor]] = []
@@ -63,6 +66,13 @@ def backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     for k, (_, bias, own) in enumerate(tensors.windows):
         values += [of_taps[k].unsqueeze(1), *_those_of(rows[GRADIENTS * k :], bias, own)]
     return grads, values
+
+
+def _sizes(x: Tensor, halo: np.ndarray) -> Tuple[int, int]:
+    """Values of a plane with its halo, and of a window's sums over it."""
+    rows, columns = x.shape[2:]
+    pitch = columns + 2 * int(halo[1])
+    return (rows + 2 * int(halo[0])) * pitch, (rows - 1) * pitch + columns
 
 
 def _those_of(

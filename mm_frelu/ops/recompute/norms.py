@@ -88,15 +88,14 @@ def update_running(norm: nn.Module, mean: Tensor, unbiased_var: Tensor) -> None:
     momentum = norm.momentum
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-        if (
-            momentum is None
-        ):  # the average over all batches; a tensor, so that nothing waits for the device
+        if momentum is None:  # the average over all batches
+            # As a tensor, so that nothing waits for the device.
             momentum = (1 / norm.num_batches_tracked).to(mean.dtype)
     if norm.running_mean is None:
         return
     with torch.no_grad():
         for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased_var)):
-            running.mul_(1 - momentum).add_(value.to(running.dtype) * momentum)
+            running.lerp_(value.to(running.dtype), momentum)
 
 
 def accurate(dtype: torch.dtype) -> torch.dtype:
