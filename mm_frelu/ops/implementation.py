@@ -18,6 +18,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import nn
 from torch.autograd import forward_ad
+from torch.fx._symbolic_trace import is_fx_tracing
 from torch.nn.modules import module as torch_module
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
@@ -111,10 +112,10 @@ def _explain(source: str, refusals: Dict[str, List[str]]) -> str:
 
 
 def is_exporting() -> bool:
-    """Whether a graph is being traced by ``torch.jit`` or exported to ONNX."""
+    """Whether a graph is being traced by ``torch.jit`` or ``torch.fx``, or exported to ONNX."""
     if is_compiling():
         return False
-    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_fx_tracing()
 
 
 def has_hooks(module: nn.Module) -> bool:

@@ -104,6 +104,46 @@ def group_norm(layer):
     layer.norm = nn.GroupNorm(4, 8)
 
 
+def other_weights(layer):
+    layer.conv.weight = nn.Parameter(torch.randn(8, 1, 5, 5))
+
+
+def fewer_weights(layer):
+    layer.conv.weight = nn.Parameter(torch.randn(4, 1, 3, 3))
+
+
+def other_bias(layer):
+    layer.conv.bias = nn.Parameter(torch.randn(8, dtype=torch.float64))
+
+
+def other_norm(layer):
+    layer.norm = nn.BatchNorm2d(9)
+
+
+def elsewhere(layer):
+    layer.to('meta')
+
+
+@pytest.mark.parametrize(
+    ('change', 'norm_cfg'),
+    [
+        (other_weights, None),
+        (fewer_weights, None),
+        (other_bias, None),
+        (other_norm, dict(type='BN')),
+        (elsewhere, dict(type='BN')),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_in_torchs_words(change, norm_cfg, x):
+    layer = FReLU(8, norm_cfg=norm_cfg)
+    change(layer)
+    with pytest.raises(RuntimeError) as expected:
+        torch.maximum(x, layer.norm(layer.conv(x)))
+    with pytest.raises(RuntimeError) as found:
+        layer(x)
+    assert str(found.value) == str(expected.value)
+
+
 def reflecting(layer):
     layer.conv.padding_mode = 'reflect'
 
@@ -165,6 +205,18 @@ def test_traced_graphs_are_eager(x):
     assert 'aten::maximum' in str(traced.inlined_graph)
     assert 'PythonOp' not in str(traced.inlined_graph)
     torch.testing.assert_close(traced(x), layer(x))
+
+
+@pytest.mark.parametrize('layer_class', [FReLU, LightFReLU])
+def test_symbolic_graphs_are_eager(layer_class, x):
+    layer = layer_class(8).eval()
+    torch.testing.assert_close(torch.fx.symbolic_trace(layer)(x), layer(x))
+
+
+@pytest.mark.parametrize('layer_class', [FReLU, LightFReLU])
+def test_exported_programs(layer_class, x):
+    layer = layer_class(8).eval()
+    torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x), layer(x))
 
 
 def test_log_says_it_once(x, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 from funnel_cases import LAYERS, as_eager, assert_equal_to_eager, build
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 from mm_frelu import DyReLUB, FReLU
@@ -135,6 +138,10 @@ def x():
     return torch.randn(2, 8, 5, 5)
 
 
+def far_window(layer):
+    layer.conv = nn.Conv2d(8, 8, 3, padding=40, dilation=40, groups=8)
+
+
 def wide_window(layer):
     layer.conv = nn.Conv2d(8, 8, (3, 9), padding=(1, 4), groups=8)
 
@@ -145,6 +152,7 @@ def wide_window(layer):
         (None, lambda x: x.to(memory_format=torch.channels_last), 'channels_last'),
         (lambda layer: layer.bfloat16(), lambda x: x.bfloat16(), 'torch.bfloat16'),
         (wide_window, None, '3 rows and 9 columns'),
+        (far_window, None, 'a window reaches 40 pixels beyond features of 5x5'),
     ],
 )
 def test_what_it_refuses(change, of_x, reason, x):
@@ -158,6 +166,54 @@ def test_what_it_refuses(change, of_x, reason, x):
     layer.implementation = 'numba'
     with pytest.raises(RuntimeError, match=f"implementation='numba' cannot compute .*{reason}"):
         layer(x)
+
+
+@pytest.mark.parametrize(
+    ('variable', 'value', 'reason'),
+    [
+        ('NUMBA_DISABLE_JIT', '1', 'NUMBA_DISABLE_JIT is set'),
+        ('NUMBA_THREADING_LAYER', 'none such', 'numba does not work here'),
+    ],
+)
+def test_settings_of_numbas_that_do_not_serve(variable, value, reason):
+    code = 'import torch; from mm_frelu import FReLU; x = FReLU(2); x(torch.rand(1, 2, 4, 4)); print(x)'
+    environment = {**os.environ, variable: value}
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert f"live=recompute (implementation='auto'; not numba: {reason}" in done.stdout
+
+
+def test_what_looks_at_every_operator_sees_the_definition(x):
+    """A graph recorded without the loops would give memory that nothing was written to."""
+    layer = FReLU(8).eval()
+    with torch.no_grad():
+        graph = make_fx(layer)(x)
+        assert_close(graph(x + 1), layer(x + 1))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert isinstance(layer(x), FakeTensor)
+
+
+def test_a_default_device_does_not_concern_the_room(x):
+    loading._room._kept.clear()
+    layer = FReLU(8, implementation='numba')
+    with torch.device('meta'):
+        out = layer(x)
+    assert_close(out, as_eager(layer)(x))
+
+
+def test_negated_memory(x):
+    layer = FReLU(8, implementation='numba').eval()
+    assert_close(layer(torch._neg_view(x)), layer(-x))
+
+
+def test_a_constant_channel_and_no_epsilon(x):
+    layer = build('FReLU', 'BN', 8, False, torch.float32, 'numba')
+    layer.norm.eps = 0.0
+    layer.norm.running_var[1] = 0
+    # Of that channel torch makes NaN or infinity, by the order of its operations.
+    others = [0, *range(2, 8)]
+    assert_close(layer(x)[:, others], as_eager(layer)(x)[:, others])
 
 
 def test_autocast_is_left_to_torch(x):
@@ -196,16 +252,18 @@ def test_with_a_broken_numba(x, monkeypatch):
         loading._why_not_loaded.cache_clear()
 
 
-def _in_a_fork(queue):
+def _in_a_fork(queue, out):
+    with pytest.raises(RuntimeError, match='cannot be differentiated after'):
+        out.backward()
     queue.put(loading.why_no_kernels())
 
 
 def test_a_forked_process_does_without():
     """A fork has none of OpenMP's threads, and Numba would end a process that asks for them."""
-    FReLU(2, implementation='numba')(torch.rand(1, 2, 4, 4))
+    out = FReLU(2, implementation='numba')(torch.rand(1, 2, 4, 4)).sum()
     context = multiprocessing.get_context('fork')
     queue = context.Queue()
-    child = context.Process(target=_in_a_fork, args=(queue,))
+    child = context.Process(target=_in_a_fork, args=(queue, out))
     child.start()
     assert queue.get(timeout=60) == 'this is a forked process'
     child.join()

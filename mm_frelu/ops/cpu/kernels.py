@@ -18,8 +18,9 @@ from numba import njit, prange
 # Sums may be reordered, which vector instructions need, and products be fused with additions. NaN and infinity stay
 # what they are.
 REORDER = {'reassoc', 'contract', 'nsz'}
-INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True}
-"""For functions that Python does not call: without wrappers they compile faster."""
+INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True, 'error_model': 'numpy'}
+"""For functions that Python does not call: without wrappers they compile faster. Divisions by zero give infinity, as torch's
+do: by the deviation of a constant channel, where a norm has no epsilon."""
 
 PIECE = 4096
 """Products that are summed in the type of the features."""

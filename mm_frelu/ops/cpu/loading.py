@@ -3,10 +3,11 @@
 import os
 import threading
 import time
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -33,6 +34,12 @@ def _why_not_loaded() -> Optional[str]:
         return 'numba is not installed'
     try:
         _kernels()
+        import numba
+
+        if numba.config.DISABLE_JIT:
+            return 'NUMBA_DISABLE_JIT is set'
+        with _torchs_threads():
+            numba.get_num_threads()  # starts them, where the threading layer that is asked for may be missing
     except (
         Exception
     ) as error:  # whatever is wrong with an installation of Numba, there is another way to compute
@@ -47,6 +54,17 @@ def _kernels() -> ModuleType:
     return kernels
 
 
+@contextmanager
+def _torchs_threads() -> Iterator[None]:
+    """Keep their number. Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are."""
+    of_torch = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != of_torch:
+            torch.set_num_threads(of_torch)
+
+
 class _Room:
     """Memory that calls work in. It is kept from call to call: to take it anew costs more than to fill it."""
 
@@ -57,7 +75,7 @@ class _Room:
         """Room of any content, (threads, size)."""
         kept = self._kept.get(dtype)
         if kept is None or kept.numel() < threads * size:
-            kept = self._kept[dtype] = torch.empty(threads * size, dtype=dtype)
+            kept = self._kept[dtype] = torch.empty(threads * size, dtype=dtype, device='cpu')
         return kept[: threads * size].view(threads, size)
 
 
@@ -74,13 +92,18 @@ def call(name: str, *arguments: Any, room: int) -> None:
     """
     import numba
 
+    if os.getpid() != _process:  # in backward only: what chooses the kernels has asked in forward
+        raise RuntimeError(
+            'A funnel activation that was computed before a fork, by the CPU kernels, cannot be differentiated after '
+            "it. Compute forward and backward in one process, or use implementation='recompute'."
+        )
     kernel: Callable = getattr(_kernels(), name)
     arrays = [
-        value.detach().numpy() if isinstance(value, torch.Tensor) else value for value in arguments
+        value.detach().resolve_neg().numpy() if isinstance(value, torch.Tensor) else value
+        for value in arguments
     ]
-    of_torch = torch.get_num_threads()
-    threads = min(of_torch, numba.config.NUMBA_NUM_THREADS)
-    with _one_at_a_time:
+    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    with _one_at_a_time, _torchs_threads():
         known = len(kernel.overloads)
         before, started = numba.get_num_threads(), time.perf_counter()
         numba.set_num_threads(threads)
@@ -88,9 +111,6 @@ def call(name: str, *arguments: Any, room: int) -> None:
             kernel(*arrays, _room.of(arguments[0].dtype, threads, room).numpy())
         finally:
             numba.set_num_threads(before)
-            # Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are.
-            if torch.get_num_threads() != of_torch:
-                torch.set_num_threads(of_torch)
         took = time.perf_counter() - started
     if len(kernel.overloads) > known and took > LONG:
         print_log(

@@ -16,6 +16,9 @@ from .loading import why_no_kernels
 DTYPES = (torch.float32, torch.float64)
 MOST_TERMS = MOST_WINDOWS = 2
 COLUMNS = (1, 3, 5, 7)
+FARTHEST, LEAST_SIDE = 4, 8
+"""How many sides of the image a window may reach beyond it: the zeros around a plane take memory. Smaller images count as
+one of the least side."""
 
 
 def why_not_numba(x: Tensor, windows: Sequence[Window]) -> Optional[str]:
@@ -33,7 +36,7 @@ def why_not_numba_site(terms: Sequence[Term], windows: Sequence[Window]) -> Opti
     return (
         _why_not_features([u for u, _ in terms])
         or why_not_recompute_site(terms, windows)
-        or _why_not_windows([conv for conv, _ in windows])
+        or _why_not_windows([conv for conv, _ in windows], terms[0][0].shape[2:])
         or _why_not_norms([norm for _, norm in [*terms, *windows]])
         or why_no_kernels()
     )
@@ -42,6 +45,9 @@ def why_not_numba_site(terms: Sequence[Term], windows: Sequence[Window]) -> Opti
 def _why_not_features(terms: Sequence[Tensor]) -> Optional[str]:
     if is_compiling():
         return 'a graph is being compiled'
+    if torch._C._len_torch_dispatch_stack():
+        # FakeTensorMode, make_fx and the like: they would not see the loops, and record a graph without them.
+        return 'a TorchDispatchMode looks at every operator'
     if len(terms) > MOST_TERMS:
         return f'{len(terms)} terms are added before it'
     for u in terms:
@@ -62,13 +68,15 @@ def _is_channels_last(u: Tensor) -> bool:
     return u.is_contiguous(memory_format=torch.channels_last)
 
 
-def _why_not_windows(convs: Sequence[nn.Conv2d]) -> Optional[str]:
+def _why_not_windows(convs: Sequence[nn.Conv2d], image: Sequence[int]) -> Optional[str]:
     if len(convs) > MOST_WINDOWS:
         return f'there are {len(convs)} windows, the kernels take one or two'
     for conv in convs:
         rows, columns = conv.kernel_size
         if rows % 2 == 0 or columns not in COLUMNS:
             return f'a window has {rows} rows and {columns} columns, the kernels take odd sizes up to {COLUMNS[-1]} columns'
+        if any(pad > FARTHEST * max(side, LEAST_SIDE) for pad, side in zip(conv.padding, image)):
+            return f'a window reaches {max(conv.padding)} pixels beyond features of {image[0]}x{image[1]}'
     return None
 
 

@@ -33,10 +33,10 @@ def why_not_recompute_site(terms: Sequence[Term], windows: Sequence[Window]) -> 
     reason = _why_not_features(terms) or why_no_custom_gradient()
     for u, norm in terms:
         if reason is None and norm is not None:
-            reason = why_not_norm(norm, u.dtype)
+            reason = why_not_norm(norm, u, u.dtype)
     dtype = convolution_dtype(x)
     for conv, norm in windows:
-        reason = reason or _why_not_convolution(conv, x) or why_not_norm(norm, dtype)
+        reason = reason or _why_not_convolution(conv, x) or why_not_norm(norm, x, dtype)
     return reason
 
 
@@ -67,14 +67,30 @@ def _why_not_convolution(conv: nn.Module, x: Tensor) -> Optional[str]:
         return 'a window is not a depthwise convolution that keeps the shape of its input'
     if conv.weight.dtype != x.dtype and not is_cast(x):
         return f'a window has weights of {conv.weight.dtype}, the input is {x.dtype}'
-    return _why_not_module(conv)
+    return _why_not_tensors(conv, x) or _why_not_module(conv)
 
 
-def why_not_norm(norm: nn.Module, dtype: torch.dtype) -> Optional[str]:
+def _why_not_tensors(conv: nn.Conv2d, x: Tensor) -> Optional[str]:
+    # Kernels trust these numbers, as nothing stands between them and memory that is not the window's.
+    weight, bias = conv.weight, conv.bias
+    expected = (conv.out_channels, 1, *conv.kernel_size)
+    if weight.shape != expected:
+        return (
+            f'a window has weights of shape {tuple(weight.shape)}, its convolution says {expected}'
+        )
+    if bias is not None and (bias.dtype != weight.dtype or bias.shape != weight.shape[:1]):
+        return 'the bias of a window differs from its weights in type or length'
+    if weight.device != x.device:
+        return f'a window is on {weight.device}, the input is on {x.device}'
+    return None
+
+
+def why_not_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Optional[str]:
     """Why a norm cannot be computed by hand; None if it can.
 
     Args:
         norm: The module.
+        x: Features of the shape of its input, on the same device.
         dtype: Type of its input.
     """
     if isinstance(norm, nn.Identity):
@@ -86,6 +102,10 @@ def why_not_norm(norm: nn.Module, dtype: torch.dtype) -> Optional[str]:
     values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     if any(value is not None and value.dtype != accurate(dtype) for value in values):
         return f'the values of {name} are not {accurate(dtype)}'
+    if any(value is not None and value.shape != x.shape[1:2] for value in values):
+        return f'{name} is not for {x.shape[1]} channels'
+    if any(value is not None and value.device != x.device for value in values):
+        return f'{name} is not on {x.device}'
     plan, _ = read_norm(norm)
     if plan.mode == BATCH and plan.group is not None and is_compiling():
         return f'{name} talks to other processes, in a compiled graph'

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..eager import COMBINE
+from ..implementation import is_compiling
 from .blocks import Results, channel_blocks, in_blocks
 from .norms import group_in
 from .site import Site, SiteTensors
@@ -47,7 +48,8 @@ def _forward(site: Site, tensors: SiteTensors) -> Results:
         conditions.append(value)
         statistics += own
     highest = reduce(COMBINE[site.combine], conditions)
-    if highest.dtype == x.dtype:
+    # A compiler finds room for the result itself, and torch.export knows no gradient of an operator with out=.
+    if highest.dtype == x.dtype and not is_compiling():
         return [torch.maximum(x, highest, out=highest)], statistics
     return [torch.maximum(x, highest)], statistics
 
