@@ -18,7 +18,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import nn
 from torch.autograd import forward_ad
-from torch.fx._symbolic_trace import is_fx_tracing
+from torch.fx import _symbolic_trace
 from torch.nn.modules import module as torch_module
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
@@ -30,6 +30,8 @@ HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_p
 
 # torch 2.3 and later.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+# Later ones warn of the old name, which takes in compiled graphs.
+is_fx_tracing = getattr(_symbolic_trace, 'is_fx_symbolic_tracing', _symbolic_trace.is_fx_tracing)
 
 Candidate = Tuple[str, Callable[[], Optional[str]]]
 """Name of an implementation, and what tells why it cannot compute the case at hand (None if it can)."""
