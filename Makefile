@@ -55,6 +55,10 @@ bench-gpu: $(INSTALLED)
 	    --json $(BENCH_OUT)/activation-$$dtype-$$layout-$$mode.json --plot $(BENCH_OUT)/activation-$$dtype-$$layout-$$mode.png \
 	    || exit 1; \
 	done; done; done
+	for layer in LightFReLU DyReLUB DyReLUC; do for dtype in float32 bfloat16; do for layout in nchw channels_last; do \
+	  $(BENCH)/benchmark_activation.py --device cuda --batch 4 --repeat 20 --layer $$layer --dtype $$dtype --layout $$layout \
+	    --json $(BENCH_OUT)/activation-$$layer-$$dtype-$$layout-train.json || exit 1; \
+	done; done; done
 	$(BENCH)/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --device cuda \
 	  --shape 512 1024 --batch 4 --json $(BENCH_OUT)/pspnet.json
 	$(BENCH)/benchmark_model.py configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py --device cuda \
