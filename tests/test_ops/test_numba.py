@@ -133,6 +133,15 @@ def test_torch_keeps_its_number_of_threads():
     assert done.stdout.split()[-1] == '1'
 
 
+def test_little_room_is_kept(monkeypatch):
+    room = loading._Room()
+    small = room.of(torch.float32, 2, 10)
+    assert room.of(torch.float32, 1, 15).data_ptr() == small.data_ptr()
+    monkeypatch.setattr(loading, 'MOST_KEPT', 100)
+    assert room.of(torch.float32, 2, 20).shape == (2, 20)
+    assert room._kept[torch.float32].nbytes == small.nbytes
+
+
 @pytest.fixture
 def x():
     return torch.randn(2, 8, 5, 5)

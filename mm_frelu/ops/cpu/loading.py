@@ -14,6 +14,8 @@ from mmengine.logging import print_log
 
 LONG = 2.0
 """Seconds. A first call that takes longer has compiled its kernel."""
+MOST_KEPT = 256 << 20
+"""Bytes of memory that stay taken between calls, for each of the two types."""
 
 _process = os.getpid()
 # Not every threading layer of Numba's allows two calls at once, and two would share the same cores.
@@ -40,9 +42,8 @@ def _why_not_loaded() -> Optional[str]:
             return 'NUMBA_DISABLE_JIT is set'
         with _torchs_threads():
             numba.get_num_threads()  # starts them, where the threading layer that is asked for may be missing
-    except (
-        Exception
-    ) as error:  # whatever is wrong with an installation of Numba, there is another way to compute
+    except Exception as error:
+        # Whatever is wrong with an installation of Numba: there is another way to compute.
         return f'numba does not work here ({type(error).__name__}: {error})'
     return None
 
@@ -66,17 +67,19 @@ def _torchs_threads() -> Iterator[None]:
 
 
 class _Room:
-    """Memory that calls work in. It is kept from call to call: to take it anew costs more than to fill it."""
+    """Memory that calls work in. It is kept from call to call, unless it is large: to take it anew costs page faults."""
 
     def __init__(self) -> None:
         self._kept: Dict[torch.dtype, torch.Tensor] = {}
 
     def of(self, dtype: torch.dtype, threads: int, size: int) -> torch.Tensor:
         """Room of any content, (threads, size)."""
-        kept = self._kept.get(dtype)
-        if kept is None or kept.numel() < threads * size:
-            kept = self._kept[dtype] = torch.empty(threads * size, dtype=dtype, device='cpu')
-        return kept[: threads * size].view(threads, size)
+        room = self._kept.get(dtype)
+        if room is None or room.numel() < threads * size:
+            room = torch.empty(threads * size, dtype=dtype, device='cpu')
+            if room.nbytes <= MOST_KEPT:
+                self._kept[dtype] = room
+        return room[: threads * size].view(threads, size)
 
 
 _room = _Room()
