@@ -18,6 +18,7 @@ from numba import njit, prange
 # Sums may be reordered, which vector instructions need, and products be fused with additions. NaN and infinity stay
 # what they are.
 REORDER = {'reassoc', 'contract', 'nsz'}
+FUSE = {'contract'}
 INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True, 'error_model': 'numpy'}
 """For functions that Python does not call: without wrappers they compile faster. Divisions by zero give infinity, as torch's
 do: by the deviation of a constant channel, where a norm has no epsilon."""
@@ -31,8 +32,8 @@ BIAS, GAMMA, BETA, MEAN, VAR = range(5)
 ROWS = 5
 TERM = 2
 """Number of the first term's norm."""
-GRADIENTS = 3
-"""Rows of a table of gradients for each norm: of bias, scale and shift."""
+GRADIENTS = MOMENTS = 3
+"""Rows for each norm of a table of gradients: of bias, scale and shift; and of one of moments: mean and both variances."""
 
 
 # Shifted views below, not shifted indices: Numba wraps an index that may be negative, which no vector instruction does.
@@ -190,8 +191,43 @@ def _squares(flat, pitch, rows, columns, centre):
     return total
 
 
-# The next two are not reordered: they are to round as torch's batch norm does, so that x is what it was in forward.
-@njit(**INNER)
+# The next five round as torch's batch norm on a CPU does, so that features are bit for bit what its own kernel gives: sums
+# in double precision of what is rounded before, products fused with the addition that follows, nothing else reordered.
+@njit(fastmath=REORDER, **INNER)
+def _sum_in_double(plane):
+    total = 0.0
+    for i in range(plane.shape[0]):
+        row = plane[i]
+        for j in range(plane.shape[1]):
+            total += np.float64(row[j])
+    return total
+
+
+@njit(fastmath=REORDER, **INNER)
+def _squares_in_double(plane, centre):
+    total = 0.0
+    for i in range(plane.shape[0]):
+        row = plane[i]
+        for j in range(plane.shape[1]):
+            away = row[j] - centre
+            total += np.float64(away * away)
+    return total
+
+
+@njit(fastmath=FUSE, **INNER)
+def _scale_and_shift(table, k, c, eps, mode):
+    """Scale and shift of a norm with known statistics, and its reciprocal standard deviation, for ``u * scale + shift``."""
+    kind = table.dtype.type
+    first = ROWS * k
+    if mode == BATCH_NORM:
+        spread = kind(1 / np.sqrt(np.float64(table[first + VAR, c]) + eps))
+    else:
+        spread = kind(1) / np.sqrt(table[first + VAR, c] + kind(eps))
+    scale = spread * table[first + GAMMA, c]
+    return scale, table[first + BETA, c] - table[first + MEAN, c] * scale, spread
+
+
+@njit(fastmath=FUSE, **INNER)
 def _put(plane, scale, shift, padded, halo, pitch):
     """Put a normed plane into its halo."""
     for i in range(plane.shape[0]):
@@ -200,13 +236,38 @@ def _put(plane, scale, shift, padded, halo, pitch):
             target[j] = row[j] * scale + shift
 
 
-@njit(**INNER)
+@njit(fastmath=FUSE, **INNER)
 def _add_to(plane, scale, shift, padded, halo, pitch):
     """Add a normed plane to what is there."""
     for i in range(plane.shape[0]):
         row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
         for j in range(plane.shape[1]):
             target[j] += row[j] * scale + shift
+
+
+@njit(**INNER)
+def _put_terms(u1, u2, n, c, scales, shifts, padded, halo, pitch):
+    """The normed sum of the terms, for a plane, into its halo."""
+    _put(u1[n, c], scales[0], shifts[0], padded, halo, pitch)
+    if u2.shape[0]:
+        _add_to(u2[n, c], scales[1], shifts[1], padded, halo, pitch)
+
+
+@njit(**INNER)
+def _measure(u, c, k, table, moments):
+    """Moments of a term, for a norm over the batch: mean, biased and unbiased variance; the first two into the table, too."""
+    kind = table.dtype.type
+    count = u.shape[0] * u.shape[2] * u.shape[3]
+    total = 0.0
+    for n in range(u.shape[0]):
+        total += _sum_in_double(u[n, c])
+    mean = kind(total / count)
+    squares = 0.0
+    for n in range(u.shape[0]):
+        squares += _squares_in_double(u[n, c], mean)
+    moments[MOMENTS * k, c] = table[ROWS * k + MEAN, c] = mean
+    moments[MOMENTS * k + 1, c] = table[ROWS * k + VAR, c] = kind(squares) / kind(count)
+    moments[MOMENTS * k + 2, c] = squares / max(count - 1, 1)
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -222,15 +283,6 @@ def _share(mine, other, gradient):
     if mine > other:
         return gradient
     return gradient * np.float32(0.5) if mine == other else np.float32(0)
-
-
-@njit(**INNER)
-def _read_norm(table, first, c, eps, norm):
-    """Scale and shift of a norm with known statistics, and its reciprocal standard deviation, from the table's rows."""
-    spread = 1 / np.sqrt(table[first + VAR, c] + eps)
-    norm[1] = table[first + GAMMA, c] * spread
-    norm[2] = table[first + BETA, c]
-    return spread
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -259,9 +311,9 @@ def _activate(padded, halo, pitch, sums, norm, maximum, y):
 
 @njit(fastmath=REORDER, **INNER)
 def _forward_channels(
-    start, stop, x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room
+    start, stop, u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room
 ):  # fmt: skip
-    images, _, rows, columns = x.shape
+    images, _, rows, columns = y.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
     pitch = columns + 2 * halo[1]
@@ -270,29 +322,37 @@ def _forward_channels(
     sums = room[images * size :][: images * windows * size_of_sums]
     sums = sums.reshape(images, windows, size_of_sums)
     padded[:] = 0
-    norm = np.zeros((2, 3), x.dtype)
+    norm = np.zeros((2, 3), y.dtype)
+    scales, shifts = np.ones(2, y.dtype), np.zeros(2, y.dtype)
     for c in range(start, stop):
+        for term, u in enumerate((u1, u2)):
+            k = TERM + term
+            if modes[k] == BATCH_NORM:
+                _measure(u, c, k, table, moments)
+            if modes[k] != NO_NORM:
+                scales[term], shifts[term], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
         for n in range(images):
-            _put(x[n, c], x.dtype.type(1), x.dtype.type(0), padded[n], halo, pitch)
+            _put_terms(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
             _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
             if windows == 2:
                 _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
         for k in range(windows):
             first = ROWS * k
             if modes[k] != BATCH_NORM:
-                _read_norm(table, first, c, eps[k], norm[k])
+                norm[k, 1], _, _ = _scale_and_shift(table, k, c, eps[k], modes[k])
                 norm[k, 0] = table[first + MEAN, c] - table[first + BIAS, c]
+                norm[k, 2] = table[first + BETA, c]
                 continue
             total = 0.0
             for n in range(images):
                 total += _sum(sums[n, k], pitch, rows, columns)
-            mean = x.dtype.type(total / count)
+            mean = y.dtype.type(total / count)
             squares = 0.0
             for n in range(images):
                 squares += _squares(sums[n, k], pitch, rows, columns, mean)
-            moments[3 * k, c] = mean
-            moments[3 * k + 1, c] = squares / count
-            moments[3 * k + 2, c] = squares / max(count - 1, 1)
+            moments[MOMENTS * k, c] = mean
+            moments[MOMENTS * k + 1, c] = squares / count
+            moments[MOMENTS * k + 2, c] = squares / max(count - 1, 1)
             norm[k, 0] = mean
             norm[k, 1] = table[first + GAMMA, c] / np.sqrt(squares / count + eps[k])
             norm[k, 2] = table[first + BETA, c]
@@ -301,22 +361,24 @@ def _forward_channels(
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room):
-    """``y = max(x, T(x))``, and the moments of the windows' sums.
+def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room):
+    """``y = max(x, T(x))``, where x is the normed sum of the terms; and the moments that norms over the batch find.
 
     Args:
-        x: Features (N, C, H, W).
-        y: Where the activated features go; it may be x.
+        u1: First term, (N, C, H, W).
+        u2: Second term; without images if there is none.
+        y: Written: the activated features.
         taps1: First window, (C, rows, columns).
         taps2: Second window; without rows if there is none.
         steps: Dilation of each window, (2, 2).
         halo: Rows and columns around a plane that the windows reach into, (2,).
         maximum: Whether two windows become one condition by their maximum.
         table: Numbers per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without
-            norm they are 0, 1, 0, 0, 1. A norm over the batch takes the bias out again: it is 0 there.
+            norm they are 0, 1, 0, 0, 1. A norm over the batch takes the bias out again: it is 0 there. Its mean and variance
+            are written if it is that of a term.
         eps: Added to the variance by each norm, (4,).
         modes: What each norm does, (4,): nothing, take fixed statistics, take those of the batch.
-        moments: Mean, biased and unbiased variance for each window, (6, C); written for norms over the batch.
+        moments: Written for norms over the batch: mean, biased and unbiased variance, (12, C).
         room: Memory to work in, a row for each thread: see :func:`.site.forward`.
     """
     channels = taps1.shape[0]
@@ -324,7 +386,7 @@ def forward(x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments
     for thread in prange(threads):
         _forward_channels(
             thread * channels // threads, (thread + 1) * channels // threads,
-            x, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room[thread],
+            u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room[thread],
         )  # fmt: skip
 
 
@@ -453,10 +515,8 @@ def _term_backward(u, dx, du, c, k, table, eps, modes, gradients):
             _copy(dx[n, c], du[n, c])
         return
     count = images * rows * columns
-    first = ROWS * k
-    norm = np.zeros(3, u.dtype)
-    spread = _read_norm(table, first, c, eps[k], norm)
-    centre = table[first + MEAN, c]
+    scale, _, spread = _scale_and_shift(table, k, c, eps[k], modes[k])
+    centre = table[ROWS * k + MEAN, c]
     totals = np.zeros(2, np.float64)
     for n in range(images):
         _norm_sums(dx[n, c], u[n, c], centre, totals)
@@ -467,20 +527,7 @@ def _term_backward(u, dx, du, c, k, table, eps, modes, gradients):
     constant = u.dtype.type(totals[0] / count)
     multiple = u.dtype.type(totals[1] / count * spread * spread)
     for n in range(images):
-        _norm_gradient(dx[n, c], u[n, c], centre, norm[1], constant, multiple, du[n, c])
-
-
-@njit(fastmath=REORDER, **INNER)
-def _put_terms(u1, u2, n, c, table, eps, padded, halo, pitch):
-    """The normed sum of the terms, for a plane, into its halo."""
-    norm = np.zeros(3, u1.dtype)
-    first = ROWS * TERM
-    _read_norm(table, first, c, eps[TERM], norm)
-    _put(u1[n, c], norm[1], norm[2] - table[first + MEAN, c] * norm[1], padded, halo, pitch)
-    if u2.shape[0]:
-        first += ROWS
-        _read_norm(table, first, c, eps[TERM + 1], norm)
-        _add_to(u2[n, c], norm[1], norm[2] - table[first + MEAN, c] * norm[1], padded, halo, pitch)
+        _norm_gradient(dx[n, c], u[n, c], centre, scale, constant, multiple, du[n, c])
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -503,6 +550,7 @@ def _backward_channels(
     others = others.reshape(2 * images + 1, windows, size_of_sums)
     sums, shares, through = others[:images], others[images:-1], others[-1]
     norm = np.zeros((2, 3), grad.dtype)
+    scales, shifts = np.ones(2, grad.dtype), np.zeros(2, grad.dtype)
     less = np.zeros((2, 2), grad.dtype)
     totals = np.zeros((2, 2), np.float64)
     of_taps1 = np.zeros(taps1.shape[1:], np.float64)
@@ -510,12 +558,16 @@ def _backward_channels(
     for c in range(start, stop):
         spread = np.zeros(2, np.float64)
         for k in range(windows):
-            first = ROWS * k
-            spread[k] = _read_norm(table, first, c, eps[k], norm[k])
-            norm[k, 0] = table[first + MEAN, c] - table[first + BIAS, c]
+            norm[k, 1], _, spread[k] = _scale_and_shift(table, k, c, eps[k], modes[k])
+            norm[k, 0] = table[ROWS * k + MEAN, c] - table[ROWS * k + BIAS, c]
+            norm[k, 2] = table[ROWS * k + BETA, c]
+        for term in range(2):
+            k = TERM + term
+            if modes[k] != NO_NORM:
+                scales[term], shifts[term], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
         totals[:] = 0
         for n in range(images):
-            _put_terms(u1, u2, n, c, table, eps, padded[n], halo, pitch)
+            _put_terms(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
             _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
             if windows == 2:
                 _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])

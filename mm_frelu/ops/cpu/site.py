@@ -1,7 +1,7 @@
 """A site by compiled loops over planes: arguments for the kernels, and what they give back.
 
-Forward computes the norms before the site by torch's own kernel, so that a start as exactly ReLU is one bit for bit; their
-sum is then activated in place. Backward is one kernel from the gradient of the output to those of the terms.
+Forward is one kernel from the terms to the activated features, backward one from the gradient of those to the gradients of
+the terms.
 """
 
 from functools import cache
@@ -14,7 +14,6 @@ from torch import Tensor
 from ..recompute.blocks import Results
 from ..recompute.norms import BATCH, FIXED, NONE, Norm, NormTensors
 from ..recompute.site import Site, SiteTensors
-from ..recompute.terms import sum_of_terms
 from ..recompute.windows import WindowTensors
 from .loading import call
 
@@ -27,27 +26,29 @@ NORMS, TERM = 4, 2
 
 def forward(site: Site, tensors: SiteTensors) -> Results:
     """As :func:`.recompute.torch_kernels.forward`."""
-    x, statistics = sum_of_terms(site, tensors)
-    x = x.contiguous()
-    is_ours = len(site.terms) > 1 or site.terms[0].mode != NONE
-    y = x if is_ours else torch.empty_like(x)
+    us = [u.contiguous() for u, _ in tensors.terms]
+    y = torch.empty_like(us[0])
     steps, halo, eps, modes = _constants(site)
-    moments = x.new_empty(MOMENTS * TERM, x.shape[1])
-    plane, sums = _sizes(x, halo)
+    moments = y.new_empty(MOMENTS * NORMS, y.shape[1])
+    plane, sums = _sizes(y, halo)
     call(
-        'forward', x, y, *_taps(tensors.windows), steps, halo, site.combine == 'max',
-        _table(site, tensors), eps, modes, moments, room=len(x) * (plane + len(site.windows) * sums),
+        'forward', *_two(us, _nothing_like(y)), y, *_taps(tensors.windows), steps, halo, site.combine == 'max',
+        _table(site, tensors), eps, modes, moments, room=len(y) * (plane + len(site.windows) * sums),
     )  # fmt: skip
-    for k, window in enumerate(site.windows):
-        if window.norm.mode == BATCH:
-            statistics += moments[MOMENTS * k : MOMENTS * (k + 1)].unbind()
-    return [y], statistics
+    norms = [*enumerate(site.terms, start=TERM), *enumerate(own.norm for own in site.windows)]
+    rows = moments.unbind()
+    return [y], [
+        row
+        for k, norm in norms
+        if norm.mode == BATCH
+        for row in rows[MOMENTS * k : MOMENTS * (k + 1)]
+    ]
 
 
 def backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     """As :func:`.recompute.torch_kernels.backward`."""
     us = [u.contiguous() for u, _ in tensors.terms]
-    nothing = us[0].new_empty(0, *us[0].shape[1:])
+    nothing = _nothing_like(us[0])
     grads = [torch.empty_like(u) for u in us]
     taps = _taps(tensors.windows)
     of_taps = [torch.empty_like(window) for window in taps]
@@ -66,6 +67,11 @@ def backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
     for k, (_, bias, own) in enumerate(tensors.windows):
         values += [of_taps[k].unsqueeze(1), *_those_of(rows[GRADIENTS * k :], bias, own)]
     return grads, values
+
+
+def _nothing_like(x: Tensor) -> Tensor:
+    """Features without images, for a term that there is not."""
+    return x.new_empty(0, *x.shape[1:])
 
 
 def _sizes(x: Tensor, halo: np.ndarray) -> Tuple[int, int]:
