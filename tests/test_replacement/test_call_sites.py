@@ -117,7 +117,8 @@ def test_compiles_in_one_graph():
     x = images()
     with torch.no_grad():
         compiled = torch.compile(model.backbone, backend='eager', fullgraph=True)
-        assert torch.equal(compiled(x), model.backbone(x))
+        # Not bit for bit: outside of a compiled graph FReLU is computed by loops.
+        torch.testing.assert_close(compiled(x), model.backbone(x))
 
 
 def test_works_in_mixed_precision():

@@ -36,13 +36,13 @@ def forward(site: Site, tensors: SiteTensors) -> Results:
         _table(site, tensors), eps, modes, moments, room=len(y) * (plane + len(site.windows) * sums),
     )  # fmt: skip
     norms = [*enumerate(site.terms, start=TERM), *enumerate(own.norm for own in site.windows)]
-    rows = moments.unbind()
-    return [y], [
-        row
-        for k, norm in norms
-        if norm.mode == BATCH
-        for row in rows[MOMENTS * k : MOMENTS * (k + 1)]
-    ]
+    statistics: List[Tensor] = []
+    for k, norm in norms:
+        if norm.mode == BATCH:
+            mean, var, unbiased = moments[MOMENTS * k : MOMENTS * (k + 1)].unbind()
+            # Backward keeps the first two: as copies, lest they keep the whole table.
+            statistics += [mean.clone(), var.clone(), unbiased]
+    return [y], statistics
 
 
 def backward(site: Site, tensors: SiteTensors, grad: Tensor) -> Results:
