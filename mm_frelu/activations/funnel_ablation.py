@@ -105,13 +105,14 @@ class FReLUAblation(FunnelActivation):
             return torch.maximum(x, condition)
         return x + condition if self.form == 'sum' else torch.relu(condition)
 
-    def after_norms(self, terms: Sequence[Term]) -> Tensor:
+    def after_norms(self, terms: Sequence[Term], is_spare: bool = False) -> Tensor:
         """Activate the sum of some norms' outputs, step by step.
 
         FReLU can do this without keeping the sum. What it computes then is FReLU, so these forms must not inherit it.
 
         Args:
             terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
+            is_spare: Accepted for the sake of a common signature; nothing is overwritten here.
 
         Returns:
             Features of the same shape.

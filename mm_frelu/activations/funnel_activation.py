@@ -109,7 +109,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         self.show(choice)
         return compute_funnel(choice, x, windows, self.combine)
 
-    def after_norms(self, terms: Sequence[Term]) -> Tensor:
+    def after_norms(self, terms: Sequence[Term], is_spare: bool = False) -> Tensor:
         """Activate the sum of some norms' outputs.
 
         The sum is what the layer's own forward would take. Where it is exact, neither it nor anything in between is kept
@@ -118,6 +118,8 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         Args:
             terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output of
                 the first norm may be overwritten.
+            is_spare: Whether the first features are needed no more, but for what is kept for backward. Without gradients
+                the result may then be put into their memory.
 
         Returns:
             Features of the same shape.
@@ -129,7 +131,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         if choice is None:
             return self(sum_of_norms(terms))
         self.show(choice)
-        return recompute_site(terms, windows, self.combine, choice.name)
+        return recompute_site(terms, windows, self.combine, choice.name, is_spare)
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""

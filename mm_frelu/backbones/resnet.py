@@ -281,7 +281,8 @@ class ResNet(FreezableBackbone):
         if self.deep_stem:
             x = activate_in_row(self.stem, x, self.recompute_norms)
         else:
-            x = activate(self.act1, [(self.conv1(x), self.norm1)], self.recompute_norms)
+            terms = [(self.conv1(x), self.norm1)]
+            x = activate(self.act1, terms, self.recompute_norms, source=self.conv1)
         x = self.maxpool(x)
         outs = []
         for index, name in enumerate(self.res_layers):

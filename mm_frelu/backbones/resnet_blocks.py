@@ -72,7 +72,9 @@ class ResidualBlock(CheckpointedBlock):
         return getattr(self, self.norm2_name)
 
     def _activate(self, site: str, *terms: Term) -> Tensor:
-        return activate(getattr(self, site), terms, self.recompute_norms)
+        is_of_convolution = terms[0][1] is not None  # else a plugin stands between
+        source = getattr(self, site.replace('act', 'conv')) if is_of_convolution else None
+        return activate(getattr(self, site), terms, self.recompute_norms, source)
 
     def _residual(self, x: Tensor) -> Term:
         """The residual branch; its last norm apart, unless something stands behind that."""

@@ -3,6 +3,7 @@
 from typing import List, Optional, Sequence
 
 from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks.wrappers import Conv2d
 from mmengine.model import Sequential
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
@@ -11,21 +12,29 @@ from ..activations import FunnelActivation
 from ..ops import Term, sum_of_norms
 from ..ops.implementation import has_hooks
 
+PLAIN_CONVOLUTIONS = (nn.Conv2d, Conv2d)
 
-def activate(act: nn.Module, terms: Sequence[Term], recompute_norms: bool) -> Tensor:
+
+def activate(
+    act: nn.Module,
+    terms: Sequence[Term],
+    recompute_norms: bool,
+    source: Optional[nn.Module] = None,
+) -> Tensor:
     """Activation of a sum of norms.
 
     Args:
         act: The site's activation.
         terms: Features and the norm behind each, or None.
         recompute_norms: Whether a funnel activation may keep what goes into the norms instead of what comes out.
+        source: What computed the first features, if nothing but this site needs them.
 
     Returns:
         The activated features.
     """
     has_norm = any(norm is not None for _, norm in terms)
     if recompute_norms and has_norm and isinstance(act, FunnelActivation):
-        return act.after_norms(terms)
+        return act.after_norms(terms, is_spare=_gives_new_memory(source))
     return act(sum_of_norms(terms))
 
 
@@ -42,8 +51,13 @@ def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: b
         The activated features.
     """
     if recompute_norms and isinstance(act, FunnelActivation) and _ends_with_its_norm(conv):
-        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms)
+        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms, conv.conv)
     return act(conv(x))
+
+
+def _gives_new_memory(source: Optional[nn.Module]) -> bool:
+    """Whether a module's output is in memory of its own, and no hook has seen it."""
+    return type(source) in PLAIN_CONVOLUTIONS and not has_hooks(source)
 
 
 def _ends_with_its_norm(conv: nn.Module) -> bool:
@@ -71,13 +85,14 @@ def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tens
     is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
     if not (recompute_norms and is_row):
         return layers(x)
-    norm = None  # a batch norm waits for what follows it
+    source = norm = None  # a batch norm waits for what follows it
     for layer in layers:
         if isinstance(layer, FunnelActivation):
-            x, norm = activate(layer, [(x, norm)], recompute_norms), None
-            continue
-        x = sum_of_norms([(x, norm)])
-        x, norm = (x, layer) if isinstance(layer, _BatchNorm) else (layer(x), None)
+            x, norm, source = activate(layer, [(x, norm)], recompute_norms, source), None, layer
+        elif isinstance(layer, _BatchNorm) and norm is None:
+            norm = layer
+        else:
+            x, norm, source = layer(sum_of_norms([(x, norm)])), None, layer
     return sum_of_norms([(x, norm)])
 
 

@@ -26,7 +26,6 @@ AUTOMATIC = ('numba', 'recompute')
 """What ``auto`` may take beside eager."""
 
 VARIABLE = 'MM_FRELU_IMPLEMENTATION'
-HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 # torch 2.3 and later.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
@@ -122,9 +121,17 @@ def is_exporting() -> bool:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether calling the module does more, or other things, than the forward of its class."""
-    if any(getattr(module, hooks) for hooks in HOOKS) or 'forward' in vars(module):
-        return True
-    return any(getattr(torch_module, f'_global{hooks}', None) for hooks in HOOKS)
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or 'forward' in vars(module)
+        or torch_module._global_forward_hooks
+        or torch_module._global_forward_pre_hooks
+        or torch_module._global_backward_hooks
+        or torch_module._global_backward_pre_hooks
+    )
 
 
 def why_no_custom_gradient() -> Optional[str]:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mm_frelu import FReLU
-from mm_frelu.backbones.sites import activate_conv, activate_in_row
+from mm_frelu.backbones.sites import activate, activate_conv, activate_in_row
 
 BN = dict(type='BN')
 
@@ -118,3 +118,80 @@ def test_row_of_layers(case, kind):
     assert_close(activate_in_row(row, x, True), plain(x))
     for ours, expected in zip(row.buffers(), plain.buffers()):
         assert_close(ours, expected)
+
+
+class ConvolutionOfAnother(nn.Conv2d):
+    """One that may give anything, its input for instance."""
+
+
+SPARE = {'alone': 1, 'with a shortcut': 2}
+NEEDED = {
+    'a hook has seen it': lambda source: source.register_forward_hook(lambda *call: None),
+    'forward of its own': lambda source: setattr(source, 'forward', source.forward),
+    'another kind of layer': lambda source: setattr(source, '__class__', ConvolutionOfAnother),
+}
+
+
+def site_behind(source, count=1, **options):
+    """Features from a convolution, and what stands before a site that they go to."""
+    torch.manual_seed(0)
+    u = source(torch.randn(2, 4, 6, 5))
+    norm, shortcut = nn.BatchNorm2d(4), torch.randn(2, 4, 6, 5)
+    for parameter in norm.parameters():
+        parameter.data.normal_()
+    act = FReLU(4, implementation='numba', **options)
+    return u, act, [(u, norm), (shortcut, None)][:count]
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('case', SPARE)
+@torch.no_grad()
+def test_result_in_memory_of_what_is_needed_no_more(case, training):
+    source = conv()
+    u, act, terms = site_behind(source, SPARE[case])
+    for module in (act, terms[0][1]):
+        module.train(training)
+    others = copy.deepcopy((act, [(u.clone(), norm) for u, norm in terms]))
+    out = activate(act, terms, True, source)
+    assert out.data_ptr() == u.data_ptr()
+    expected = activate(*others, True)
+    assert expected.data_ptr() != others[1][0][0].data_ptr()
+    assert torch.equal(out, expected)
+    for ours, other in zip(act.buffers(), others[0].buffers()):
+        assert torch.equal(ours, other)
+
+
+@pytest.mark.parametrize('case', NEEDED)
+@torch.no_grad()
+def test_no_memory_is_taken_that_somebody_may_look_at(case):
+    source = conv()
+    NEEDED[case](source)
+    u, act, terms = site_behind(source)
+    before = u.clone()
+    activate(act, terms, True, source)
+    assert 'numba' in repr(act.live)
+    assert torch.equal(u, before)
+
+
+def test_no_memory_is_taken_that_backward_needs():
+    source = conv()
+    u, act, terms = site_behind(source)
+    before = u.clone()
+    activate(act, terms, True, source).sum().backward()
+    assert torch.equal(u, before)
+    assert source.weight.grad is not None
+
+
+@torch.no_grad()
+def test_a_layer_between_convolution_and_norm_may_keep_its_output():
+    kept = []
+
+    class Keeps(nn.Module):
+        def forward(self, x):
+            kept.append(x)
+            return x
+
+    layers = nn.Sequential(conv(), Keeps(), nn.BatchNorm2d(4), FReLU(4))
+    x = torch.randn(2, 4, 6, 5)
+    activate_in_row(layers, x, True)
+    assert torch.equal(kept[0], layers[0](x))

@@ -115,6 +115,21 @@ def test_hooks_see_what_they_saw(name, where):
 
 
 @pytest.mark.parametrize('name', NETWORKS)
+@torch.no_grad()
+def test_what_hooks_of_convolutions_keep_stays_what_it_was(name):
+    """Without gradients a site may take a convolution's memory, but not if somebody has seen what is in it."""
+    model = network(name).eval()
+    kept = []
+    for path, layer in model.named_modules():
+        # Squeeze-and-excitation has activations in place.
+        if isinstance(layer, torch.nn.Conv2d) and '.se.' not in path:
+            layer.register_forward_hook(lambda _, args, out: kept.append((out, out.clone())))
+    model(images(torch.float32))
+    assert len(kept) > 10
+    assert all(torch.equal(out, copied) for out, copied in kept)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
 def test_folded_and_copied(name):
     """mmcv's fuse_conv_bn leaves identities in place of norms; a copy keeps the option."""
     model = randomise(network(name)).double().eval()

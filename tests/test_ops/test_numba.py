@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from funnel_cases import LAYERS, as_eager, assert_equal_to_eager, build
@@ -135,11 +136,12 @@ def test_torch_keeps_its_number_of_threads():
 
 def test_little_room_is_kept(monkeypatch):
     room = loading._Room()
-    small = room.of(torch.float32, 2, 10)
-    assert room.of(torch.float32, 1, 15).data_ptr() == small.data_ptr()
+    single = np.dtype(np.float32)
+    small = room.of(single, 2, 10)
+    assert np.shares_memory(room.of(single, 1, 15), small)
     monkeypatch.setattr(loading, 'MOST_KEPT', 100)
-    assert room.of(torch.float32, 2, 20).shape == (2, 20)
-    assert room._kept[torch.float32].nbytes == small.nbytes
+    assert room.of(single, 2, 20).shape == (2, 20)
+    assert room._kept[single].nbytes == small.nbytes
 
 
 @pytest.fixture
@@ -214,6 +216,17 @@ def test_a_default_device_does_not_concern_the_room(x):
 def test_negated_memory(x):
     layer = FReLU(8, implementation='numba').eval()
     assert_close(layer(torch._neg_view(x)), layer(-x))
+
+
+@torch.no_grad()
+def test_spare_memory_that_cannot_be_taken(x):
+    """Of another sign, or with gaps: a copy is taken, which has the result."""
+    layer, norm = FReLU(8, implementation='numba').eval(), nn.BatchNorm2d(8).eval()
+    for u in (torch._neg_view(x), torch.cat([x, x], dim=3)[..., :5], x[:1].expand(3, -1, -1, -1)):
+        before = u.clone()
+        expected = layer(norm(u))
+        assert_close(layer.after_norms([(u, norm)], is_spare=True), expected)
+        assert torch.equal(u, before)
 
 
 def test_a_constant_channel_and_no_epsilon(x):

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Callable, Dict, Iterator, Optional
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 
@@ -66,23 +67,44 @@ def _torchs_threads() -> Iterator[None]:
             torch.set_num_threads(of_torch)
 
 
+@contextmanager
+def _numbas_threads(number: int) -> Iterator[None]:
+    """Use so many of them."""
+    import numba
+
+    before = numba.get_num_threads()
+    if before == number:
+        yield
+        return
+    numba.set_num_threads(number)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 class _Room:
     """Memory that calls work in. It is kept from call to call, unless it is large: to take it anew costs page faults."""
 
     def __init__(self) -> None:
-        self._kept: Dict[torch.dtype, torch.Tensor] = {}
+        self._kept: Dict[np.dtype, np.ndarray] = {}
 
-    def of(self, dtype: torch.dtype, threads: int, size: int) -> torch.Tensor:
+    def of(self, dtype: np.dtype, threads: int, size: int) -> np.ndarray:
         """Room of any content, (threads, size)."""
         room = self._kept.get(dtype)
-        if room is None or room.numel() < threads * size:
-            room = torch.empty(threads * size, dtype=dtype, device='cpu')
+        if room is None or room.size < threads * size:
+            room = np.empty(threads * size, dtype)
             if room.nbytes <= MOST_KEPT:
                 self._kept[dtype] = room
-        return room[: threads * size].view(threads, size)
+        return room[: threads * size].reshape(threads, size)
 
 
 _room = _Room()
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor as an array that shares its memory; a view with another sign is copied."""
+    return tensor.detach().resolve_neg().numpy()
 
 
 def call(name: str, *arguments: Any, room: int) -> None:
@@ -90,7 +112,7 @@ def call(name: str, *arguments: Any, room: int) -> None:
 
     Args:
         name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
-        *arguments: All arguments but the last; the first is a tensor. Tensors are passed as arrays that share their memory.
+        *arguments: All arguments but the last; the first is an array.
         room: Values that a thread needs room for.
     """
     import numba
@@ -101,19 +123,12 @@ def call(name: str, *arguments: Any, room: int) -> None:
             "it. Compute forward and backward in one process, or use implementation='recompute'."
         )
     kernel: Callable = getattr(_kernels(), name)
-    arrays = [
-        value.detach().resolve_neg().numpy() if isinstance(value, torch.Tensor) else value
-        for value in arguments
-    ]
     threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
     with _one_at_a_time, _torchs_threads():
         known = len(kernel.overloads)
-        before, started = numba.get_num_threads(), time.perf_counter()
-        numba.set_num_threads(threads)
-        try:
-            kernel(*arrays, _room.of(arguments[0].dtype, threads, room).numpy())
-        finally:
-            numba.set_num_threads(before)
+        started = time.perf_counter()
+        with _numbas_threads(threads):
+            kernel(*arguments, _room.of(arguments[0].dtype, threads, room))
         took = time.perf_counter() - started
     if len(kernel.overloads) > known and took > LONG:
         print_log(

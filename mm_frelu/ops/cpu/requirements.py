@@ -9,7 +9,7 @@ from ..eager import Window
 from ..implementation import is_compiling
 from ..recompute.autocast import convolution_dtype
 from ..recompute.conditions import why_not_recompute_site
-from ..recompute.norms import read_norm
+from ..recompute.norms import group_of
 from ..sum_of_norms import Term
 from .loading import why_no_kernels
 
@@ -81,6 +81,7 @@ def _why_not_windows(convs: Sequence[nn.Conv2d], image: Sequence[int]) -> Option
 
 
 def _why_not_norms(norms: Sequence[Optional[nn.Module]]) -> Optional[str]:
-    if any(read_norm(norm)[0].group is not None for norm in norms):
-        return 'a norm shares its statistics with other processes'
+    for norm in norms:
+        if group_of(norm) is not None:
+            return 'a norm shares its statistics with other processes'
     return None

@@ -14,7 +14,7 @@ from ..eager import Window
 from ..implementation import has_hooks, is_compiling, why_no_custom_gradient
 from ..sum_of_norms import Term
 from .autocast import convolution_dtype, is_cast
-from .norms import BATCH, accurate, read_norm
+from .norms import accurate, group_of
 
 
 def why_not_recompute(x: Tensor, windows: Sequence[Window]) -> Optional[str]:
@@ -99,19 +99,22 @@ def why_not_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Optional[str
     batch_norms = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
     if not isinstance(norm, _BatchNorm) or type(norm).forward not in batch_norms:
         return f'{name} is not a batch norm'
-    values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    if any(value is not None and value.dtype != accurate(dtype) for value in values):
-        return f'the values of {name} are not {accurate(dtype)}'
-    if any(value is not None and value.shape != x.shape[1:2] for value in values):
-        return f'{name} is not for {x.shape[1]} channels'
-    if any(value is not None and value.device != x.device for value in values):
-        return f'{name} is not on {x.device}'
-    plan, _ = read_norm(norm)
-    if plan.mode == BATCH and plan.group is not None and is_compiling():
+    dtype, channels, device = accurate(dtype), x.shape[1:2], x.device
+    for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        if value is None:
+            continue
+        if value.dtype != dtype:
+            return f'the values of {name} are not {dtype}'
+        if value.shape != channels:
+            return f'{name} is not for {x.shape[1]} channels'
+        if value.device != device:
+            return f'{name} is not on {device}'
+    if group_of(norm) is not None and is_compiling():
         return f'{name} talks to other processes, in a compiled graph'
     return _why_not_module(norm)
 
 
 def _why_not_module(module: nn.Module) -> Optional[str]:
-    name = type(module).__name__
-    return f'{name} has hooks or a forward of its own' if has_hooks(module) else None
+    return (
+        f'{type(module).__name__} has hooks or a forward of its own' if has_hooks(module) else None
+    )

@@ -14,21 +14,21 @@ from .kernels import kernels_of
 from .site import Site, SiteTensors
 
 
-def apply_site(site: Site, row: Sequence[Optional[Tensor]]) -> Tuple[Tensor, Sequence[Tensor]]:
+def apply_site(site: Site, tensors: SiteTensors) -> Tuple[Tensor, Sequence[Tensor]]:
     """Compute a site.
 
     Args:
         site: The site.
-        row: Its tensors, in the order of :meth:`.SiteTensors.flat`.
+        tensors: Its tensors. That a term is spare counts only where nothing is kept for backward.
 
     Returns:
         The activated features; and mean, biased and unbiased variance for each norm that takes its statistics from the
         batch, the terms' first. Updating running statistics is the caller's.
     """
     if not torch.is_grad_enabled():  # nothing to keep
-        (out,), statistics = kernels_of(site).forward(site, SiteTensors.of_flat(site, row))
+        (out,), statistics = kernels_of(site).forward(site, tensors)
         return out, statistics
-    out, *statistics = _RecomputedSite.apply(site, *row)
+    out, *statistics = _RecomputedSite.apply(site, *tensors.flat())
     return out, statistics
 
 

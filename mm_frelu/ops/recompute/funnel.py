@@ -20,6 +20,7 @@ def recompute_site(
     windows: Sequence[ModulePair],
     combine: str = 'sum',
     kernels: str = 'recompute',
+    is_spare: bool = False,
 ) -> Tensor:
     """Norms, their sum and the funnel activation of it, keeping what goes into the norms.
 
@@ -28,6 +29,8 @@ def recompute_site(
         windows: As of :func:`mm_frelu.ops.funnel`.
         combine: As of :func:`mm_frelu.ops.funnel`.
         kernels: Name of the implementation whose arithmetic is used, see :mod:`.kernels`.
+        is_spare: Whether the first feature map is needed no more, but for what is kept for backward. Kernels may then
+            put the result into its memory.
 
     Returns:
         The activated features.
@@ -40,10 +43,8 @@ def recompute_site(
     plans, tensors = zip(*(read_norm(norm) for _, norm in terms))
     window_plans, window_tensors = zip(*(read_window(conv, norm, dtype) for conv, norm in windows))
     site = Site(tuple(plans), tuple(window_plans), combine, kernels)
-    row = SiteTensors(
-        [(value, own) for (value, _), own in zip(terms, tensors)], list(window_tensors)
-    ).flat()
-    out, statistics = apply_site(site, row)
+    inputs = [(value, own) for (value, _), own in zip(terms, tensors)]
+    out, statistics = apply_site(site, SiteTensors(inputs, list(window_tensors), is_spare))
     norms = [(norm, None) for _, norm in terms] + [(norm, conv.bias) for conv, norm in windows]
     _update(norms, site, statistics)
     return out

@@ -63,10 +63,11 @@ def read_norm(norm: Optional[nn.Module]) -> Tuple[Norm, NormTensors]:
     affine = (norm.weight, norm.bias)
     if not norm.training and norm.running_mean is not None:
         return Norm(FIXED, norm.eps), NormTensors(*affine, norm.running_mean, norm.running_var)
-    return Norm(BATCH, norm.eps, _group_of(norm)), NormTensors(*affine)
+    return Norm(BATCH, norm.eps, group_of(norm)), NormTensors(*affine)
 
 
-def _group_of(norm: nn.Module) -> Any:
+def group_of(norm: Optional[nn.Module]) -> Any:
+    """The process group whose batches are one batch for a norm; None for the own batch only."""
     if not isinstance(norm, nn.SyncBatchNorm) or not norm.training:
         return None
     if not (dist.is_available() and dist.is_initialized()):

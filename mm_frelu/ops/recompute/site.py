@@ -38,10 +38,17 @@ class Site(NamedTuple):
 
 
 class SiteTensors(NamedTuple):
-    """The tensors of a site: the terms, each with those of its norm, and the windows'."""
+    """The tensors of a site.
+
+    Attributes:
+        terms: The terms, each with the tensors of its norm.
+        windows: The tensors of the windows.
+        is_spare: Whether the first term is needed no more, so that its memory may be taken for the result.
+    """
 
     terms: List[Tuple[Tensor, NormTensors]]
     windows: List[WindowTensors]
+    is_spare: bool = False
 
     def of(self, channels: slice) -> 'SiteTensors':
         """The same for some of the channels."""
