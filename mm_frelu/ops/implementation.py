@@ -16,7 +16,7 @@ import os
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.fx import _symbolic_trace
 from torch.nn.modules import module as torch_module
@@ -132,6 +132,17 @@ def has_hooks(module: nn.Module) -> bool:
         or torch_module._global_backward_hooks
         or torch_module._global_backward_pre_hooks
     )
+
+
+def is_several(grad: Tensor) -> bool:
+    """Whether a gradient stands for several, as in backward with ``is_grads_batched`` or of a vectorised Jacobian.
+
+    Only what autograd itself is made of can compute with it.
+    """
+    if is_compiling():
+        return False
+    functorch = torch._C._functorch
+    return functorch.is_batchedtensor(grad) or functorch.is_legacy_batchedtensor(grad)
 
 
 def why_no_custom_gradient() -> Optional[str]:

@@ -8,10 +8,11 @@ import torch
 from funnel_cases import LAYERS, NORMS, as_eager, assert_equal_to_eager, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
-from mm_frelu import FReLU
+from mm_frelu import DyReLUB, DyReLUC, FReLU
 from mm_frelu.ops import IMPLEMENTATIONS
 from mm_frelu.ops.recompute import blocks
 
@@ -95,6 +96,21 @@ def test_gradcheck_once_and_twice(layer, norm, training, implementation):
     assert torch.autograd.gradcheck(forward, (x, *layer.parameters()))
     assert torch.autograd.gradgradcheck(forward, (x, *layer.parameters()))
     assert layer.live.name == implementation
+
+
+@pytest.mark.parametrize('layer', [*LAYERS, DyReLUB, DyReLUC])
+@pytest.mark.parametrize('implementation', ['recompute', 'auto'])
+def test_several_gradients_at_once(layer, implementation):
+    """A vectorised Jacobian goes through backward once, with all rows of an identity."""
+    torch.manual_seed(0)
+    if layer in LAYERS:
+        layer = build(layer, 'BN', 2, True, implementation=implementation)
+    else:
+        layer = layer(2, implementation=implementation).double()
+    x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
+    found = jacobian(layer, x, vectorize=True)
+    assert layer.live.name != 'eager'
+    assert_close(found, jacobian(layer, x))
 
 
 @both

@@ -4,13 +4,16 @@ Kept for backward are the terms :math:`u_i`, which their norms keep in any netwo
 :math:`x` nor anything of :math:`T` is kept. A single term without norm is :math:`x` itself.
 """
 
+from functools import partial
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
-from .double_backward import differentiable_backward
+from ..implementation import is_several
+from .by_autograd import gradients_by_autograd
 from .kernels import kernels_of
+from .op_by_op import site_op_by_op
 from .site import Site, SiteTensors
 
 
@@ -53,8 +56,8 @@ class _RecomputedSite(torch.autograd.Function):
         wanted = ctx.needs_input_grad[1:]
         if grad is None:
             return (None,) * (1 + length)
-        if torch.is_grad_enabled():
-            return (None, *differentiable_backward(site, row, wanted, grad))
+        if torch.is_grad_enabled() or is_several(grad):
+            return (None, *gradients_by_autograd(partial(site_op_by_op, site), row, wanted, grad))
         tensors = SiteTensors.of_flat(site, row).with_statistics(site, kept)
         features, values = kernels_of(site).backward(site, tensors, grad)
         grads = SiteTensors.flat_gradients(site, features, values)

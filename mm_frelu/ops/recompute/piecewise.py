@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..eager import eager_piecewise_max
+from ..implementation import is_several
 from .blocks import Results, channel_blocks, in_blocks
+from .by_autograd import gradients_by_autograd
 from .norms import accurate
 
 Piece = Tuple[Tensor, ...]
@@ -53,7 +55,11 @@ class _PiecewiseMax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        x, slopes, intercepts, attention = ctx.saved_tensors
+        row = x, slopes, intercepts, attention = ctx.saved_tensors
+        if is_several(grad):
+            wanted = ctx.needs_input_grad
+            again = gradients_by_autograd(lambda row: eager_piecewise_max(*row), row, wanted, grad)
+            return tuple(again)
         grad = _laid_out_as(x, grad)
         of_attention = []  # one sum over the channels of each block
 

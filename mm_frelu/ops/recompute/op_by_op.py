@@ -1,10 +1,7 @@
-"""The gradient of a site as a function that can itself be differentiated, for ``create_graph=True``.
-
-It is autograd's own, of the site computed op by op from what was kept.
-"""
+"""A site op by op, from what was kept: for autograd, where the gradient by hand does not serve."""
 
 from functools import reduce
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,30 +12,22 @@ from .norms import BATCH, NONE, Norm, NormTensors, group_in
 from .site import Site, SiteTensors
 
 
-def differentiable_backward(
-    site: Site, row: Sequence[Optional[Tensor]], wanted: Sequence[bool], grad: Tensor
-) -> List[Optional[Tensor]]:
-    """Gradients of a site's tensors, with a graph behind them.
+def site_op_by_op(site: Site, row: Sequence[Optional[Tensor]]) -> Tensor:
+    """The activated features.
 
     Args:
         site: The site.
         row: Its tensors, in the order of :meth:`.SiteTensors.flat`.
-        wanted: Which of them need a gradient.
-        grad: Gradient of the activated features.
 
     Raises:
         RuntimeError: If a norm shares its statistics with other processes.
     """
     if group_in(site.norms):
         raise RuntimeError(
-            'A second derivative through SyncBN over several processes does not exist, neither here nor in torch. '
-            'Use BN.'
+            'SyncBN over several processes has no second derivative and takes one gradient at a time, here and in '
+            'torch. Use BN.'
         )
-    # Views stand for the tensors: where one of them serves two purposes, each gets its own gradient.
-    stand_ins = [
-        tensor.view_as(tensor) if needed else tensor for tensor, needed in zip(row, wanted)
-    ]
-    tensors = SiteTensors.of_flat(site, stand_ins)
+    tensors = SiteTensors.of_flat(site, row)
     x = reduce(
         torch.add, (_normed(norm, u, own) for norm, (u, own) in zip(site.terms, tensors.terms))
     )
@@ -53,10 +42,7 @@ def differentiable_backward(
             groups=len(weight),
         )
         conditions.append(_normed(window.norm, z, own))
-    out = torch.maximum(x, reduce(COMBINE[site.combine], conditions))
-    sources = [tensor for tensor, needed in zip(stand_ins, wanted) if needed]
-    grads = iter(torch.autograd.grad(out, sources, grad, create_graph=True, allow_unused=True))
-    return [next(grads) if needed else None for needed in wanted]
+    return torch.maximum(x, reduce(COMBINE[site.combine], conditions))
 
 
 def _normed(norm: Norm, z: Tensor, tensors: NormTensors) -> Tensor:
