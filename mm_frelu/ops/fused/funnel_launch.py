@@ -6,9 +6,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..memory_order import laid_out_as
 from .funnel_backward import gradient_kernel, spread_kernel, sums_kernel
 from .funnel_forward import activate_kernel, merge_moments_kernel, moments_kernel
-from .launch import call, dense_like
+from .launch import call
 from .tiling import Tiling, tile
 
 LARGEST_IN_ONE = 3
@@ -145,7 +146,7 @@ def backpropagate(
         group: As for :func:`measure`.
     """
     plan = tile(x)
-    grad = dense_like(grad, x)
+    grad = laid_out_as(x, grad)
     windows, taps = condition.windows, condition.taps
     own = _condition_sums(grad, x, condition, plan) if batch else None
     averages = _averages(own, x, group) if batch else None

@@ -29,10 +29,3 @@ def dense(x: Tensor) -> Tensor:
     if x.is_contiguous(memory_format=torch.channels_last):
         return x
     return x.contiguous()
-
-
-def dense_like(grad: Tensor, x: Tensor) -> Tensor:
-    """A gradient in the memory format of x."""
-    if grad.stride() == x.stride():
-        return grad
-    return torch.empty_like(x, dtype=grad.dtype).copy_(grad)

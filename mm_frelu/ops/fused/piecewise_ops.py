@@ -5,9 +5,10 @@ from typing import Any, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from ..memory_order import laid_out_as
 from .attention_kernels import attended_gradient_kernel, attended_kernel
 from .crossing import cross
-from .launch import call, dense_like
+from .launch import call
 from .piecewise_kernels import piecewise_gradient_kernel, piecewise_kernel
 from .tiling import PROGRAMS, is_channels_last
 
@@ -88,7 +89,7 @@ def piecewise_max_backward(
     """Gradients of x, the slopes, and the intercepts and the attention, if there are any."""
     kinds = 1 if intercepts is None else 2
     launch = _backward_plain if attention is None else _backward_attended
-    dx, totals, *of_attention = launch(dense_like(grad, x), x, slopes, intercepts, attention)
+    dx, totals, *of_attention = launch(laid_out_as(x, grad), x, slopes, intercepts, attention)
     if _shared(x, slopes):
         totals = totals.sum(dim=1)
     # (N, C, kinds * K) or (N, kinds * K) to the shape of the coefficients, for one kind after the other.

@@ -5,8 +5,9 @@ from typing import List, Tuple
 import torch
 from torch import Tensor
 
+from ..memory_order import laid_out_as
 from .crossing import cross
-from .launch import call, dense_like
+from .launch import call
 from .pooling_kernels import pool_gradient_kernel, pool_kernel
 
 
@@ -38,7 +39,7 @@ def pool_and_project_backward(
     dx = torch.empty_like(x)
     of_weight = cut.parts(x, of_channels=True)
     call(
-        pool_gradient_kernel, cut.programs(x), dense_like(grad, x), x, dx, of_weight,
+        pool_gradient_kernel, cut.programs(x), laid_out_as(x, grad), x, dx, of_weight,
         weight.contiguous(), of_means.float().contiguous() / (h * w), of_projection.contiguous(),
         *cut.sizes, **cut.constants,
     )  # fmt: skip

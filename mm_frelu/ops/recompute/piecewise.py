@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..eager import eager_piecewise_max
 from ..implementation import is_several
+from ..memory_order import laid_out_as
 from .blocks import Results, channel_blocks, in_blocks
 from .by_autograd import gradients_by_autograd
 from .norms import accurate
@@ -60,7 +61,7 @@ class _PiecewiseMax(torch.autograd.Function):
             wanted = ctx.needs_input_grad
             again = gradients_by_autograd(lambda row: eager_piecewise_max(*row), row, wanted, grad)
             return tuple(again)
-        grad = _laid_out_as(x, grad)
+        grad = laid_out_as(x, grad)
         of_attention = []  # one sum over the channels of each block
 
         def compute(channels: slice) -> Results:
@@ -82,14 +83,6 @@ class _PiecewiseMax(torch.autograd.Function):
             None if intercepts is None else totals[len(slopes) :],
             None if attention is None else sum(of_attention).to(attention.dtype),
         )
-
-
-def _laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
-    """The gradient in the memory format of x, which is then that of the gradient of x too."""
-    lengths = zip(x.shape, x.stride(), grad.stride())
-    if all(size == 1 or mine == other for size, mine, other in lengths):
-        return grad
-    return torch.empty_like(x).copy_(grad)
 
 
 def _pieces(slopes: Tensor, intercepts: Optional[Tensor], channels: slice) -> List[Piece]:
