@@ -29,6 +29,7 @@ VARIABLE = 'MM_FRELU_IMPLEMENTATION'
 
 # torch 2.3 and later.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+_is_legacy_batched = getattr(torch._C._functorch, 'is_legacy_batchedtensor', lambda tensor: False)
 # Later ones warn of the old name, which takes in compiled graphs.
 is_fx_tracing = getattr(_symbolic_trace, 'is_fx_symbolic_tracing', _symbolic_trace.is_fx_tracing)
 
@@ -141,8 +142,7 @@ def is_several(grad: Tensor) -> bool:
     """
     if is_compiling():
         return False
-    functorch = torch._C._functorch
-    return functorch.is_batchedtensor(grad) or functorch.is_legacy_batchedtensor(grad)
+    return torch._C._functorch.is_batchedtensor(grad) or _is_legacy_batched(grad)
 
 
 def why_no_custom_gradient() -> Optional[str]:
