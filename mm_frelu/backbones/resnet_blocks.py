@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..activations import build_activation
 from ..ops import Term
 from .block_checkpoint import CheckpointedBlock
-from .sites import activate, shortcut_term
+from .sites import activate, convolve, shortcut_term
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
@@ -71,17 +71,20 @@ class ResidualBlock(CheckpointedBlock):
         """The norm behind the second convolution."""
         return getattr(self, self.norm2_name)
 
-    def _activate(self, site: str, *terms: Term) -> Tensor:
-        is_of_convolution = terms[0][1] is not None  # else a plugin stands between
-        source = getattr(self, site.replace('act', 'conv')) if is_of_convolution else None
-        return activate(getattr(self, site), terms, self.recompute_norms, source)
+    def _site(self, index: int, x: Tensor) -> Tensor:
+        """A convolution, its norm and its activation, inside the residual branch."""
+        x, is_spare = convolve(getattr(self, f'conv{index}'), x)
+        terms = [(x, getattr(self, f'norm{index}'))]
+        return activate(getattr(self, f'act{index}'), terms, self.recompute_norms, is_spare)
 
-    def _residual(self, x: Tensor) -> Term:
-        """The residual branch; its last norm apart, unless something stands behind that."""
+    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
+        """The residual branch, its last norm apart, unless something stands behind that; and whether its memory is spare."""
         raise NotImplementedError
 
     def _block(self, x: Tensor) -> Tensor:
-        return self._activate(self.sites[-1], self._residual(x), shortcut_term(self.downsample, x))
+        residual, is_spare = self._residual(x)
+        terms = [residual, shortcut_term(self.downsample, x)]
+        return activate(getattr(self, self.sites[-1]), terms, self.recompute_norms, is_spare)
 
 
 class BasicBlock(ResidualBlock):
@@ -145,9 +148,9 @@ class BasicBlock(ResidualBlock):
         self._add_norm(2, planes)
         self._add_activation(2, planes)
 
-    def _residual(self, x: Tensor) -> Term:
-        x = self._activate('act1', (self.conv1(x), self.norm1))
-        return self.conv2(x), self.norm2
+    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
+        x, is_spare = convolve(self.conv2, self._site(1, x))
+        return (x, self.norm2), is_spare
 
 
 class Bottleneck(ResidualBlock):
@@ -257,10 +260,10 @@ class Bottleneck(ResidualBlock):
         """The norm behind the third convolution."""
         return getattr(self, self.norm3_name)
 
-    def _residual(self, x: Tensor) -> Term:
-        x = self._plug(self._activate('act1', (self.conv1(x), self.norm1)), 'after_conv1')
-        x = self._plug(self._activate('act2', (self.conv2(x), self.norm2)), 'after_conv2')
-        x = self.conv3(x)
+    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
+        x = self._plug(self._site(1, x), 'after_conv1')
+        x = self._plug(self._site(2, x), 'after_conv2')
+        x, is_spare = convolve(self.conv3, x)
         if self.plugin_names['after_conv3']:
-            return self._plug(self.norm3(x), 'after_conv3'), None
-        return x, self.norm3
+            return (self._plug(self.norm3(x), 'after_conv3'), None), False
+        return (x, self.norm3), is_spare

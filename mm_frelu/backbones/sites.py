@@ -1,6 +1,6 @@
 """A site with the norm before it, which is part of what the site costs."""
 
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks.wrappers import Conv2d
@@ -19,7 +19,7 @@ def activate(
     act: nn.Module,
     terms: Sequence[Term],
     recompute_norms: bool,
-    source: Optional[nn.Module] = None,
+    is_spare: bool = False,
 ) -> Tensor:
     """Activation of a sum of norms.
 
@@ -27,14 +27,14 @@ def activate(
         act: The site's activation.
         terms: Features and the norm behind each, or None.
         recompute_norms: Whether a funnel activation may keep what goes into the norms instead of what comes out.
-        source: What computed the first features, if nothing but this site needs them.
+        is_spare: Whether nothing but this site needs the first features, see :func:`convolve`.
 
     Returns:
         The activated features.
     """
     has_norm = any(norm is not None for _, norm in terms)
     if recompute_norms and has_norm and isinstance(act, FunnelActivation):
-        return act.after_norms(terms, is_spare=_gives_new_memory(source))
+        return act.after_norms(terms, is_spare)
     return act(sum_of_norms(terms))
 
 
@@ -51,13 +51,31 @@ def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: b
         The activated features.
     """
     if recompute_norms and isinstance(act, FunnelActivation) and _ends_with_its_norm(conv):
-        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms, conv.conv)
+        is_spare = _gives_new_memory(conv.conv)
+        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms, is_spare)
     return act(conv(x))
 
 
-def _gives_new_memory(source: Optional[nn.Module]) -> bool:
-    """Whether a module's output is in memory of its own, and no hook has seen it."""
-    return type(source) in PLAIN_CONVOLUTIONS and not has_hooks(source)
+def convolve(conv: nn.Module, x: Tensor) -> Tuple[Tensor, bool]:
+    """Run what stands before a norm.
+
+    Args:
+        conv: A convolution, or another layer.
+        x: Its input.
+
+    Returns:
+        Its output; and whether nobody but the caller has that, so that its memory may be taken.
+    """
+    is_spare = _gives_new_memory(conv)
+    return conv(x), is_spare
+
+
+def _gives_new_memory(layer: nn.Module) -> bool:
+    """Whether a layer's next output is in memory of its own, and no hook sees it.
+
+    To be asked before the call: a hook that wants a single output takes itself away while it runs.
+    """
+    return type(layer) in PLAIN_CONVOLUTIONS and not has_hooks(layer)
 
 
 def _ends_with_its_norm(conv: nn.Module) -> bool:
@@ -85,14 +103,15 @@ def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tens
     is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
     if not (recompute_norms and is_row):
         return layers(x)
-    source = norm = None  # a batch norm waits for what follows it
+    norm, is_spare = None, False  # a batch norm waits for what follows it
     for layer in layers:
         if isinstance(layer, FunnelActivation):
-            x, norm, source = activate(layer, [(x, norm)], recompute_norms, source), None, layer
+            x, norm = activate(layer, [(x, norm)], recompute_norms, is_spare), None
+            is_spare = False
         elif isinstance(layer, _BatchNorm) and norm is None:
             norm = layer
         else:
-            x, norm, source = layer(sum_of_norms([(x, norm)])), None, layer
+            (x, is_spare), norm = convolve(layer, sum_of_norms([(x, norm)])), None
     return sum_of_norms([(x, norm)])
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mm_frelu import FReLU
-from mm_frelu.backbones.sites import activate, activate_conv, activate_in_row
+from mm_frelu.backbones.sites import activate, activate_conv, activate_in_row, convolve
 
 BN = dict(type='BN')
 
@@ -125,34 +125,41 @@ class ConvolutionOfAnother(nn.Conv2d):
 
 
 SPARE = {'alone': 1, 'with a shortcut': 2}
+
+
+def look_once(source):
+    """A hook that takes itself away as soon as it has what it wants."""
+    handle = source.register_forward_hook(lambda *call: handle.remove())
+
+
 NEEDED = {
     'a hook has seen it': lambda source: source.register_forward_hook(lambda *call: None),
+    'a hook saw it once': look_once,
     'forward of its own': lambda source: setattr(source, 'forward', source.forward),
     'another kind of layer': lambda source: setattr(source, '__class__', ConvolutionOfAnother),
 }
 
 
 def site_behind(source, count=1, **options):
-    """Features from a convolution, and what stands before a site that they go to."""
+    """Features from a convolution, whether they are spare, and what stands before a site that they go to."""
     torch.manual_seed(0)
-    u = source(torch.randn(2, 4, 6, 5))
+    u, is_spare = convolve(source, torch.randn(2, 4, 6, 5))
     norm, shortcut = nn.BatchNorm2d(4), torch.randn(2, 4, 6, 5)
     for parameter in norm.parameters():
         parameter.data.normal_()
     act = FReLU(4, implementation='numba', **options)
-    return u, act, [(u, norm), (shortcut, None)][:count]
+    return u, is_spare, act, [(u, norm), (shortcut, None)][:count]
 
 
 @pytest.mark.parametrize('training', [True, False])
 @pytest.mark.parametrize('case', SPARE)
 @torch.no_grad()
 def test_result_in_memory_of_what_is_needed_no_more(case, training):
-    source = conv()
-    u, act, terms = site_behind(source, SPARE[case])
+    u, is_spare, act, terms = site_behind(conv(), SPARE[case])
     for module in (act, terms[0][1]):
         module.train(training)
     others = copy.deepcopy((act, [(u.clone(), norm) for u, norm in terms]))
-    out = activate(act, terms, True, source)
+    out = activate(act, terms, True, is_spare)
     assert out.data_ptr() == u.data_ptr()
     expected = activate(*others, True)
     assert expected.data_ptr() != others[1][0][0].data_ptr()
@@ -166,18 +173,18 @@ def test_result_in_memory_of_what_is_needed_no_more(case, training):
 def test_no_memory_is_taken_that_somebody_may_look_at(case):
     source = conv()
     NEEDED[case](source)
-    u, act, terms = site_behind(source)
+    u, is_spare, act, terms = site_behind(source)
     before = u.clone()
-    activate(act, terms, True, source)
+    activate(act, terms, True, is_spare)
     assert 'numba' in repr(act.live)
     assert torch.equal(u, before)
 
 
 def test_no_memory_is_taken_that_backward_needs():
     source = conv()
-    u, act, terms = site_behind(source)
+    u, is_spare, act, terms = site_behind(source)
     before = u.clone()
-    activate(act, terms, True, source).sum().backward()
+    activate(act, terms, True, is_spare).sum().backward()
     assert torch.equal(u, before)
     assert source.weight.grad is not None
 

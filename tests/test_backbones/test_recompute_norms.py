@@ -114,17 +114,26 @@ def test_hooks_see_what_they_saw(name, where):
     assert_close(ours, expected)
 
 
+@pytest.mark.parametrize('once', [False, True])
 @pytest.mark.parametrize('name', NETWORKS)
 @torch.no_grad()
-def test_what_hooks_of_convolutions_keep_stays_what_it_was(name):
+def test_what_hooks_of_convolutions_keep_stays_what_it_was(name, once):
     """Without gradients a site may take a convolution's memory, but not if somebody has seen what is in it."""
     model = network(name).eval()
-    kept = []
+    windows = {conv for act in funnels(model) for conv, _ in act.windows}
+    kept, handles = [], {}
+
+    def keep(layer, _, out):
+        kept.append((out, out.clone()))
+        if once:
+            handles[layer].remove()
+
     for path, layer in model.named_modules():
-        # Squeeze-and-excitation has activations in place.
-        if isinstance(layer, torch.nn.Conv2d) and '.se.' not in path:
-            layer.register_forward_hook(lambda _, args, out: kept.append((out, out.clone())))
+        # Squeeze-and-excitation has activations in place. With hooks on its windows a site is computed step by step.
+        if isinstance(layer, torch.nn.Conv2d) and '.se.' not in path and layer not in windows:
+            handles[layer] = layer.register_forward_hook(keep)
     model(images(torch.float32))
+    assert {act.live.name for act in funnels(model)} == {'numba'}
     assert len(kept) > 10
     assert all(torch.equal(out, copied) for out, copied in kept)
 
