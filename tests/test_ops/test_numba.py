@@ -134,6 +134,26 @@ def test_torch_keeps_its_number_of_threads():
     assert done.stdout.split()[-1] == '1'
 
 
+def ahead(**variables):
+    """What is printed by the command that compiles the kernels."""
+    command = [sys.executable, '-m', 'mm_frelu.ops.cpu']
+    env = {**os.environ, **variables}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_ahead(tmp_path):
+    for words in ('Compiled the CPU kernels: ', 'The CPU kernels are there: '):
+        last = ahead(NUMBA_CACHE_DIR=str(tmp_path)).stdout.splitlines()[-1]
+        assert last.startswith(words + str(tmp_path))
+
+
+def test_compiling_ahead_says_why_it_cannot():
+    done = ahead(NUMBA_DISABLE_JIT='1')
+    assert done.returncode == 1
+    assert 'The CPU kernels cannot be compiled: NUMBA_DISABLE_JIT is set.' in done.stderr
+
+
 def test_little_room_is_kept(monkeypatch):
     room = loading._Room()
     single = np.dtype(np.float32)
