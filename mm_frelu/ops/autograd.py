@@ -68,7 +68,7 @@ def run(plan: Plan, row: Row) -> Outputs:
     """Compute by a plan, with gradients where they are enabled, and move running statistics."""
     if not torch.is_grad_enabled():
         return plan.forward(row, may_overwrite=True)[0]
-    outputs = Fused.apply(plan, *row)
+    outputs = _apply(plan, *row)
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
@@ -96,6 +96,10 @@ class Fused(torch.autograd.Function):
             return (None, *gradients_by_autograd(plan.spec.compute, row, wanted, grads))
         found = plan.backward(row, grads, wanted)
         return (None, *(grad if want else None for grad, want in zip(found, wanted)))
+
+
+# Function.apply looks for transforms of torch.func in every argument, which a plan never meets.
+_apply = super(torch.autograd.Function, Fused).apply
 
 
 def gradients_by_autograd(

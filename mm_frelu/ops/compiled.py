@@ -5,7 +5,7 @@ without. Running statistics are moved by torch's own operators in the graph, whi
 """
 
 from functools import lru_cache
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from .autograd import Outputs, Plan
 from .context import is_torch_export
 from .dispatch import APART, BACKENDS, Choice, requested
 from .dynamic import PiecewiseSpec
-from .spec import FunnelSpec, Row
+from .spec import FunnelSpec, Row, facts
 
 SPECS = (FunnelSpec, PiecewiseSpec)
 """Classes of specifications; an operator gets the number of one."""
@@ -96,8 +96,16 @@ def _row_of(tensors: Sequence[Tensor], present: Sequence[bool]) -> List[Optional
     return [next(rest) if is_there else None for is_there in present]
 
 
-def _plan(name: str, row: Row, spec: Any) -> Plan:
-    return BACKENDS[name].plan(spec, row)
+_plans: Dict[Hashable, Plan] = {}
+
+
+def _plan(name: str, row: Row, integers: Sequence[int], floats: Sequence[float]) -> Plan:
+    """The plan for a kind of input. It is not that of eager mode: it never moves running statistics."""
+    kinds = tuple(None if tensor is None else facts(tensor) for tensor in row)
+    key = name, tuple(integers), tuple(floats), kinds
+    if key not in _plans:
+        _plans[key] = BACKENDS[name].plan(_spec_of(*key[1:3]), row)
+    return _plans[key]
 
 
 if HAS_OPERATORS:
@@ -114,8 +122,9 @@ if HAS_OPERATORS:
 
         Where the row has a tensor is said apart, as torch differentiates no list with None in it.
         """
-        spec, row = _spec_of(tuple(integers), tuple(floats)), _row_of(tensors, present)
-        outputs, statistics = _plan(name, row, spec).forward(row, moves_running_statistics=False)
+        row = _row_of(tensors, present)
+        plan = _plan(name, row, integers, floats)
+        outputs, statistics = plan.forward(row, moves_running_statistics=False)
         return [*outputs, *statistics]
 
     @fused.register_fake
@@ -134,8 +143,7 @@ if HAS_OPERATORS:
         wanted: List[bool],
     ) -> List[Tensor]:
         """Gradients of those tensors of the row that are wanted."""
-        spec = _spec_of(tuple(integers), tuple(floats))
-        found = _plan(name, row, spec).backward(row, grads, wanted)
+        found = _plan(name, row, integers, floats).backward(row, grads, wanted)
         return _apart([grad for grad, want in zip(found, wanted) if want])
 
     @fused_backward.register_fake

@@ -276,19 +276,23 @@ class FunnelPlan(Plan):
         found: List[Optional[Tensor]] = [None] * len(row)
         for index in self.per_channel:
             found[index] = torch.empty_like(row[index])
-        kept: List[Tensor] = []  # until the kernels that read them are started
+        # Parts of the sums, what the norms of the branches take off, what those of the windows do, parts of its sums.
+        ends = self.numbers * cut.parts * c
+        ends = ends, ends + 3 * c, ends + 3 * c + 2 * len(self.windows) * c
+        parts_of_sums = 2 * len(self.windows) * self.cut.parts * c if self.batch else 0
+        workspace = u.new_empty(ends[2] + parts_of_sums, dtype=torch.float32)
         means = [None, None]
         if self.batch:
-            means = self._means(row, found, call, features, weights, norms, conditions, kept)
-        partials = u.new_empty(self.numbers * cut.parts * c, dtype=torch.float32)
+            means = self._means(found, call, workspace, ends, features, weights, norms, conditions)
         du = torch.empty_like(u)
         dv = torch.empty_like(u) if self.scaled and self.two else None
-        parts, to_du = call.at(partials), call.at(du)
+        parts, to_du = call.at(workspace), call.at(du)
         to_dv = None if dv is None else call.at(dv)
         call(
             self.gradient, *features, to_du, to_dv, parts, *means, *weights, *norms, *conditions, *cut.sizes
         )
-        taken = self._finish_backward(row, found, call, parts, norms, conditions, u)
+        taken = workspace[ends[0] : ends[1]].view(3, c) if self.branches[0].norm.mode == BATCH else None
+        taken = self._finish_backward(found, call, parts, norms, conditions, taken)
         if not self.scaled:
             du, dv = self._through_norms(branches, du, taken, norms, call)
         for place, gradient in zip(self.branches, (du, dv)):
@@ -296,31 +300,30 @@ class FunnelPlan(Plan):
         return found
 
     def _means(
-        self, row: Row, found: Sequence[Optional[Tensor]], call: '_Call', features: Sequence, weights: Sequence,
-        norms: Sequence, conditions: Sequence, kept: List[Tensor],
+        self, found: Sequence[Optional[Tensor]], call: '_Call', workspace: Tensor, ends: Sequence[int], features: Sequence,
+        weights: Sequence, norms: Sequence, conditions: Sequence,
     ) -> List[Any]:  # fmt: skip
         """What the windows' norms over the batch take off; gradients of their scale and shift are put into ``found``."""
         c, cut = self.channels, self.cut
-        partials = row[0].new_empty(2 * len(self.windows) * cut.parts * c, dtype=torch.float32)
-        parts = call.at(partials)
+        parts = call.piece(workspace, ends[2])
         call(self.sums, *features, parts, *weights, *norms, *conditions, *cut.sizes)
         means: List[Any] = []
         for index, place in enumerate(self.windows):
-            own = partials.new_empty((2, c))
+            start = ends[1] + 2 * index * c
+            means.append(call.piece(workspace, start))
             to = [None if t is None else call.at(t) for t in found[place.start : place.start + 2]]
             call(
-                place.finish_sums, parts, call.at(own), *to, conditions[6 * index + 1], float(place.norm.eps),
+                place.finish_sums, parts, means[-1], *to, conditions[6 * index + 1], float(place.norm.eps),
                 float(self.count), c, cut.parts, 2 * index,
             )  # fmt: skip
             if place.norm.group is not None:
-                own = merge_means(own, self.count, place.norm.group)
-            kept.append(own)
-            means.append(call.at(own))
+                own = workspace[start : start + 2 * c].view(2, c)
+                own.copy_(merge_means(own, self.count, place.norm.group))
         return means if len(means) == 2 else [*means, None]
 
     def _finish_backward(
-        self, row: Row, found: List[Optional[Tensor]], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
-        u: Tensor,
+        self, found: List[Optional[Tensor]], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
+        means: Optional[Tensor],
     ) -> Optional[Tensor]:  # fmt: skip
         """Gradients of all that has a value for each channel; and what the branches' norms over the batch take off."""
         weights, of_windows = [], []
@@ -337,9 +340,6 @@ class FunnelPlan(Plan):
             of_branches += [norms[first + 1], norms[first + 4]]
         if not self.two:
             of_branches += [None, None, norms[6], norms[9]]
-        means = None
-        if self.branches[0].norm.mode == BATCH:
-            means = u.new_empty((3, self.channels), dtype=torch.float32)
         call(
             self.finish_gradient, parts, *weights, *[None] * missing, *of_windows, *[None] * (3 * missing),
             conditions[1], conditions[2], conditions[5], conditions[7], conditions[8], conditions[11],
@@ -396,6 +396,12 @@ class _Call:
 
     def __call__(self, launch: Launch, *args: Any) -> None:
         self._start(launch, *args)
+
+    def piece(self, workspace: Tensor, start: int) -> Any:
+        """The workspace from one of its values on."""
+        if self.at is _itself:
+            return workspace[start:]
+        return workspace.data_ptr() + 4 * start
 
 
 def _itself(tensor: Tensor) -> Tensor:
