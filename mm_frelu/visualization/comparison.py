@@ -1,12 +1,13 @@
 """One figure that compares segmentation models on one image, in the manner of Figure 4 of the FReLU paper."""
 
 import math
-import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from mm_frelu.engine.write_file import write_file
 
 from . import overlay
 from . import palette as colors
@@ -122,13 +123,8 @@ def save_comparison(figure: Figure, path: Union[str, Path]) -> Path:
         raise ValueError(
             f'Comparison pictures are PNG files; the path must end in .png, found {path}.'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.stem}.{os.getpid()}.tmp')
-    try:
-        figure.savefig(unfinished, format='png', dpi=figure.dpi)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with write_file(path, 'wb') as stream:
+        figure.savefig(stream, format='png', dpi=figure.dpi)
     return path
 
 
