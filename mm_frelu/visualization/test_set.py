@@ -20,7 +20,8 @@ class SegmentationTestSet:
     def __init__(self, cfg: Config, config: str) -> None:
         self.config = config
         self.settings = _without_wrappers(cfg)
-        self.pipeline = cfg.get('test_pipeline') or self.settings.get('pipeline') or ()
+        # Options on the command line change the dataset's pipeline, not the variable that the file made it from.
+        self.pipeline = self.settings.get('pipeline') or cfg.get('test_pipeline') or ()
         evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or ()
         self.evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
 
