@@ -3,9 +3,10 @@
 import argparse
 from typing import Any, Dict, List, Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from .errors import UserError
+from .settings import SettingsAction
 
 OPTIONS = ('act_cfg', 'act_include', 'act_exclude')
 
@@ -22,7 +23,7 @@ def add_act_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--act-cfg',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='its settings, e.g. kernel_size=5 norm_cfg.type=GN norm_cfg.num_groups=32',
     )
