@@ -44,7 +44,7 @@ def _place(error: Exception) -> Tuple[Optional[str], Optional[int], str]:
     # MMEngine reads each file of the chain in a call that has its name.
     files = [str(frame.f_locals['filename']) for frame in frames if _reads_a_config(frame)]
     files = [file for file in files if os.path.isfile(os.path.expanduser(file))]
-    file = files[-1] if files else None
+    file = os.path.normpath(files[-1]) if files else None
     if isinstance(error, SyntaxError):
         found = _original(error)
         return file, found.lineno, (found.text or _line(file, found.lineno)).strip()
