@@ -4,8 +4,9 @@ mmdet and pycocotools read keys without asking: an annotation without ``area`` e
 ``iscrowd`` only after the first epoch, and annotations of which none belongs to an image in a ValueError about arrays.
 """
 
+import re
 from collections import Counter
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Union
 
 from mm_frelu.engine.errors import UserError
 
@@ -14,6 +15,10 @@ _KEYS = {
     'categories': ('id', 'name'),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
 }
+
+
+_NUMBERS = ('width', 'height', 'area', 'iscrowd')
+"""Keys whose values are numbers everywhere in a file."""
 
 
 def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated: bool) -> None:
@@ -33,6 +38,8 @@ def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated
             keys += ('iscrowd',)
         for index, entry in enumerate(data.get(kind, [])):
             _require_keys(f'{where}: {kind}[{index}]', entry, keys)
+    for index, image in enumerate(data['images']):
+        _require_size(f'{where}: images[{index}]', image)
     annotations = data.get('annotations', [])
     for index, entry in enumerate(annotations):
         _require_box(f'{where}: annotations[{index}]', entry)
@@ -51,13 +58,33 @@ def _require_keys(place: str, entry: Any, keys: tuple) -> None:
         )
 
 
+def _require_size(place: str, image: Dict[str, Any]) -> None:
+    for key in ('width', 'height'):
+        if not _is_number(image[key]) or image[key] <= 0:
+            raise UserError(
+                f'{place} (id {image["id"]}, {image["file_name"]}): {key} is {image[key]!r}. Expected a number of pixels, '
+                f'such as {key}: 640 and not "640", which is text. Write the file again.'
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _require_box(place: str, annotation: Dict[str, Any]) -> None:
     box, area = annotation['bbox'], annotation['area']
     numbers = [*box, area] if isinstance(box, list) and len(box) == 4 else []
-    if not numbers or not all(isinstance(number, (int, float)) for number in numbers):
+    if not numbers or not all(map(_is_number, numbers)):
         raise UserError(
             f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four numbers '
             '[x, y, width, height] in pixels, and area as a number.'
+        )
+    if annotation.get('iscrowd', 0) not in (
+        0,
+        1,
+    ):  # mmdet asks whether it is true, and the text "0" is
+        raise UserError(
+            f'{place} (id {annotation["id"]}): iscrowd is {annotation["iscrowd"]!r}. Expected the number 0 or 1.'
         )
 
 
@@ -88,4 +115,40 @@ def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
     listed = ', '.join(f'{number} have {reason}' for reason, number in reasons.most_common(3))
     raise UserError(
         f'{where}: none of the {len(data["annotations"])} annotations can be used: {listed}. Write the file again.'
+    )
+
+
+def text_in_place_of_a_number(content: Union[bytes, Any]) -> Optional[str]:
+    """The first number of an image or annotation that a file has as text, found without parsing.
+
+    Args:
+        content (bytes | mmap): The whole file.
+
+    Returns:
+        str, optional: What is there and where, or None.
+    """
+    keys = b'|'.join(key.encode() for key in _NUMBERS)
+    for found in re.finditer(rb'"(?:' + keys + rb')"\s*:\s*"[^"]*"', content):
+        start = content[max(0, found.start() - 500) : found.start()].rpartition(b'{')[2]
+        entry = start + content[found.start() : found.end() + 500].partition(b'}')[0]
+        # Annotation tools let people add attributes of any name, in an object of their own.
+        if b'"file_name"' in entry or b'"bbox"' in entry or b'}' in start:
+            shown = (start + found.group()).decode(errors='replace')[-200:]
+            return (
+                f'a number is written as text: {shown} (byte {found.start()}). Expected {", ".join(_NUMBERS)} without '
+                'quotes. Write the file again.'
+            )
+    return None
+
+
+def usable_boxes(data: Dict[str, List[Any]]) -> Counter:
+    """Annotations of each category id that mmdet trains on: of an image of the file, no crowd, of at least one pixel."""
+    images = {entry['id'] for entry in data['images']}
+    return Counter(
+        entry['category_id']
+        for entry in data.get('annotations', [])
+        if entry['image_id'] in images
+        and not entry.get('iscrowd')
+        and entry['area'] > 0
+        and min(entry['bbox'][2:]) >= 1
     )

@@ -19,8 +19,8 @@ class CheckLabelIds(BaseTransform):
 
     Required Keys:
 
-    - gt_seg_map (np.ndarray, (H, W), integer)
-    - seg_map_path (str)
+    - gt_seg_map (np.ndarray, (H, W), integer, optional)
+    - seg_map_path (str, optional)
     - ori_shape (tuple, optional): Height and width of the image file.
 
     Args:
@@ -40,6 +40,9 @@ class CheckLabelIds(BaseTransform):
         Raises:
             UserError: When an id is out of range, or the size another than that of the image.
         """
+        # mmseg's inferencers take LoadAnnotations out of the pipeline, and nothing else: there is no label to check then.
+        if 'gt_seg_map' not in results:
+            return results
         label = results['gt_seg_map']
         height, width = results.get('ori_shape') or label.shape[:2]
         if label.shape[:2] != (height, width):

@@ -1,13 +1,16 @@
 """MMEngine's Runner, at ease on a machine without a GPU or without a launcher."""
 
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import Runner
 from torch import nn
 
+from mm_frelu.datasets.check_dataset import leaf_datasets
+
 from .checkpoint_pretrained import watch_pretrained
+from .errors import UserError
 from .read_errors import name_files
 
 
@@ -60,10 +63,40 @@ class GuardedRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
-        """Build a DataLoader whose loading transforms name the file that they failed on."""
-        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        """Build a DataLoader whose loading transforms name the file that they failed on.
+
+        Raises:
+            UserError: When it has nothing to load.
+        """
+        try:
+            loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        except ValueError as error:
+            # MMEngine joins the entries that filter_cfg leaves, before it counts them.
+            if 'need at least one array to concatenate' not in str(error):
+                raise
+            raise UserError(
+                f'{_described(dataloader)}: no image is left to load. filter_cfg leaves out images without boxes of the '
+                'chosen classes (filter_empty_gt=True) and those smaller than min_size: choose other classes or a smaller '
+                'min_size, or look into the annotation file.'
+            ) from error
+        if len(loader) == 0:
+            raise UserError(
+                f'{_described(dataloader)}: {len(loader.dataset)} images make no batch of {loader.batch_size}, and '
+                'drop_last=True leaves the rest out. Take a smaller batch_size, or drop_last=False.'
+            )
         name_files(loader.dataset)
         return loader
+
+
+def _described(dataloader: Any) -> str:
+    """Type and annotation file of the dataset that a dataloader reads, those inside wrappers too."""
+    leaves = leaf_datasets(
+        dataloader.get('dataset') if isinstance(dataloader, dict) else None, 'dataset'
+    )
+    return ' and '.join(
+        ' '.join(str(leaf[key]) for key in ('type', 'data_root', 'ann_file') if leaf.get(key))
+        for _, leaf in leaves
+    )
 
 
 def _is_sync_bn(module: nn.Module) -> bool:

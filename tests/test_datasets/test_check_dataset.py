@@ -231,7 +231,7 @@ def test_large_files_are_skimmed_with_the_same_result(detection, data, monkeypat
     skimmed = coco_module.read_summary('x', file)
     assert skimmed.categories == parsed.categories
     assert skimmed.file_names == parsed.file_names[:1]
-    assert skimmed.num_annotations == 1
+    assert skimmed.boxes.keys() == parsed.boxes.keys()
     check_datasets(detection, LOADERS)
     text = (data / 'annotations/instances_train.json').read_text()
     (data / 'annotations/instances_train.json').write_text(text[:-100])

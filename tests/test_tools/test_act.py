@@ -49,6 +49,8 @@ def test_test_takes_old_weights_and_gives_the_old_result(relu_segmentor, tmp_pat
             [
                 *(str(relu_segmentor.config), str(relu_segmentor.checkpoint)),
                 *('--work-dir', str(work_dir), *options),
+                # Both runs may begin in the same second, and MMEngine keeps a logger for each name.
+                *('--cfg-options', f'experiment_name={name}'),
             ]
         )
         logs.append(log_of(work_dir))

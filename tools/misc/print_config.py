@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import mmengine
-from mmengine.config import DictAction
 
 import mm_frelu  # noqa: F401  (configs may import it)
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.settings import SettingsAction, merge_settings
 from mm_frelu.engine.write_file import require_target, write_file
 
 
@@ -23,7 +23,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'config', help='config file, or one of an installed library: mmseg::pspnet/NAME.py'
     )
     parser.add_argument('--save-path', help='also write it to this file (.py, .json or .yml)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
@@ -32,8 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Print, and save where asked to."""
     args = parse_args(argv)
     cfg = read_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_settings(cfg, args.cfg_options)
     print(cfg.pretty_text)
     if args.save_path is None:
         return
