@@ -3,12 +3,14 @@
 from typing import Any, Dict, Optional
 
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import Runner
 from torch import nn
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
+from .annotation_ids import number_annotations
 from .checkpoint_pretrained import watch_pretrained
 from .errors import UserError
 from .read_errors import name_files
@@ -17,11 +19,12 @@ from .read_errors import name_files
 class GuardedRunner(Runner):
     """Runner that names unreadable files and lets SyncBN models run on CPUs.
 
-    Three things differ from its parent, and only where the parent would fail or be silent:
+    It differs from its parent only where that would fail or be silent:
 
     - SyncBN needs a GPU per process. With one process the parent turns it into BN; here that also happens for several
       processes on CPUs (gloo), and one log line says how many layers it was.
     - The loading transforms of every dataset name the file that they failed on.
+    - Annotation ids that pycocotools misreads are given numbers, for the metric alone.
     - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
     """
 
@@ -60,6 +63,12 @@ class GuardedRunner(Runner):
                 'device_ids': None,
             }
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """Build the evaluator, and see to the ids of its annotations."""
+        built = super().build_evaluator(evaluator)
+        number_annotations(built)
+        return built
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):

@@ -6,10 +6,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, 
 
 import numpy as np
 
+from mm_frelu.datasets.check_paths import IMAGE_SUFFIXES
 from mm_frelu.datasets.label_files import Renumbering, check_label_file
 from mm_frelu.engine.errors import UserError
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 
 _CITYSCAPES_IMAGE = '_leftImg8bit'
 _CITYSCAPES_LABELS = '_gtFine_labelTrainIds.png'
