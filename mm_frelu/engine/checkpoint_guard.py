@@ -18,6 +18,7 @@ from mm_frelu.registry import HOOKS
 
 from .disagreement import disagreement
 from .errors import UserError
+from .trained_classes import compare_classes
 
 
 @HOOKS.register_module()
@@ -47,6 +48,10 @@ class CheckpointGuardHook(Hook):
         message = disagreement(str(source), checkpoint, runner.cfg, model)
         if message:
             warn(message)
+        if self.strict:
+            message = compare_classes(str(source), checkpoint, runner)
+            if message:
+                warn(message)
         weights = checkpoint.get('state_dict', checkpoint)
         shapes = {
             key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)
