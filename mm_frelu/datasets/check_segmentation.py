@@ -10,6 +10,7 @@ from mm_frelu.engine.errors import UserError
 
 from .check_labels import check_labels
 from .check_paths import IMAGE_SUFFIXES, join, require_file, require_folder
+from .check_pictures import steps_of
 from .ignore_index import Ignored
 from .notices import tell, warn
 
@@ -132,8 +133,7 @@ def _endings(folder: str) -> str:
 
 def _loads_labels(pipeline: Any) -> bool:
     """A test set without ground truth has no ``LoadAnnotations`` in its pipeline, and needs no labels."""
-    types = [str(step.get('type')) for step in pipeline or [] if isinstance(step, dict)]
-    return any('LoadAnnotations' in kind for kind in types)
+    return any('LoadAnnotations' in str(step.get('type')) for step in steps_of(pipeline))
 
 
 def _hint(map_dir: str, suffix: str) -> str:
