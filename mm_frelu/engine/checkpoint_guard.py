@@ -18,6 +18,7 @@ from mm_frelu.registry import HOOKS
 
 from .disagreement import disagreement
 from .errors import UserError
+from .resume_guard import check_resumable
 
 
 @HOOKS.register_module()
@@ -47,6 +48,10 @@ class CheckpointGuardHook(Hook):
         message = disagreement(str(source), checkpoint, runner.cfg, model)
         if message:
             warn(message)
+        if runner.cfg.get('resume'):
+            message = check_resumable(runner, checkpoint, str(source))
+            if message:
+                warn(message)
         weights = checkpoint.get('state_dict', checkpoint)
         shapes = {
             key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)

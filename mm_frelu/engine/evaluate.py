@@ -16,6 +16,7 @@ from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
 from .test_options import apply_out, apply_show, apply_tta, partial_file
+from .unlabelled import require_output, take_out_labels
 
 
 def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
@@ -34,10 +35,12 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     check_checkpoint_file(args.checkpoint, 'checkpoint')
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
     require_library(cfg)
+    take_out_labels(cfg)
     check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
     apply_out(cfg, args.out)
+    require_output(cfg)
     apply_show(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:
         apply_tta(cfg)

@@ -1,14 +1,16 @@
 """MMEngine's Runner, at ease on a machine without a GPU or without a launcher."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import torch
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
+from .batch_shapes import require_one_shape
+from .checkpoint_guard import unwrap
 from .checkpoint_pretrained import watch_pretrained
 from .errors import UserError
 from .read_errors import name_files
@@ -60,6 +62,18 @@ class GuardedRunner(Runner):
                 'device_ids': None,
             }
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_val_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
+        """Build the validation loop; batches that it could not stack are an error now, and not after hours of training."""
+        built = super().build_val_loop(loop)
+        require_one_shape(built.dataloader, 'val_dataloader', unwrap(self.model))
+        return built
+
+    def build_test_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
+        """Build the test loop, as :meth:`build_val_loop` does."""
+        built = super().build_test_loop(loop)
+        require_one_shape(built.dataloader, 'test_dataloader', unwrap(self.model))
+        return built
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
