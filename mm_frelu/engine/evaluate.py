@@ -15,6 +15,7 @@ from .arguments import require_library
 from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
+from .library_errors import explained
 from .test_options import apply_out, apply_show, apply_tta, partial_file
 from .unlabelled import require_output, take_out_labels
 
@@ -47,7 +48,8 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     try:
         runner = build_runner(cfg, strict=True)
         _place_pictures(runner, args.show_dir)
-        metrics = runner.test()
+        with explained(runner, 'test_dataloader'):
+            metrics = runner.test()
         if is_main_process():
             _finish(args, runner.log_dir)
     finally:

@@ -19,13 +19,16 @@ from .read_errors import name_files
 class GuardedRunner(Runner):
     """Runner that names unreadable files and lets SyncBN models run on CPUs.
 
-    Three things differ from its parent, and only where the parent would fail or be silent:
+    It differs from its parent only where the parent would fail or be silent:
 
     - SyncBN needs a GPU per process. With one process the parent turns it into BN; here that also happens for several
       processes on CPUs (gloo), and one log line says how many layers it was.
-    - The loading transforms of every dataset name the file that they failed on.
+    - The transforms of every dataset name the file that they failed on, and the batch that is worked on is remembered.
+    - A dataloader without anything to load is an error, and one for validation whose batches could not be stacked.
     - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
     """
+
+    batch: Any = None
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, and say what did not fit of those that ``init_cfg`` names."""
@@ -62,6 +65,11 @@ class GuardedRunner(Runner):
                 'device_ids': None,
             }
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call the hooks, and remember the batch that is worked on: an error in the model can name its pictures then."""
+        self.batch = kwargs.get('data_batch', self.batch)
+        super().call_hook(fn_name, **kwargs)
 
     def build_val_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
         """Build the validation loop; batches that it could not stack are an error now, and not after hours of training."""
