@@ -55,8 +55,8 @@ def train(cfg: Config) -> Runner:
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
     require_library(cfg)
-    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     try:
         runner = build_runner(cfg, strict=bool(cfg.get('resume')))
         with explained(runner, 'train_dataloader'):

@@ -1,7 +1,7 @@
 """Does the optimizer of a checkpoint belong to the one that the config builds? Asked when a run is continued.
 
-PyTorch compares the numbers of groups and parameters and speaks of "a loaded state dict"; the state of another kind of optimizer it takes,
-and fails in its first step. Learning rates and schedules of the checkpoint replace those of the config without a word.
+PyTorch compares the numbers of groups and parameters and speaks of "a loaded state dict"; over the state of another kind of optimizer it
+stumbles with a KeyError. Learning rates and schedules of the checkpoint replace those of the config without a word.
 """
 
 from typing import Any, Dict, List, Optional
