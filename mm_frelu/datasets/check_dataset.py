@@ -13,6 +13,7 @@ from .check_classes import check_num_classes
 from .check_classification import check_classification
 from .check_coco import check_coco
 from .check_evaluator import Loaded, check_evaluator
+from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
 from .ignore_index import ignored_label
@@ -49,6 +50,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
                 check_classification(key, settings)
             else:
                 _check_other(key, settings)
+            check_labels(cfg, loader, key, dataset)
             check_num_classes(cfg.get('model'), key, settings)
         evaluator = loader.replace('dataloader', 'evaluator')
         check_evaluator(cfg.get(evaluator) or [], evaluator, coco)

@@ -1,199 +1,78 @@
-"""Read some label maps before training: do they hold what the config says?
+"""Check that a dataset has the labels that it is there for: to learn from, or to compare predictions with.
 
-mmseg trains on whatever numbers a file has. A mask of 0 and 255 has one class and "not labelled"; a list of classes that is longer
-than the files' leaves heads that learn nothing; and neither is told by a loss that falls.
+Without them MMEngine ends in ``KeyError: 'gt_sem_seg'``, for a validation after the first thousands of iterations.
 """
 
-from collections import Counter
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List
 
-import numpy as np
+from mmengine.config import Config
 
 from mm_frelu.engine.errors import UserError
 
-from .check_pictures import Picture, sample, steps_of, warn_of_turned
-from .ignore_index import Ignored
-from .label_files import Renumbering, check_label_file
-from .notices import tell, warn
 
-NUMBER = 24
-"""Label maps to read; some tenths of a second for CityScapes' size."""
-
-
-def check_labels(
-    key: str,
-    settings: Dict[str, Any],
-    cls: Optional[type],
-    ignored: Ignored,
-    pairs: Sequence[Tuple[str, str]],
-) -> None:
-    """Read a sample of the label maps of a dataset as its pipeline does.
-
-    One line says which values were found and which the config expects.
+def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) -> None:
+    """Compare the pipeline of a dataset with what its dataloader is for.
 
     Args:
-        key (str): Config key of the dataset.
-        settings (Dict[str, Any]): Its config with defaults and ``classes``.
-        cls (type, optional): Its class, which knows what a subset of its classes becomes.
-        ignored (Ignored): The label that is left out.
-        pairs (Sequence[Tuple[str, str]]): Image and label file of each sample.
+        cfg (Config): A whole config of mmseg or mmdet.
+        loader (str): Config key of the dataloader.
+        key (str): Config key of the dataset in it.
+        dataset (dict): Its config.
 
     Raises:
-        UserError: For files that are no label maps of 8 bits, values that are no class, label maps of another size than their
-            image, a check in the pipeline that counts other classes, and more classes than 8 bits can tell apart.
+        UserError: When labels are needed and no step of the pipeline loads them.
     """
-    loaders = [step for step in steps_of(settings.get('pipeline')) if _is(step, 'LoadAnnotations')]
-    classes = settings.get('classes')
-    if not loaders or not classes or isinstance(classes, str):
+    pipeline = dataset.get('pipeline')
+    if not pipeline or any('Annotation' in kind for kind in step_types(pipeline)):
         return
-    _require_room(key, classes)
-    label_map = _label_map(key, settings, cls)
-    _check_the_check(key, settings, label_map, ignored)
-    reading = Renumbering(
-        bool(settings.get('reduce_zero_label') or loaders[0].get('reduce_zero_label')),
-        label_map,
-        dict(loaders[0]),
-    )
-    found: Counter = Counter()
-    pictures: List[Picture] = []
-    chosen = sample(pairs, NUMBER)
-    for image, label in chosen:
-        check_label_file(label, f'{key}: ')
-        values = _load(key, reading, label)
-        pictures.append(Picture(image, values.shape[1], values.shape[0], label))
-        counts = np.bincount(values.ravel(), minlength=256)
-        ids = np.flatnonzero(counts).tolist()
-        wrong = [number for number in ids if number >= len(classes) and number != ignored.value]
-        if wrong:
+    steps = ', '.join(step_types(pipeline))
+    if loader == 'train_dataloader':
+        if cfg.get('default_scope') in ('mmseg', 'mmdet'):
             raise UserError(
-                f'{key}: {label} has the values {_ranges(wrong)}, which are no class; expected '
-                f'{_expected(len(classes), ignored)}.{_cause(wrong, len(classes), label, reading)}'
+                f'{key}.pipeline loads no labels ({steps}), so there is nothing to learn from. Put '
+                "dict(type='LoadAnnotations') behind the step that loads the image."
             )
-        found.update({number: int(counts[number]) for number in ids})
-    tell(
-        f'{key}: {len(chosen)} of {len(pairs)} label files were read: values {_ranges(sorted(found))}'
-        f'{" after reduce_zero_label and label_map" if reading.label_map else ""}; the config expects '
-        f'{_expected(len(classes), ignored)}.'
-    )
-    _check_variety(key, found, classes, ignored, reading, chosen, len(pairs))
-    warn_of_turned(key, pictures, 'labels', settings.get('pipeline'))
-
-
-def _require_room(key: str, classes: Sequence[str]) -> None:
-    if len(classes) > 255:
-        raise UserError(
-            f'{key}: {len(classes)} classes, but mmseg reads label maps as 8 bits and takes 255 for "not labelled": it can tell '
-            '255 classes apart. Merge classes, or load labels by a transform of your own.'
-        )
-
-
-def _label_map(key: str, settings: Dict[str, Any], cls: Optional[type]) -> Optional[Dict[int, int]]:
-    """What mmseg makes of the ids of classes that are not chosen."""
-    if not hasattr(cls, 'get_label_map'):
-        return None
-    try:
-        return cls.get_label_map(settings['classes'])
-    except ValueError:
-        known = cls.METAINFO['classes']
-        strangers = [name for name in settings['classes'] if name not in known]
-        raise UserError(
-            f'{key}: {settings.get("type")} has classes of its own ({", ".join(known[:3])}, ...), and {strangers[0]!r} of '
-            "metainfo.classes is none of them. For classes of your own write type='BaseSegDataset' with img_suffix and "
-            'seg_map_suffix.'
-        ) from None
-
-
-def _check_the_check(
-    key: str, settings: Dict[str, Any], label_map: Optional[Dict[int, int]], ignored: Ignored
-) -> None:
-    """A ``CheckLabelIds`` that was left as it stood for another dataset lets ids through, or refuses classes."""
-    number = len(settings['classes'])
-    for step in steps_of(settings.get('pipeline')):
-        if not _is(step, 'CheckLabelIds'):
-            continue
-        told = step.get('num_classes')
-        # With a label_map no id of a class that is not chosen is left.
-        if told != number and not (label_map and isinstance(told, int) and told > number):
-            raise UserError(
-                f'{key}.pipeline: CheckLabelIds has num_classes={told}, but the dataset has {number} classes. Set '
-                f'num_classes={number} there, in every pipeline.'
-            )
-        if step.get('ignore_index', 255) != ignored.value:
-            warn(
-                f'{key}.pipeline: CheckLabelIds has ignore_index={step.get("ignore_index", 255)}, but {ignored.key} is '
-                f'{ignored.value}. Set the same in the pipelines, in the heads of the model and in the evaluator.'
-            )
-
-
-def _load(key: str, reading: Renumbering, label: str) -> np.ndarray:
-    try:
-        values = reading.load(label)
-    except UserError:
-        raise
-    except Exception as error:  # each decoder has its own
-        raise UserError(
-            f'{key}: {label} cannot be read as a label map ({error}). Replace the file or take it out of the dataset.'
-        ) from None
-    return np.atleast_2d(values)
-
-
-def _check_variety(
-    key: str,
-    found: Counter,
-    classes: Sequence[str],
-    ignored: Ignored,
-    reading: Renumbering,
-    chosen: Sequence[Tuple[str, str]],
-    total: int,
-) -> None:
-    """Labels of a single class: most often a mask of 0 and 255, of which mmseg leaves out the 255."""
-    labelled = [number for number in found if number != ignored.value]
-    if len(classes) < 2 or len(labelled) > 1 or not found:
         return
-    only = f'the class {classes[labelled[0]]!r} and ' if labelled else ''
-    rest = 'pixels that are not labelled' if found[ignored.value] else 'nothing else'
-    example = chosen[0][1]
-    hint = ''
-    if set(found) <= {0, 255} and not reading.label_map:
-        hint = (
-            ' Masks of 0 and 255 look like this: write 1 for the class that 255 stands for, since 255 is left out of the loss '
-            'and of every score.'
-        )
-    text = (
-        f'{key}: {len(chosen)} of {total} label files were read, and they have {only}{rest} (values {_ranges(sorted(found))}, '
-        f'{example} for example), but there are {len(classes)} classes.{hint}'
+    evaluator = loader.replace('dataloader', 'evaluator')
+    metrics = comparing_metrics(cfg, evaluator)
+    if (
+        cfg.get('default_scope') != 'mmseg' or not metrics
+    ):  # mmdet's read the annotation file themselves
+        return
+    remedy = (
+        'Leave validation out (val_dataloader=None val_cfg=None val_evaluator=None).'
+        if loader == 'val_dataloader'
+        else f'To write the predictions alone, add --out DIR and --cfg-options {evaluator}.format_only=True.'
     )
-    if hint and found[255] and len(chosen) == total and key.startswith('train_'):
-        raise UserError(f'{text} There is nothing to tell apart, so nothing to learn.')
-    warn(text)
+    raise UserError(
+        f'{key}.pipeline loads no labels ({steps}), so {evaluator} ({", ".join(metrics)}) has nothing to compare with. '
+        f"{remedy} If there are labels, put dict(type='LoadAnnotations') behind Resize."
+    )
 
 
-def _cause(wrong: Sequence[int], number: int, label: str, reading: Renumbering) -> str:
-    if list(wrong) == [255] and (reading.label_map or reading.reduce_zero_label):
-        return ' mmseg gives 255 to what is no class of the dataset: leave ignore_index at 255.'
-    if 'labelIds' in label:
-        return ' These are labelIds; train on *_gtFine_labelTrainIds.png (csCreateTrainIdLabelImgs makes them).'
-    if list(wrong) == [number]:
-        return ' The ids seem to count from 1: set reduce_zero_label=True if 0 means "no class", or name one class more.'
-    return ' Write class numbers into the files, or set the ignore_index of dataset, heads and evaluator.'
+def comparing_metrics(cfg: Config, key: str) -> List[str]:
+    """Types of the metrics of an evaluator that compare with labels of the pipeline, which is what mmseg's do."""
+    evaluators = cfg.get(key) or []
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    return [
+        str(metric['type'])
+        for metric in evaluators
+        if str(metric.get('type')).rpartition('.')[2]
+        in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
+        and not metric.get('format_only')
+    ]
 
 
-def _expected(number: int, ignored: Ignored) -> str:
-    return f'0 to {number - 1}, or {ignored.value} (not labelled: {ignored.key})'
+def step_types(pipeline: Any) -> List[str]:
+    """Types of the steps of a pipeline, those inside ``TestTimeAug`` and other wrappers too."""
+    return list(_types(pipeline))
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """``0 to 3, 7 and 255``."""
-    runs: List[List[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    texts = [f'{run[0]} to {run[-1]}' if len(run) > 2 else ', '.join(map(str, run)) for run in runs]
-    more = ', ...' if len(texts) > 8 else ''
-    return ', '.join(texts[:8]) + more if texts else 'none'
-
-
-def _is(step: Dict[str, Any], kind: str) -> bool:
-    return str(step.get('type')).rsplit('.', 1)[-1] == kind
+def _types(steps: Any) -> Iterator[str]:
+    if isinstance(steps, dict):
+        if 'type' in steps:
+            yield getattr(steps['type'], '__name__', str(steps['type']))
+        yield from _types(steps.get('transforms'))
+    elif isinstance(steps, (list, tuple)):
+        for step in steps:
+            yield from _types(step)

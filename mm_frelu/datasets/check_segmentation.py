@@ -8,7 +8,7 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 
 from mm_frelu.engine.errors import UserError
 
-from .check_labels import check_labels
+from .check_label_maps import check_label_maps
 from .check_paths import IMAGE_SUFFIXES, join, require_file, require_folder
 from .check_pictures import steps_of
 from .ignore_index import Ignored
@@ -63,7 +63,7 @@ def check_segmentation(
         (f'{join(img_dir, stem)}{img_suffix}', f'{join(map_dir, stem)}{map_suffix}')
         for stem in sorted(stems)
     ]
-    check_labels(key, settings, cls, ignored, pairs)
+    check_label_maps(key, settings, cls, ignored, pairs)
 
 
 def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:

@@ -41,7 +41,8 @@ class Renumbering(NamedTuple):
             label_map=self.label_map,
             seg_fields=[],
         )
-        return TRANSFORMS.build(step)(results)['gt_seg_map']
+        # Named, since mmdet has a step of that name, and its scope may be the default one.
+        return TRANSFORMS.build({'_scope_': 'mmseg', **step})(results)['gt_seg_map']
 
 
 def check_label_file(path: Optional[str], prefix: str = '') -> None:

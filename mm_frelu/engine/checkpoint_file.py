@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .errors import UserError
+from .remote_weights import require_fetchable
 
 # MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
 # float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
@@ -34,13 +35,14 @@ def check_checkpoint_file(path: str, key: str) -> None:
     """Refuse a checkpoint that is missing, empty, cut off or something else than a PyTorch file.
 
     Args:
-        path (str): File name or URL; URLs are left to MMEngine.
+        path (str): File name or URL; of a URL it is asked whether it can be fetched.
         key (str): Option or config key that names the file, for the message.
 
     Raises:
         UserError: With the reason and what to do.
     """
     if is_remote(path):
+        require_fetchable(str(path), key)
         return
     start = read_start(path, key)
     file = Path(path).expanduser()

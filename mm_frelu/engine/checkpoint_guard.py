@@ -18,6 +18,7 @@ from mm_frelu.registry import HOOKS
 
 from .disagreement import disagreement
 from .errors import UserError
+from .resume_guard import check_resumable
 from .trained_classes import compare_classes
 
 
@@ -50,6 +51,10 @@ class CheckpointGuardHook(Hook):
             warn(message)
         if self.strict:
             message = compare_classes(str(source), checkpoint, runner)
+            if message:
+                warn(message)
+        if runner.cfg.get('resume'):
+            message = check_resumable(runner, checkpoint, str(source))
             if message:
                 warn(message)
         weights = checkpoint.get('state_dict', checkpoint)

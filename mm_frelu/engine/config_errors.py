@@ -100,7 +100,7 @@ def _reason(error: Exception, file: Optional[str]) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f'is not UTF-8 text ({first}). Save the file as UTF-8.'
     if isinstance(error, RecursionError):
-        return 'inherits from itself: follow the names in its _base_.'
+        return 'leads back to itself: a _base_ that names a file which needs this one, or a value that contains itself.'
     if isinstance(error, NameError):
         return f'uses a name that the file does not define ({first}). What its _base_ defines is called _base_.NAME there.'
     if isinstance(error, ImportError):

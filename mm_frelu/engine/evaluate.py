@@ -16,8 +16,10 @@ from .arguments import require_library
 from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
+from .library_errors import explained
 from .output_names import keep_folders
 from .test_options import apply_out, apply_show, apply_tta
+from .unlabelled import require_output, take_out_labels
 from .write_file import put_file
 
 
@@ -37,18 +39,21 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     check_checkpoint_file(args.checkpoint, 'checkpoint')
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
     require_library(cfg)
+    take_out_labels(cfg)
     check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
     partial = apply_out(cfg, args.out)
+    require_output(cfg)
     apply_show(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:
         apply_tta(cfg)
     try:
         runner = build_runner(cfg, strict=True)
         _place_pictures(runner, args.show_dir)
-        keep_folders(runner)
-        metrics = runner.test()
+        with explained(runner, 'test_dataloader'):
+            keep_folders(runner)
+            metrics = runner.test()
         if is_main_process():
             _finish(args, partial, runner.log_dir)
     finally:

@@ -46,7 +46,8 @@ def _names(meta: Dict[str, Any]) -> Optional[Tuple[str, ...]]:
 
 
 def _dataset_meta(runner: Runner) -> Dict[str, Any]:
-    for loop in (runner._test_loop, runner._train_loop):
+    for name in ('_test_loop', '_train_loop'):
+        loop = getattr(runner, name, None)
         dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
         if dataset is not None:
             return getattr(dataset, 'metainfo', None) or {}

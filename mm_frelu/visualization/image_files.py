@@ -166,7 +166,7 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
     import mmseg.datasets  # noqa: F401  (registers its loaders)
     from mmseg.registry import TRANSFORMS
 
-    step = TRANSFORMS.build(loader or dict(type='LoadImageFromFile'))
+    step = TRANSFORMS.build({'_scope_': 'mmseg', **(loader or dict(type='LoadImageFromFile'))})
     try:
         return step(dict(img_path=str(path)))['img']
     except Exception as error:  # each decoder has its own

@@ -33,7 +33,8 @@ class SegmentationTestSet:
         if 'type' not in self.settings:
             return None
         try:
-            return DATASETS.build(dict(self.settings, lazy_init=True, pipeline=[]))
+            settings = {'_scope_': 'mmseg', **self.settings, 'lazy_init': True, 'pipeline': []}
+            return DATASETS.build(settings)
         except Exception as error:  # as each dataset class has it
             raise UserError(
                 f'{self.config}: its test set, a {self.settings["type"]}, says which label is which class, and cannot be '

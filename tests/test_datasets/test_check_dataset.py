@@ -85,6 +85,7 @@ def test_a_test_set_without_labels_needs_none(segmentation, data):
     shutil.rmtree(data / 'gtFine')
     loader = segmentation.test_dataloader
     loader.dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    segmentation.test_evaluator.format_only = True
     check_datasets(segmentation, ('test_dataloader',))
 
 

@@ -58,7 +58,7 @@ def test_file_and_line_are_named(write, text, line, said):
     [
         ("_base_ = './nowhere.py'\n", 'needs a file that does not exist'),
         ("_base_ = ['./base.py', './other.py']\n", "Duplicate keys: {'x'}"),
-        ("_base_ = './mine.py'\n", 'inherits from itself'),
+        ("_base_ = './mine.py'\n", 'leads back to itself'),
         ("_base_ = './base.py'\nitems = dict(a=1)\n", 'cannot inherit from base'),
         ("_base_ = './base.py'\nb = {{_base_.colour}}\n", "asks its _base_ for 'colour'"),
         (
