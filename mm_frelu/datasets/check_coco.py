@@ -16,7 +16,7 @@ from .check_paths import absent_files, join, require_file, require_folder
 from .check_pictures import NUMBER, Picture, sample, warn_of_turned
 from .coco_counts import count_coco
 from .coco_file import read_coco
-from .coco_ids import check_ids
+from .coco_ids import check_ids, listed_under_several_ids
 from .notices import tell, warn
 
 _PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 is seven times that
@@ -93,6 +93,9 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     tell(f'{key}: {ann_file}: {counts.line()}.')
     if counts.warning():
         warn(f'{key}: {ann_file}: {counts.warning()}. Look at that annotation.')
+    twice = listed_under_several_ids(summary.data)
+    if twice:
+        warn(f'{key}: {ann_file}: {twice}')
     pictures = [
         Picture(join(img_dir, image['file_name']), image['width'], image['height'], ann_file)
         for image in sample(summary.data['images'], NUMBER)

@@ -131,6 +131,8 @@ def _count_images(
 ) -> None:
     """As ``CocoDataset.filter_data``: of a test set nothing is left out."""
     filters = {} if settings.get('test_mode') else settings.get('filter_cfg') or {}
+    if counts.images > len(sizes):
+        counts.images_left_out['written twice'] = counts.images - len(sizes)
     empty, smallest = filters.get('filter_empty_gt', False), filters.get('min_size', 0)
     for image, size in sizes.items():
         if empty and image not in named:

@@ -1,6 +1,7 @@
 """Test a checkpoint as tools/test.py asks for it."""
 
 import argparse
+import logging
 import os
 from pathlib import Path
 from typing import Dict, Optional
@@ -53,9 +54,10 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
         _place_pictures(runner, args.show_dir)
         with explained(runner, 'test_dataloader'):
             keep_folders(runner)
+            _tell_of_letters(runner, args)
             metrics = runner.test()
         if is_main_process():
-            _finish(args, partial, runner.log_dir)
+            _finish(args, partial, runner)
     finally:
         close_distributed()
     return metrics
@@ -68,7 +70,21 @@ def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
             hook.out_dir = os.path.abspath(os.path.join(runner.log_dir, show_dir))
 
 
-def _finish(args: argparse.Namespace, partial: Optional[Path], log_dir: str) -> None:
+def _tell_of_letters(runner: Runner, args: argparse.Namespace) -> None:
+    """Mmseg writes names into pictures with OpenCV, whose fonts have Latin letters only."""
+    names = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
+    foreign = [name for name in names if not str(name).isascii()]
+    drawn = any(type(hook).__name__ == 'SegVisualizationHook' for hook in runner.hooks)
+    if foreign and drawn and (args.show or args.show_dir):
+        print_log(
+            f'mmseg cannot write {foreign[0]!r} into pictures and puts "?" for its letters; the colours are right. '
+            'tools/visualize_segmentation.py draws such names.',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _finish(args: argparse.Namespace, partial: Optional[Path], runner: Runner) -> None:
     """Give the predictions their name and say where everything is."""
     if args.out:
         if partial is not None:
@@ -76,8 +92,14 @@ def _finish(args: argparse.Namespace, partial: Optional[Path], log_dir: str) -> 
         number = f' (files: {_count(args.out)})' if os.path.isdir(args.out) else ''
         print_log(f'Predictions are in {os.path.abspath(args.out)}{number}', 'current')
     if args.show_dir:
-        folder = os.path.abspath(os.path.join(log_dir, args.show_dir))
+        folder = os.path.abspath(os.path.join(runner.log_dir, args.show_dir))
         print_log(f'{_count(folder)} pictures are in {folder}', 'current')
+        if runner.world_size > 1:
+            print_log(
+                f'They are those of the first of {runner.world_size} processes, as mmdet and mmseg draw. For all images run one.',
+                'current',
+                logging.WARNING,
+            )
 
 
 def _count(folder: str) -> int:

@@ -189,3 +189,18 @@ def test_a_file_of_the_size_of_coco_takes_seconds(tmp_path):
     images = check_coco('train_dataloader.dataset', settings)
     assert len(images) == 118287
     assert time.monotonic() - start < 60
+
+
+def test_an_entry_that_is_written_twice_is_counted(data, said):
+    edit(data, lambda content: content['images'].append(dict(content['images'][0])))
+    check_datasets(Config(tiny_project.detection(data)), LOADER)
+    assert '6 of 7 images taken (left out: 1 written twice)' in said[0]
+
+
+def test_a_picture_under_two_ids_is_told(data, said):
+    content = edit(
+        data, lambda content: content['images'].append(dict(content['images'][0], id=77))
+    )
+    check_datasets(Config(tiny_project.detection(data)), LOADER)
+    name = content['images'][0]['file_name']
+    assert f'1 pictures are listed under several ids, {name} for example under 1 and 77' in said[-1]
