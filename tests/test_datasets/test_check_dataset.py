@@ -15,12 +15,6 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @pytest.fixture
-def data(street_scenes, tmp_path):
-    """A copy that may be broken."""
-    return shutil.copytree(street_scenes, tmp_path / 'data')
-
-
-@pytest.fixture
 def segmentation(data):
     return Config(tiny_project.segmentation(data))
 

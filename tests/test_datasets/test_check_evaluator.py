@@ -14,22 +14,8 @@ LOADERS = ('val_dataloader',)
 
 
 @pytest.fixture
-def data(street_scenes, tmp_path):
-    return shutil.copytree(street_scenes, tmp_path / 'data')
-
-
-@pytest.fixture
 def cfg(data):
     return Config(tiny_project.detection(data))
-
-
-@pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'mm_frelu.datasets.notices.print_log', lambda text, logger, level: lines.append(text)
-    )
-    return lines
 
 
 def warnings_in(said):

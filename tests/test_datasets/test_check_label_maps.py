@@ -1,7 +1,5 @@
 """Label maps that do not hold what the config says are told before training."""
 
-import shutil
-
 import numpy as np
 import pytest
 import tiny_project
@@ -16,22 +14,8 @@ TRAIN = ('train_dataloader',)
 
 
 @pytest.fixture
-def data(street_scenes, tmp_path):
-    return shutil.copytree(street_scenes, tmp_path / 'data')
-
-
-@pytest.fixture
 def cfg(data):
     return Config(tiny_project.segmentation(data))
-
-
-@pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'mm_frelu.datasets.notices.print_log', lambda text, logger, level: lines.append(text)
-    )
-    return lines
 
 
 def labels(data, split='train'):

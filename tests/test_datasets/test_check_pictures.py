@@ -1,8 +1,5 @@
 """Photographs that are turned when they are read, and pictures of another size than their annotations say."""
 
-import json
-import shutil
-
 import pytest
 import tiny_project
 from mmengine.config import Config
@@ -15,33 +12,19 @@ TRAIN = ('train_dataloader',)
 ORIENTATION = 0x0112
 
 
-@pytest.fixture
-def data(street_scenes, tmp_path):
-    """The scenes as JPEG, since cameras write that."""
-    data = shutil.copytree(street_scenes, tmp_path / 'data')
+@pytest.fixture(autouse=True)
+def _as_jpeg(data, edit_annotations):
+    """Cameras write that."""
+
+    def rename(content):
+        for image in content['images']:
+            image['file_name'] = image['file_name'][:-3] + 'jpg'
+
     for file in (data / 'leftImg8bit').rglob('*.png'):
         Image.open(file).convert('RGB').save(file.with_suffix('.jpg'))
         file.unlink()
     for split in ('train', 'val'):
-        edit(data, lambda image: image.update(file_name=image['file_name'][:-3] + 'jpg'), split)
-    return data
-
-
-@pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'mm_frelu.datasets.notices.print_log', lambda text, logger, level: lines.append(text)
-    )
-    return lines
-
-
-def edit(data, change, split='train'):
-    file = data / f'annotations/instances_{split}.json'
-    content = json.loads(file.read_text())
-    for image in content['images']:
-        change(image)
-    file.write_text(json.dumps(content))
+        edit_annotations(rename, split)
 
 
 def images(data):
@@ -101,15 +84,16 @@ def test_boxes_that_were_drawn_on_the_picture_as_it_is_stored(data, said):
     assert not warnings_of(detection(data, color_type='color_ignore_orientation'), said)
 
 
-def test_boxes_that_were_drawn_on_the_turned_picture(data, said):
+def test_boxes_that_were_drawn_on_the_turned_picture(data, said, edit_annotations):
     turn(images(data)[0], 8)
     name = images(data)[0].name
 
-    def upright(image):
-        if image['file_name'].endswith(name):
-            image.update(width=64, height=128)
+    def upright(content):
+        for image in content['images']:
+            if image['file_name'].endswith(name):
+                image.update(width=64, height=128)
 
-    edit(data, upright)
+    edit_annotations(upright)
     assert not warnings_of(detection(data), said)
     (text,) = warnings_of(detection(data, color_type='color_ignore_orientation'), said)
     assert 'is 128x64 as the pipeline reads it, but 64x128' in text

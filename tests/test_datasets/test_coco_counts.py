@@ -1,7 +1,6 @@
 """The line that says what is taken agrees with what mmdet takes."""
 
 import json
-import shutil
 
 import pytest
 import tiny_project
@@ -13,31 +12,6 @@ from mm_frelu.datasets.coco_file import without_polygons
 from mm_frelu.engine import UserError
 
 LOADER = ('train_dataloader',)
-
-
-@pytest.fixture
-def data(street_scenes, tmp_path):
-    shutil.copytree(street_scenes / 'annotations', tmp_path / 'scenes/annotations')
-    (tmp_path / 'scenes/leftImg8bit').symlink_to(street_scenes / 'leftImg8bit')
-    return tmp_path / 'scenes'
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """What is told and what is warned of."""
-    lines = []
-    monkeypatch.setattr(
-        'mm_frelu.datasets.notices.print_log', lambda text, logger, level: lines.append(text)
-    )
-    return lines
-
-
-def edit(data, change, split='train'):
-    file = data / f'annotations/instances_{split}.json'
-    content = json.loads(file.read_text())
-    change(content)
-    file.write_text(json.dumps(content))
-    return content
 
 
 def damage(content):
@@ -59,10 +33,10 @@ def damage(content):
 @pytest.mark.parametrize('filters', [None, dict(filter_empty_gt=True, min_size=32)])
 @pytest.mark.parametrize('classes', [tiny_project.CLASSES, ('person', 'car')])
 @pytest.mark.parametrize('test_mode', [False, True])
-def test_the_numbers_are_those_of_mmdet(data, filters, classes, test_mode):
+def test_the_numbers_are_those_of_mmdet(data, filters, classes, test_mode, edit_annotations):
     from mmdet.datasets import CocoDataset
 
-    content = edit(data, damage)
+    content = edit_annotations(damage)
     settings = dict(
         ann_file='annotations/instances_train.json',
         data_root=str(data),
@@ -85,8 +59,8 @@ def test_the_numbers_are_those_of_mmdet(data, filters, classes, test_mode):
     assert counts.background == sum(not entry['instances'] for entry in entries)
 
 
-def test_one_line_names_every_reason(data, said):
-    content = edit(data, damage)
+def test_one_line_names_every_reason(data, said, edit_annotations):
+    content = edit_annotations(damage)
     cfg = Config(tiny_project.detection(data))
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=32)
     check_datasets(cfg, LOADER)
@@ -107,13 +81,13 @@ def test_one_line_names_every_reason(data, said):
     assert f'the first has the id {number}' in warning
 
 
-def test_boxes_that_are_corners_are_told(data, said):
+def test_boxes_that_are_corners_are_told(data, said, edit_annotations):
     def corners(content):
         for annotation in content['annotations']:
             x, y, width, height = annotation['bbox']
             annotation['bbox'] = [x, y, x + width, y + height]
 
-    edit(data, corners)
+    edit_annotations(corners)
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     (warning,) = [text for text in said if 'end outside of their image' in text]
     assert 'bbox is [x, y, width, height] in pixels' in warning
@@ -135,11 +109,11 @@ def test_processes_do_not_repeat_each_other(data, said, monkeypatch):
 @pytest.mark.parametrize(
     ('kind', 'name'), [('images', 'file_name'), ('categories', 'name'), ('annotations', 'image_id')]
 )
-def test_two_entries_with_one_id(kind, name, data):
+def test_two_entries_with_one_id(kind, name, data, edit_annotations):
     def change(content):
         content[kind][2]['id'] = content[kind][0]['id']
 
-    content = edit(data, change)
+    content = edit_annotations(change)
     with pytest.raises(UserError) as error:
         check_datasets(Config(tiny_project.detection(data)), LOADER)
     text = str(error.value)
@@ -191,15 +165,15 @@ def test_a_file_of_the_size_of_coco_takes_seconds(tmp_path):
     assert time.monotonic() - start < 60
 
 
-def test_an_entry_that_is_written_twice_is_counted(data, said):
-    edit(data, lambda content: content['images'].append(dict(content['images'][0])))
+def test_an_entry_that_is_written_twice_is_counted(data, said, edit_annotations):
+    edit_annotations(lambda content: content['images'].append(dict(content['images'][0])))
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     assert '6 of 7 images taken (left out: 1 written twice)' in said[0]
 
 
-def test_a_picture_under_two_ids_is_told(data, said):
-    content = edit(
-        data, lambda content: content['images'].append(dict(content['images'][0], id=77))
+def test_a_picture_under_two_ids_is_told(data, said, edit_annotations):
+    content = edit_annotations(
+        lambda content: content['images'].append(dict(content['images'][0], id=77))
     )
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     name = content['images'][0]['file_name']

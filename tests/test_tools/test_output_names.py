@@ -131,3 +131,24 @@ def test_pictures_of_classification(tmp_path):
 
 class _Listed(list):
     get_data_info = list.__getitem__
+
+
+def test_names_that_mmseg_cannot_draw_are_told(tool, street_scenes, segmentor, tmp_path):
+    settings = tiny_project.segmentation(street_scenes)
+    names = ('道路', *(f'class {index}' for index in range(1, 19)))
+    settings['test_dataloader'] = dict(settings['test_dataloader'])
+    settings['test_dataloader']['dataset'] = dict(
+        settings['test_dataloader']['dataset'],
+        type='BaseSegDataset',
+        img_suffix='_leftImg8bit.png',
+        seg_map_suffix='_gtFine_labelTrainIds.png',
+        metainfo=dict(classes=names),
+    )
+    config = tiny_project.write_config(tmp_path / 'chinese.py', settings)
+    for options, told in (([], False), (['--show-dir', 'shown'], True)):
+        run = ['--work-dir', str(tmp_path / f'run_{told}'), *options]
+        tool.main([str(config), str(segmentor.checkpoint), *run])
+        tiny_project.forget_runs()
+        log = next((tmp_path / f'run_{told}').glob('*/*.log')).read_text()
+        assert ("mmseg cannot write '道路' into pictures" in log) == told
+        assert "class 0 is 'road' in " in log  # renamed since the training
