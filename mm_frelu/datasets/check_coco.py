@@ -5,13 +5,12 @@ the order of the file, so that another order in the config gives every box a wro
 """
 
 import os
-from collections import Counter
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List
 
 from mm_frelu.engine.errors import UserError
 
 from .check_coco_classes import check_classes
-from .check_coco_entries import check_entries, usable_boxes
+from .check_coco_entries import check_entries
 from .check_paths import absent_files, join, require_file, require_folder
 from .check_pictures import NUMBER, Picture, sample, warn_of_turned
 from .coco_counts import count_coco
@@ -20,28 +19,6 @@ from .coco_ids import check_ids, listed_under_several_ids
 from .notices import tell, warn
 
 _PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 is seven times that
-
-
-class CocoSummary(NamedTuple):
-    """What a check needs to know about an annotation file.
-
-    Attributes:
-        data (Dict[str, list]): The file; a large one without its polygons.
-        boxes (Counter): Annotations of each category id that mmdet uses.
-    """
-
-    data: Dict[str, List[Any]]
-    boxes: Counter
-
-    @property
-    def categories(self) -> List[Dict[str, Any]]:
-        """Categories in the order of the file, each with ``id`` and ``name``."""
-        return self.data['categories']
-
-    @property
-    def images(self) -> Dict[Any, str]:
-        """File names by id."""
-        return {image['id']: image['file_name'] for image in self.data['images']}
 
 
 def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
@@ -64,13 +41,13 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
         content = f'{settings.get("ann_file")} and the images in {prefix or "."}'
         require_folder(f'{key}.data_root', root, content)
     require_file(f'{key}.ann_file', ann_file, 'annotations in COCO format (.json)')
-    summary = read_summary(
+    data = read_checked(
         f'{key}.ann_file: {ann_file}', ann_file, evaluated=bool(settings.get('test_mode'))
     )
 
     img_dir = join(root, prefix)
     require_folder(f'{key}.data_prefix.img', img_dir, 'the images that the annotation file names')
-    images = summary.images
+    images = names_by_id(data)
     absent = absent_files(img_dir, images.values())
     if absent:
         raise UserError(
@@ -81,30 +58,30 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     # A test set may have no annotations: its predictions are only written (format_only).
     validates = key.startswith('val_')
     must_have_boxes = validates or not settings.get('test_mode')
-    if not summary.boxes and must_have_boxes:
+    counts = count_coco(data, settings)
+    if not counts.usable and must_have_boxes:
         purpose = 'compare with' if validates else 'learn'
         raise UserError(
             f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to {purpose}.'
         )
     check_classes(
-        key, ann_file, summary.categories, summary.boxes, settings.get('classes'), must_have_boxes
+        key, ann_file, data['categories'], counts.usable, settings.get('classes'), must_have_boxes
     )
-    counts = count_coco(summary.data, settings)
     tell(f'{key}: {ann_file}: {counts.line()}.')
     if counts.warning():
         warn(f'{key}: {ann_file}: {counts.warning()}. Look at that annotation.')
-    twice = listed_under_several_ids(summary.data)
+    twice = listed_under_several_ids(data)
     if twice:
         warn(f'{key}: {ann_file}: {twice}')
     pictures = [
         Picture(join(img_dir, image['file_name']), image['width'], image['height'], ann_file)
-        for image in sample(summary.data['images'], NUMBER)
+        for image in sample(data['images'], NUMBER)
     ]
     warn_of_turned(key, pictures, 'boxes', settings.get('pipeline'))
     return images
 
 
-def read_summary(where: str, path: str, evaluated: bool = False) -> CocoSummary:
+def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, List[Any]]:
     """Read and check an annotation file by itself.
 
     Args:
@@ -112,10 +89,18 @@ def read_summary(where: str, path: str, evaluated: bool = False) -> CocoSummary:
         path (str): The annotation file.
         evaluated (bool): Whether results are compared with it, which needs a key more than training. Defaults to False.
 
+    Returns:
+        Dict[str, list]: What is in the file; of a large one without polygons.
+
     Raises:
         UserError: When the file is empty, no JSON, not COCO, has no images, an entry lacks a key, or two share an id.
     """
     data = read_coco(where, path, _PARSE_UP_TO)
     check_entries(where, data, evaluated)
     check_ids(where, data)
-    return CocoSummary(data, usable_boxes(data))
+    return data
+
+
+def names_by_id(data: Dict[str, List[Any]]) -> Dict[Any, str]:
+    """The file names of the images."""
+    return {image['id']: image['file_name'] for image in data['images']}

@@ -120,16 +120,3 @@ def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
     raise UserError(
         f'{where}: none of the {len(data["annotations"])} annotations can be used: {listed}. Write the file again.'
     )
-
-
-def usable_boxes(data: Dict[str, List[Any]]) -> Counter:
-    """Annotations of each category id that mmdet trains on: of an image of the file, no crowd, of at least one pixel."""
-    images = {entry['id'] for entry in data['images']}
-    return Counter(
-        entry['category_id']
-        for entry in data.get('annotations', [])
-        if entry['image_id'] in images
-        and not entry.get('iscrowd')
-        and entry['area'] > 0
-        and min(entry['bbox'][2:]) >= 1
-    )

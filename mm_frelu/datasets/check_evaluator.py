@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from mm_frelu.engine.errors import UserError
 
-from .check_coco import read_summary
+from .check_coco import names_by_id, read_checked
 from .check_coco_classes import require_order
 from .check_paths import require_file
 from .notices import warn
@@ -97,8 +97,8 @@ def _warn_of_a_part(key: str, datasets: List[Loaded]) -> None:
 
 
 def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
-    summary = read_summary(f'{key}.ann_file: {ann_file}', ann_file, evaluated=True)
-    found = summary.images
+    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, evaluated=True)
+    found = names_by_id(data)
     source = ' and '.join(dataset.ann_file for dataset in datasets)
     remedy = f'Give {key}.ann_file the file that {datasets[0].key} reads.'
     for dataset in datasets:
@@ -121,7 +121,7 @@ def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
         )
     classes: Optional[Any] = datasets[0].settings.get('classes')
     if classes and not isinstance(classes, str):
-        names = [category['name'] for category in summary.categories]
+        names = [category['name'] for category in data['categories']]
         require_order(f'{key}.ann_file', ann_file, names, classes)
     warn(
         f'{key}.ann_file is {ann_file}, but {datasets[0].key} reads {source}: the same images under the same ids, and perhaps '

@@ -18,6 +18,7 @@ class CocoCounts:
         boxes_left_out (Counter): Annotations that are not taken, by reason.
         background (int): Images that are taken although none of their boxes is.
         over_the_edge (int): Boxes that are taken and end outside of their image.
+        usable (Counter): Annotations of each category id, chosen or not, that could be learnt: no crowds, nothing left out.
         first (Dict[str, Any]): Id of the first annotation of each reason.
     """
 
@@ -27,6 +28,7 @@ class CocoCounts:
     boxes_left_out: Counter = field(default_factory=Counter)
     background: int = 0
     over_the_edge: int = 0
+    usable: Counter = field(default_factory=Counter)
     first: Dict[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -85,30 +87,34 @@ def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCoun
     counts = CocoCounts(len(data['images']), len(annotations))
     sizes = {image['id']: (image['width'], image['height']) for image in data['images']}
     chosen = _chosen(data, settings.get('classes'))
-    named: Set[Any] = (
-        set()
-    )  # by a box of a chosen class, which mmdet looks for before it looks at the box
+    # Images with a box of a chosen class: mmdet looks for those before it looks at the boxes themselves.
+    named: Set[Any] = set()
     taken: Set[Any] = set()
+    usable, left_out = counts.usable, counts.boxes_left_out
     for entry in annotations:
-        image = entry['image_id']
-        if entry['category_id'] in chosen:
+        image, category = entry['image_id'], entry['category_id']
+        is_chosen = category in chosen
+        if is_chosen:
             named.add(image)
-        reason = _reason(entry, sizes.get(image), chosen)
-        if reason is None:
-            taken.add(image)
-        elif reason == EDGE:
-            taken.add(image)
-            counts.over_the_edge += 1
-            counts.first.setdefault(EDGE, entry['id'])
-        else:
-            counts.boxes_left_out[reason] += 1
+        reason = _reason(entry, sizes.get(image))
+        if reason in (None, EDGE):
+            if not entry.get('iscrowd'):
+                usable[category] += 1
+            if is_chosen:
+                taken.add(image)
+                counts.over_the_edge += reason == EDGE
+            else:
+                reason = OTHER
+        if reason is not None:
             counts.first.setdefault(reason, entry['id'])
+            if reason != EDGE:
+                left_out[reason] += 1
     _count_images(counts, settings, sizes, named, taken)
     return counts
 
 
-def _reason(entry: Dict[str, Any], size: Any, chosen: Set[Any]) -> Optional[str]:
-    """Why an annotation is left out, in the order in which ``CocoDataset.parse_data_info`` asks."""
+def _reason(entry: Dict[str, Any], size: Any) -> Optional[str]:
+    """Why an annotation is left out whatever the classes, in the order in which ``CocoDataset.parse_data_info`` asks."""
     if size is None:
         return NO_IMAGE
     if entry.get('ignore'):
@@ -119,8 +125,6 @@ def _reason(entry: Dict[str, Any], size: Any, chosen: Set[Any]) -> Optional[str]
         return OUTSIDE if width > 0 and height > 0 else TINY
     if entry['area'] <= 0 or width < 1 or height < 1:
         return TINY
-    if entry['category_id'] not in chosen:
-        return OTHER
     if right > size[0] + 1 or bottom > size[1] + 1 or x < -1 or y < -1:
         return EDGE
     return None
