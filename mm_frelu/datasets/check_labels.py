@@ -3,11 +3,14 @@
 Without them MMEngine ends in ``KeyError: 'gt_sem_seg'``, for a validation after the first thousands of iterations.
 """
 
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
 
 from mm_frelu.engine.errors import UserError
+
+_LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 
 
 def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) -> None:
@@ -23,9 +26,14 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
         UserError: When labels are needed and no step of the pipeline loads them.
     """
     pipeline = dataset.get('pipeline')
-    if not pipeline or any('Annotation' in kind for kind in step_types(pipeline)):
+    kinds = step_types(pipeline)
+    if not kinds or any('Annotation' in kind for kind in kinds):
         return
-    steps = ', '.join(step_types(pipeline))
+    if not _all_from_the_libraries(
+        kinds, cfg.get('default_scope')
+    ):  # one of the user's may load labels
+        return
+    steps = ', '.join(kinds)
     if loader == 'train_dataloader':
         if cfg.get('default_scope') in ('mmseg', 'mmdet'):
             raise UserError(
@@ -66,6 +74,14 @@ def comparing_metrics(cfg: Config, key: str) -> List[str]:
 def step_types(pipeline: Any) -> List[str]:
     """Types of the steps of a pipeline, those inside ``TestTimeAug`` and other wrappers too."""
     return list(_types(pipeline))
+
+
+def _all_from_the_libraries(kinds: List[str], scope: Optional[str]) -> bool:
+    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+        classes = [registry.get(kind) for kind in kinds]
+    return all(
+        cls is not None and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes
+    )
 
 
 def _types(steps: Any) -> Iterator[str]:

@@ -133,7 +133,7 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
 
 
 def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None:
-    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
+    """Check the files of every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
 
     Args:
         cfg (Any): The model config.
@@ -144,6 +144,8 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
         UserError: For the first file that is not a checkpoint.
     """
     for place, checkpoint in _pretrained(cfg, key):
+        if is_remote(checkpoint):
+            continue
         try:
             check_checkpoint_file(checkpoint, place)
         except UserError as error:
@@ -152,11 +154,30 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
             raise UserError(f'{error} {hint}') from error
 
 
+def check_pretrained_addresses(cfg: Any, key: str = 'model') -> None:
+    """Check that the weights of a model config which are no files are here already, or can be fetched.
+
+    Apart from :func:`check_pretrained_files`, because a network may take its time to say no: everything else comes first.
+
+    Args:
+        cfg (Any): The model config.
+        key (str): Its own key, for messages.
+
+    Raises:
+        UserError: For the first address that cannot be fetched.
+    """
+    for place, checkpoint in _pretrained(cfg, key):
+        if is_remote(checkpoint):
+            require_fetchable(checkpoint, place)
+
+
 def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
     if isinstance(cfg, dict):
         checkpoint = cfg.get('checkpoint')
         if cfg.get('type') == 'Pretrained' and isinstance(checkpoint, str):
             yield f'{key}.checkpoint', checkpoint
+        if isinstance(cfg.get('pretrained'), str):  # mmseg's older way
+            yield f'{key}.pretrained', cfg['pretrained']
         for name, value in cfg.items():
             yield from _pretrained(value, f'{key}.{name}')
     elif isinstance(cfg, (list, tuple)):

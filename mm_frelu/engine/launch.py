@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mm_frelu.datasets.check_dataset import check_datasets
 
 from .arguments import require_library
-from .checkpoint_file import check_pretrained_files
+from .checkpoint_file import check_pretrained_addresses, check_pretrained_files
 from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
 from .library_errors import explained
@@ -55,8 +55,9 @@ def train(cfg: Config) -> Runner:
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
     require_library(cfg)
-    check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
+    check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    check_pretrained_addresses(cfg.model)
     try:
         runner = build_runner(cfg, strict=bool(cfg.get('resume')))
         with explained(runner, 'train_dataloader'):

@@ -6,6 +6,7 @@ asked before anything is built.
 
 import http.client
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -79,10 +80,11 @@ def cached_file(url: str) -> Path:
 
 def _without(key: str) -> str:
     """How to train without the weights, where they are those of an ``init_cfg``."""
-    if '.init_cfg' not in key:
+    setting = re.match(r'.*?\.(init_cfg|pretrained)', key)
+    if setting is None:
         return ''
     return (
-        f' To train without them, add --cfg-options {key[: key.index(".init_cfg")]}.init_cfg=None. Activations with '
+        f' To train without them, add --cfg-options {setting[0]}=None. Activations with '
         "init='identity' are meant for weights of a ReLU network; from scratch the papers start with init='paper'."
     )
 

@@ -24,12 +24,20 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
         source: Its file name, for messages.
 
     Returns:
-        One sentence on settings of the config that the checkpoint's replace; None where they agree.
+        One sentence on settings of the config that the checkpoint's replace, or on an optimizer that begins anew; None where
+            the run goes on as it was.
 
     Raises:
-        UserError: When the optimizer of the checkpoint cannot go on as the one of the config.
+        UserError: When the checkpoint holds no run, or its optimizer cannot go on as the one of the config.
     """
+    if 'message_hub' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+        raise UserError(
+            f'--resume: {source} holds weights alone, and no run to go on with (found: {", ".join(checkpoint)}). Begin a run '
+            f'from them: --cfg-options load_from={source}, without --resume.'
+        )
     saved = checkpoint.get('optimizer')
+    if saved is None:
+        return f'--resume: {source} was saved without its optimizer (save_optimizer=False): momentum and the like begin anew.'
     wrapper = runner.optim_wrapper
     if (
         not isinstance(saved, dict)

@@ -8,7 +8,7 @@ import torch
 
 from mm_frelu.engine import UserError
 from mm_frelu.engine import remote_weights as module
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_files
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, check_pretrained_addresses
 
 KEY = 'model.backbone.init_cfg.checkpoint'
 
@@ -44,7 +44,7 @@ def model(address):
 def test_without_a_network(cache):
     address = 'http://127.0.0.1:1/zoo/resnet50-0676ba61.pth?download=1'  # nobody listens there
     with pytest.raises(UserError) as raised:
-        check_pretrained_files(model(address))
+        check_pretrained_addresses(model(address))
     text = str(raised.value)
     assert text.startswith(f'{KEY}: {address} cannot be fetched (URLError: ')
     assert f'{cache / "resnet50-0676ba61.pth"} is not there' in text
@@ -52,7 +52,14 @@ def test_without_a_network(cache):
     assert "init='identity'" in text
     cache.mkdir()
     (cache / 'resnet50-0676ba61.pth').write_bytes(b'x')
-    check_pretrained_files(model(address))
+    check_pretrained_addresses(model(address))
+
+
+def test_the_older_way_of_mmseg():
+    with pytest.raises(
+        UserError, match=r'^model\.pretrained: .*--cfg-options model\.pretrained=None'
+    ):
+        check_pretrained_addresses(dict(type='PSPNet', pretrained='http://127.0.0.1:1/r50.pth'))
 
 
 def test_a_server_that_has_the_file_or_does_not(server):

@@ -38,8 +38,8 @@ def test_with_labels_nothing_changes(cfg):
     assert cfg.to_dict() == before
 
 
-def without_labels(cfg, loader):
-    cfg[loader].dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+def without_labels(cfg, loader, pack='PackSegInputs'):
+    cfg[loader].dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type=pack)]
 
 
 def test_a_metric_with_nothing_to_compare_with(cfg):
@@ -63,11 +63,24 @@ def test_validation_and_training_without_labels(cfg):
         check_datasets(cfg, ('train_dataloader',))
 
 
+def test_a_step_of_the_user_may_load_labels(cfg):
+    """Only the steps of the libraries are known not to."""
+    from mmengine.registry import TRANSFORMS
+
+    @TRANSFORMS.register_module(force=True)
+    class ReadOwnMask:
+        """A user's own."""
+
+    without_labels(cfg, 'train_dataloader')
+    cfg.train_dataloader.dataset.pipeline.insert(1, dict(type='ReadOwnMask'))
+    check_datasets(cfg, ('train_dataloader',))
+
+
 def test_a_detector_compares_with_the_annotation_file(street_scenes):
     cfg = Config(tiny_project.detection(street_scenes))
-    without_labels(cfg, 'val_dataloader')
+    without_labels(cfg, 'val_dataloader', 'PackDetInputs')
     check_datasets(cfg, ('val_dataloader',))
-    without_labels(cfg, 'train_dataloader')
+    without_labels(cfg, 'train_dataloader', 'PackDetInputs')
     with pytest.raises(UserError, match='nothing to learn from'):
         check_datasets(cfg, ('train_dataloader',))
 

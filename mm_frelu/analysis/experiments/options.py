@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mm_frelu.datasets.check_dataset import check_datasets
 from mm_frelu.engine.arguments import read_config, task_of
-from mm_frelu.engine.checkpoint_file import check_pretrained_files
+from mm_frelu.engine.checkpoint_file import check_pretrained_addresses, check_pretrained_files
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.launch import require_keys
 from mm_frelu.engine.output_folder import require_writable
@@ -109,6 +109,7 @@ def load_experiment(args: argparse.Namespace) -> Config:
     require_keys(cfg, ('val_dataloader', 'val_cfg', 'val_evaluator'), 'comparing trained models')
     check_pretrained_files(cfg.model)
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    check_pretrained_addresses(cfg.model)
     return cfg
 
 
