@@ -89,11 +89,18 @@ def _require_different_ids(key: str, datasets: List[Loaded]) -> None:
 
 def _warn_of_a_part(key: str, datasets: List[Loaded]) -> None:
     for dataset in datasets:
-        if dataset.settings.get('indices') is not None:
-            warn(
-                f'{dataset.key}.indices takes a part of {dataset.ann_file}, but {key} compares with all of its images: the '
-                'boxes of the others count as missed. Write a file of that part, and give it to both.'
-            )
+        settings = dataset.settings
+        filters = None if settings.get('test_mode') else settings.get('filter_cfg')
+        if settings.get('indices') is not None:
+            what, remedy = 'indices takes', 'Write a file of that part, and give it to both'
+        elif filters:
+            what, remedy = f'filter_cfg={dict(filters)} takes', f'Set {dataset.key}.test_mode=True'
+        else:
+            continue
+        warn(
+            f'{dataset.key}.{what} a part of {dataset.ann_file}, but {key} compares with all of its images: the boxes of the '
+            f'others count as missed. {remedy}.'
+        )
 
 
 def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:

@@ -19,6 +19,8 @@ from .notices import tell, warn
 NUMBER = 24
 """Label maps to read; some tenths of a second for CityScapes' size."""
 
+_MANY = 2000  # label maps to read where the first look like masks of 0 and 255; half a minute for CityScapes' size
+
 
 def check_label_maps(
     key: str,
@@ -75,7 +77,7 @@ def check_label_maps(
         f'{" after reduce_zero_label and label_map" if reading.label_map else ""}; the config expects '
         f'{_expected(len(classes), ignored)}.'
     )
-    _check_variety(key, found, classes, ignored, reading, chosen, len(pairs))
+    _check_variety(key, found, classes, ignored, reading, pairs)
     warn_of_turned(key, pictures, 'labels', settings.get('pipeline'))
 
 
@@ -134,6 +136,11 @@ def _load(key: str, reading: Renumbering, label: str) -> np.ndarray:
         raise UserError(
             f'{key}: {label} cannot be read as a label map ({error}). Replace the file or take it out of the dataset.'
         ) from None
+    if values.ndim > 2:
+        raise UserError(
+            f'{key}: {label} is read as {values.shape[2]} channels by {reading.loader}: OpenCV puts the colours of a palette in '
+            "place of its numbers. Leave out imdecode_backend, which is 'pillow' then."
+        )
     return np.atleast_2d(values)
 
 
@@ -143,8 +150,7 @@ def _check_variety(
     classes: Sequence[str],
     ignored: Ignored,
     reading: Renumbering,
-    chosen: Sequence[Tuple[str, str]],
-    total: int,
+    pairs: Sequence[Tuple[str, str]],
 ) -> None:
     """Labels of a single class: most often a mask of 0 and 255, of which mmseg leaves out the 255."""
     labelled = [number for number in found if number != ignored.value]
@@ -152,18 +158,25 @@ def _check_variety(
         return
     only = f'the class {classes[labelled[0]]!r} and ' if labelled else ''
     rest = 'pixels that are not labelled' if found[ignored.value] else 'nothing else'
-    example = chosen[0][1]
-    hint = ''
-    if set(found) <= {0, 255} and not reading.label_map:
-        hint = (
+    read = min(len(pairs), NUMBER)
+    is_mask = set(found) <= {0, 255} and found[255] > 0 and not reading.label_map
+    if is_mask and key.startswith('train_'):
+        # Most pixels of a rare class may be in the other files.
+        others = {label for _, label in pairs[:_MANY]} - {
+            label for _, label in sample(pairs, NUMBER)
+        }
+        is_mask = all(set(np.unique(_load(key, reading, label))) <= {0, 255} for label in others)
+        read += len(others) if is_mask else 0
+    text = (
+        f'{key}: {read} of {len(pairs)} label files were read, and they have {only}{rest} (values {_ranges(sorted(found))}, '
+        f'{pairs[0][1]} for example), but there are {len(classes)} classes.'
+    )
+    if is_mask:
+        text += (
             ' Masks of 0 and 255 look like this: write 1 for the class that 255 stands for, since 255 is left out of the loss '
             'and of every score.'
         )
-    text = (
-        f'{key}: {len(chosen)} of {total} label files were read, and they have {only}{rest} (values {_ranges(sorted(found))}, '
-        f'{example} for example), but there are {len(classes)} classes.{hint}'
-    )
-    if hint and found[255] and len(chosen) == total and key.startswith('train_'):
+    if is_mask and read == len(pairs) and key.startswith('train_'):
         raise UserError(f'{text} There is nothing to tell apart, so nothing to learn.')
     warn(text)
 

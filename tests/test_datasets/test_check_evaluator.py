@@ -128,3 +128,14 @@ def test_a_part_of_the_images(cfg, said):
     check_datasets(cfg, LOADERS)
     (text,) = warnings_in(said)
     assert text.startswith('val_dataloader.dataset.indices takes a part of ')
+
+
+def test_images_that_are_filtered_out_of_a_validation_set(cfg, said):
+    cfg.val_dataloader.dataset.filter_cfg = dict(min_size=32)
+    check_datasets(cfg, LOADERS)
+    assert not warnings_in(said)  # a test set is not filtered
+    cfg.val_dataloader.dataset.test_mode = False
+    check_datasets(cfg, LOADERS)
+    (text,) = warnings_in(said)
+    assert "val_dataloader.dataset.filter_cfg={'min_size': 32} takes a part of " in text
+    assert 'Set val_dataloader.dataset.test_mode=True.' in text

@@ -97,15 +97,38 @@ def test_a_mask_of_0_and_255_trains_on_nothing(cfg, data, said):
     edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
     own_classes(cfg, data, ('ground', 'thing'))
     text = message(cfg)
-    assert "they have only the class 'ground' and pixels that are not labelled" in text or (
-        "they have the class 'ground' and pixels that are not labelled" in text
-    )
+    assert "they have the class 'ground' and pixels that are not labelled" in text
     assert '(values 0, 255, ' in text
     assert 'write 1 for the class that 255 stands for' in text
     # A test set may be of one class: it is told, and compared with.
     edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8), 'val')
     check_datasets(cfg, ('val_dataloader',))
     assert any('write 1 for the class that 255 stands for' in line for line in said)
+
+
+def test_a_rare_class_outside_of_the_sample_is_found(cfg, data, said, monkeypatch):
+    monkeypatch.setattr('mm_frelu.datasets.check_label_maps.NUMBER', 2)
+    edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
+    own_classes(cfg, data, ('ground', 'thing'))
+    assert 'train_dataloader.dataset: 6 of 6 label files were read, and they have' in message(cfg)
+    rare = np.array(Image.open(labels(data)[1]))
+    rare[0, 0] = 1
+    Image.fromarray(rare).save(labels(data)[1])
+    check_datasets(cfg, TRAIN)
+    assert "2 of 6 label files were read, and they have the class 'ground'" in said[-1]
+    assert 'Masks of 0 and 255' not in said[-1]
+
+
+def test_a_palette_that_opencv_would_read_as_colours(cfg, data):
+    def with_palette(ids):
+        image = Image.fromarray(ids)
+        image.putpalette(list(range(256)) * 3)
+        return image
+
+    edit(data, with_palette)
+    check_datasets(cfg, TRAIN)
+    cfg.train_dataloader.dataset.pipeline[1].imdecode_backend = 'cv2'
+    assert 'is read as 3 channels by ' in message(cfg)
 
 
 def test_labels_of_one_class_are_a_warning(cfg, data, said):
