@@ -16,13 +16,12 @@ _KEYS = {
 }
 
 
-def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated: bool) -> None:
+def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> None:
     """Raise when an entry lacks what mmdet or pycocotools will read.
 
     Args:
         where (str): Start of an error message: config key and file.
         data (Dict[str, list]): The lists ``images``, ``categories`` and, if there are any, ``annotations``.
-        whole (bool): Whether the lists are complete; of a large file only the first entries are known.
         evaluated (bool): Whether results are compared with the annotations; then pycocotools needs ``iscrowd``.
 
     Raises:
@@ -31,43 +30,75 @@ def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated
     for kind, keys in _KEYS.items():
         if kind == 'annotations' and evaluated:
             keys += ('iscrowd',)
+        needed = set(keys)
         for index, entry in enumerate(data.get(kind, [])):
-            _require_keys(f'{where}: {kind}[{index}]', entry, keys)
+            if not isinstance(entry, dict) or not needed <= entry.keys():
+                _refuse_keys(f'{where}: {kind}[{index}]', entry, keys)
+    for index, image in enumerate(data['images']):
+        _require_size(f'{where}: images[{index}]', image)
     annotations = data.get('annotations', [])
     for index, entry in enumerate(annotations):
-        _require_box(f'{where}: annotations[{index}]', entry)
-    if whole and annotations:
-        _require_unique_ids(where, annotations)
+        if not _is_plain(entry):
+            _require_box(f'{where}: annotations[{index}]', entry)
+    if annotations:
         _require_useful(where, data)
 
 
-def _require_keys(place: str, entry: Any, keys: tuple) -> None:
+def _refuse_keys(place: str, entry: Any, keys: tuple) -> None:
     absent = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-    if absent:
-        found = ', '.join(entry) if isinstance(entry, dict) else repr(entry)
-        raise UserError(
-            f'{place} lacks {", ".join(map(repr, absent))} (found: {found or "nothing"}). '
-            f'Expected in COCO format: {", ".join(keys)}.'
-        )
+    found = ', '.join(entry) if isinstance(entry, dict) else repr(entry)
+    raise UserError(
+        f'{place} lacks {", ".join(map(repr, absent))} (found: {found or "nothing"}). '
+        f'Expected in COCO format: {", ".join(keys)}.'
+    )
+
+
+_PLAIN = (int, float)
+
+
+def _is_plain(entry: Dict[str, Any]) -> bool:
+    """Whether box, area and crowd are what they should be: asked of a million annotations, before a message is made."""
+    box = entry['bbox']
+    return (
+        type(box) is list
+        and len(box) == 4
+        and type(box[0]) in _PLAIN
+        and type(box[1]) in _PLAIN
+        and type(box[2]) in _PLAIN
+        and type(box[3]) in _PLAIN
+        and type(entry['area']) in _PLAIN
+        and type(entry.get('iscrowd', 0)) is int
+        and entry.get('iscrowd', 0) in (0, 1)
+    )
+
+
+def _require_size(place: str, image: Dict[str, Any]) -> None:
+    for key in ('width', 'height'):
+        if not _is_number(image[key]) or image[key] <= 0:
+            raise UserError(
+                f'{place} (id {image["id"]}, {image["file_name"]}): {key} is {image[key]!r}. Expected a number of pixels, '
+                f'such as {key}: 640 and not "640", which is text. Write the file again.'
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _require_box(place: str, annotation: Dict[str, Any]) -> None:
     box, area = annotation['bbox'], annotation['area']
     numbers = [*box, area] if isinstance(box, list) and len(box) == 4 else []
-    if not numbers or not all(isinstance(number, (int, float)) for number in numbers):
+    if not numbers or not all(map(_is_number, numbers)):
         raise UserError(
             f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four numbers '
             '[x, y, width, height] in pixels, and area as a number.'
         )
-
-
-def _require_unique_ids(where: str, annotations: List[Dict[str, Any]]) -> None:
-    """What mmdet asserts, once it has read the whole file."""
-    (most_frequent, times), *_ = Counter(entry['id'] for entry in annotations).most_common(1)
-    if times > 1:
+    if annotation.get('iscrowd', 0) not in (
+        0,
+        1,
+    ):  # mmdet asks whether it is true, and the text "0" is
         raise UserError(
-            f'{where}: {times} annotations have the id {most_frequent}; every annotation needs an id of its own. '
-            'Number them anew.'
+            f'{place} (id {annotation["id"]}): iscrowd is {annotation["iscrowd"]!r}. Expected the number 0 or 1.'
         )
 
 

@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mm_frelu.engine.errors import UserError
 from mm_frelu.registry import TRANSFORMS
 
+from .label_files import check_label_file
+
 
 @TRANSFORMS.register_module()
 class CheckLabelIds(BaseTransform):
@@ -19,8 +21,8 @@ class CheckLabelIds(BaseTransform):
 
     Required Keys:
 
-    - gt_seg_map (np.ndarray, (H, W), integer)
-    - seg_map_path (str)
+    - gt_seg_map (np.ndarray, (H, W), integer, optional)
+    - seg_map_path (str, optional)
     - ori_shape (tuple, optional): Height and width of the image file.
 
     Args:
@@ -40,6 +42,10 @@ class CheckLabelIds(BaseTransform):
         Raises:
             UserError: When an id is out of range, or the size another than that of the image.
         """
+        # mmseg's inferencers take LoadAnnotations out of the pipeline, and nothing else: there is no label to check then.
+        if 'gt_seg_map' not in results:
+            return results
+        check_label_file(results.get('seg_map_path'), 'seg_map_path ')
         label = results['gt_seg_map']
         height, width = results.get('ori_shape') or label.shape[:2]
         if label.shape[:2] != (height, width):

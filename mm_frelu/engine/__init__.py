@@ -6,13 +6,13 @@ by name, because they reach further.
 
 from .checkpoint_guard import CheckpointGuardHook
 from .errors import UserError, exit_on_user_error
-from .read_errors import NamingLoader
+from .read_errors import NamingTransform
 from .validation_history import ValidationHistoryHook
 from .weight_decay import WeightDecayConstructor
 
 __all__ = [
     'CheckpointGuardHook',
-    'NamingLoader',
+    'NamingTransform',
     'UserError',
     'ValidationHistoryHook',
     'WeightDecayConstructor',

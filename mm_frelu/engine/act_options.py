@@ -1,13 +1,20 @@
 """The options ``--act`` of the tools: another activation for any config."""
 
 import argparse
+import copy
+import logging
 from typing import Any, Dict, List, Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from mmengine.logging import print_log
 
 from .errors import UserError
+from .settings import SettingsAction
 
 OPTIONS = ('act_cfg', 'act_include', 'act_exclude')
+
+OWN_KEYS = ('type', '_scope_', 'model', 'act_cfg', 'include', 'exclude')
+"""What a ``ReplaceActivation`` takes for itself; other keys belong to the model inside."""
 
 
 def add_act_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +29,7 @@ def add_act_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--act-cfg',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='its settings, e.g. kernel_size=5 norm_cfg.type=GN norm_cfg.num_groups=32',
     )
@@ -70,17 +77,50 @@ def replaced_model(
     include: Optional[List[str]] = None,
     exclude: Optional[List[str]] = None,
 ) -> Dict[str, Any]:
-    """The config of a model with another activation."""
+    """The config of a model with another activation.
+
+    Backbone, heads and preprocessing stay where they are, so that everything that reads or changes ``model.backbone`` or
+    ``model.data_preprocessor`` finds them: mmdet's ``init_detector``, MMEngine's Runner, ``--cfg-options``. Only the type moves.
+    """
     patterns = dict(include=include, exclude=exclude)
     given = {key: value for key, value in patterns.items() if value is not None}
-    return dict(type='ReplaceActivation', model=model, act_cfg=act_cfg, **given)
+    inner = {key: model[key] for key in model if key in OWN_KEYS}
+    rest = {key: model[key] for key in model if key not in OWN_KEYS}
+    return dict(type='ReplaceActivation', model=inner, act_cfg=act_cfg, **given, **rest)
 
 
 def inner_model(model: Dict[str, Any]) -> Dict[str, Any]:
     """The config of a model without ``ReplaceActivation`` around it."""
     while model.get('type') == 'ReplaceActivation':
-        model = model['model']
+        outside = {key: model[key] for key in model if key not in OWN_KEYS}
+        model = with_settings(model['model'], outside)
     return model
+
+
+def with_settings(model: Dict[str, Any], outside: Dict[str, Any]) -> Dict[str, Any]:
+    """The config of a model with settings that stand beside it, in ``ReplaceActivation``.
+
+    Args:
+        model: The inner model.
+        outside: Its settings outside; they win, as those of a config do over those of its ``_base_``. Only a
+            ``data_preprocessor`` does not: MMEngine's Runner puts its default there, not knowing of the one inside.
+    """
+    inside = model.get('data_preprocessor')
+    if inside is not None and outside.get('data_preprocessor', inside) != inside:
+        print_log(
+            f'Two data preprocessors: the one inside the model is used ({inside}), not the one around it '
+            f'({outside["data_preprocessor"]}).',
+            'current',
+            logging.WARNING,
+        )
+    if inside is not None:
+        outside = {**outside, 'data_preprocessor': inside}
+    merged = dict(model)
+    for key, value in outside.items():
+        if isinstance(value, dict) and isinstance(model.get(key), dict):
+            value = Config._merge_a_into_b(copy.deepcopy(value), model[key])
+        merged[key] = value
+    return merged
 
 
 def nested(options: Optional[Dict[str, Any]]) -> Dict[str, Any]:

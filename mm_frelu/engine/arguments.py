@@ -6,12 +6,14 @@ import importlib
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from .act_options import apply_act_options, work_dir_suffix
+from .config_errors import config_error
 from .errors import UserError
 from .output_folder import require_writable
 from .packaged_configs import is_packaged, locate
+from .settings import SettingsAction, merge_settings
 
 SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 
@@ -25,7 +27,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='change settings of the config: a.b=c; lists as key="[a,b]" or key=a,b; nested ones as '
         'key="[(a,b),(c,d)]"; an element of a list as pipeline.0.type=X. Quote the brackets, leave out spaces',
@@ -49,8 +51,7 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_settings(cfg, args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -69,7 +70,7 @@ def read_config(path: str) -> Config:
         path: A file, or ``library::path`` of a config that an installed library brings.
 
     Raises:
-        UserError: When there is no such file, or none that its ``_base_`` names.
+        UserError: When there is no such file, or when it or one that its ``_base_`` names cannot be read.
     """
     file = locate(path) if is_packaged(path) else Path(path)
     if not file.is_file():
@@ -80,10 +81,8 @@ def read_config(path: str) -> Config:
         raise UserError(f'config {path}: {what} (looked for {file.absolute()}).{hint}')
     try:
         return Config.fromfile(file)
-    except FileNotFoundError as error:
-        raise UserError(
-            f'config {path}: a file that it needs (_base_) does not exist: {error.filename}.'
-        ) from error
+    except Exception as error:  # a config is code
+        raise config_error(str(file), error) from error
 
 
 def require_library(cfg: Config) -> None:

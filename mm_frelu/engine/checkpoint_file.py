@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .errors import UserError
+from .remote_weights import require_fetchable
 
 # MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
 # float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
@@ -34,13 +35,14 @@ def check_checkpoint_file(path: str, key: str) -> None:
     """Refuse a checkpoint that is missing, empty, cut off or something else than a PyTorch file.
 
     Args:
-        path (str): File name or URL; URLs are left to MMEngine.
+        path (str): File name or URL; of a URL it is asked whether it can be fetched.
         key (str): Option or config key that names the file, for the message.
 
     Raises:
         UserError: With the reason and what to do.
     """
     if is_remote(path):
+        require_fetchable(str(path), key)
         return
     start = read_start(path, key)
     file = Path(path).expanduser()
@@ -131,7 +133,7 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
 
 
 def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None:
-    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
+    """Check the files of every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` inside a model config.
 
     Args:
         cfg (Any): The model config.
@@ -142,6 +144,8 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
         UserError: For the first file that is not a checkpoint.
     """
     for place, checkpoint in _pretrained(cfg, key):
+        if is_remote(checkpoint):
+            continue
         try:
             check_checkpoint_file(checkpoint, place)
         except UserError as error:
@@ -150,11 +154,30 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
             raise UserError(f'{error} {hint}') from error
 
 
+def check_pretrained_addresses(cfg: Any, key: str = 'model') -> None:
+    """Check that the weights of a model config which are no files are here already, or can be fetched.
+
+    Apart from :func:`check_pretrained_files`, because a network may take its time to say no: everything else comes first.
+
+    Args:
+        cfg (Any): The model config.
+        key (str): Its own key, for messages.
+
+    Raises:
+        UserError: For the first address that cannot be fetched.
+    """
+    for place, checkpoint in _pretrained(cfg, key):
+        if is_remote(checkpoint):
+            require_fetchable(checkpoint, place)
+
+
 def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
     if isinstance(cfg, dict):
         checkpoint = cfg.get('checkpoint')
         if cfg.get('type') == 'Pretrained' and isinstance(checkpoint, str):
             yield f'{key}.checkpoint', checkpoint
+        if isinstance(cfg.get('pretrained'), str):  # mmseg's older way
+            yield f'{key}.pretrained', cfg['pretrained']
         for name, value in cfg.items():
             yield from _pretrained(value, f'{key}.{name}')
     elif isinstance(cfg, (list, tuple)):

@@ -18,6 +18,8 @@ from mm_frelu.registry import HOOKS
 
 from .disagreement import disagreement
 from .errors import UserError
+from .resume_guard import check_resumable
+from .trained_classes import compare_classes
 
 
 @HOOKS.register_module()
@@ -39,7 +41,8 @@ class CheckpointGuardHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: Dict) -> None:
         """Compare the preprocessing now, and the weights as soon as they are matched with the model.
 
-        The comparison of names is PyTorch's own, read from a load hook that runs once, so that keys which a layer renames
+        An optimizer that goes on is compared last: where the weights do not fit, its numbers are no news. The comparison of
+        names is PyTorch's own, read from a load hook that runs once, so that keys which a layer renames
         for an older checkpoint count as found.
         """
         source = runner.cfg.get('load_from') or f'the last checkpoint of {runner.work_dir}'
@@ -47,6 +50,11 @@ class CheckpointGuardHook(Hook):
         message = disagreement(str(source), checkpoint, runner.cfg, model)
         if message:
             warn(message)
+        if self.strict:
+            message = compare_classes(str(source), checkpoint, runner)
+            if message:
+                warn(message)
+        resuming = bool(runner.cfg.get('resume'))
         weights = checkpoint.get('state_dict', checkpoint)
         shapes = {
             key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)
@@ -57,7 +65,10 @@ class CheckpointGuardHook(Hook):
         def report_once(module: nn.Module, incompatible) -> None:
             handle.remove()
             fit = Fit(module, shapes, incompatible.missing_keys, incompatible.unexpected_keys)
-            fit.report(str(source), self.strict, resuming=bool(runner.cfg.get('resume')))
+            fit.report(str(source), self.strict, resuming)
+            message = check_resumable(runner, checkpoint, str(source)) if resuming else None
+            if message:
+                warn(message)
 
         handle = model.register_load_state_dict_post_hook(report_once)
 

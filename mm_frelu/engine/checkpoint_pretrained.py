@@ -4,13 +4,10 @@ A Runner's own checkpoint passes through hooks; these weights do not: ``init_wei
 backbone that got nothing, or pixels that it has never seen, only shows in the result.
 """
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
-from urllib.parse import urlparse
 
-import torch
 from mmengine.config import Config
 from mmengine.model import PretrainedInit
 from torch import nn
@@ -19,6 +16,7 @@ from .checkpoint_file import is_remote, read_meta
 from .checkpoint_guard import Fit, unwrap, warn
 from .disagreement import disagreement
 from .errors import UserError
+from .remote_weights import cached_file
 
 
 @contextmanager
@@ -114,8 +112,7 @@ def local_file(checkpoint: str) -> Optional[Path]:
     if not is_remote(checkpoint):
         path = Path(checkpoint).expanduser()
     elif checkpoint.startswith(('http://', 'https://')):
-        name = os.path.basename(urlparse(checkpoint).path)
-        path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+        path = cached_file(checkpoint)
     else:
         # torchvision:// and open-mmlab:// are bare weights, which tell nothing about themselves.
         return None

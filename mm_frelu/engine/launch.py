@@ -9,9 +9,10 @@ from mmengine.runner import Runner
 from mm_frelu.datasets.check_dataset import check_datasets
 
 from .arguments import require_library
-from .checkpoint_file import check_pretrained_files
+from .checkpoint_file import check_pretrained_addresses, check_pretrained_files
 from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
+from .library_errors import explained
 from .runner import GuardedRunner
 
 
@@ -56,17 +57,11 @@ def train(cfg: Config) -> Runner:
     require_library(cfg)
     check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    check_pretrained_addresses(cfg.model)
     try:
         runner = build_runner(cfg, strict=bool(cfg.get('resume')))
-        runner.train()
-    except ValueError as error:
-        if 'Expected more than 1 value per channel' not in str(error):
-            raise
-        raise UserError(
-            'A norm layer got one value per channel, as the 1x1 pooling of PSPNet gives with one image per process '
-            f'(train_dataloader.batch_size={cfg.train_dataloader.get("batch_size")}; the last batch of an epoch may be '
-            'smaller). Use batch_size of 2 or more, drop_last=True, or norm_cfg=dict(type="GN", num_groups=32) in the head.'
-        ) from error
+        with explained(runner, 'train_dataloader'):
+            runner.train()
     finally:
         close_distributed()
     return runner

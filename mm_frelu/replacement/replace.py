@@ -13,6 +13,7 @@ from torch import nn
 
 from mm_frelu.activations import FunnelActivation, build_activation
 from mm_frelu.activations.builder import CHANNEL_ARGUMENTS, activation_class, check_config
+from mm_frelu.engine.act_options import with_settings
 from mm_frelu.engine.errors import UserError
 
 from .call_sites import CallSites
@@ -45,28 +46,53 @@ class Replacement:
     functional: List[Tuple[str, str, int]] = field(default_factory=list)
     failures: List[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        """The tables."""
+        return '\n'.join([*self._tables(), *self._warnings()])
+
     def excuse(self) -> str:
         """Why nothing was replaced."""
         reasons = [f'{site.name} ({reason})' for site, reason in self.kept[:3]]
         more = f' and {len(self.kept) - 3} more' if len(self.kept) > 3 else ''
-        functional = [f'{module} calls {name}()' for module, name, _ in self.functional[:3]]
+        functional = self.functions()
         what = '; '.join([', '.join(reasons) + more, *functional, *self.failures])
         return f'{what.strip("; ") or "it has none that can be replaced"}.'
 
+    def functions(self) -> List[str]:
+        """One sentence, if the model calls activations as functions: no one can exchange those from outside."""
+        if not self.functional:
+            return []
+        calls = [
+            f'{module or "the model itself"} calls {name}()' for module, name, _ in self.functional
+        ]
+        more = f' and {len(calls) - 3} more' if len(calls) > 3 else ''
+        return [
+            f'Activations that are called as functions stay as they are: {", ".join(calls[:3])}{more}. To replace one, make '
+            'it a module of its own (self.act = nn.ReLU() in __init__) and call that'
+        ]
+
     def log(self) -> None:
         """Print the tables."""
-        print_log('\n' + replaced_table(self.replaced, self.new), logger='current')
+        for table in self._tables():
+            print_log('\n' + table, logger='current')
+        for warning in self._warnings():
+            print_log(warning, logger='current', level=logging.WARNING)
+
+    def _tables(self) -> List[str]:
+        tables = [replaced_table(self.replaced, self.new)]
         if self.kept or self.functional:
-            print_log('\n' + kept_table(self.kept, self.functional), logger='current')
+            tables.append(kept_table(self.kept, self.functional))
+        return tables
+
+    def _warnings(self) -> List[str]:
         sites = [*self.replaced, *(site for site, _ in self.kept)]
-        if self.failures and not all(site.calls for site in sites):
-            reasons = '; '.join(self.failures)
-            print_log(
-                f'The model could not be run on invented images to the end ({reasons}). Sites that only come after that were '
-                f'not seen; channels there are those of the layer in front.',
-                logger='current',
-                level=logging.WARNING,
-            )
+        if not self.failures or all(site.calls for site in sites):
+            return []
+        reasons = '; '.join(self.failures)
+        return [
+            f'The model could not be run on invented images to the end ({reasons}). Sites that only come after that were '
+            f'not seen; channels there are those of the layer in front.'
+        ]
 
 
 @MODELS.register_module(name='ReplaceActivation')
@@ -84,19 +110,26 @@ def build_with_replaced_activations(
         act_cfg: Config of the new activation. See :func:`replace_activations`.
         include: Patterns of the names of sites. See :func:`replace_activations`.
         exclude: Patterns of the names of sites that stay.
-        **overrides: Settings of ``model`` that somebody sets from outside, as mmseg's ``init_model`` does with ``train_cfg``.
+        **overrides: Settings of ``model`` that stand beside it, such as its backbone. They are merged into ``model``, and win,
+            but for a ``data_preprocessor`` that ``model`` has.
 
     Returns:
         The inner model itself.
 
     Examples:
+        On top of a ``_base_`` with a RetinaNet, and around a model:
+
+        >>> model = dict(
+        ...     type='ReplaceActivation',
+        ...     model=dict(type='RetinaNet'),
+        ...     act_cfg=dict(type='FReLU'))
         >>> model = dict(
         ...     type='ReplaceActivation',
         ...     model=dict(type='mmdet.ResNet', depth=50),
         ...     act_cfg=dict(type='FReLU'),
         ...     exclude=['layer4'])
     """
-    model = {**model, **overrides}
+    model = with_settings(model, overrides)
     built = MODELS.build(copy.deepcopy(model))
     probe = None
     if any(parameter.is_meta for parameter in built.parameters()):
@@ -147,8 +180,22 @@ def replace_activations(
     sites = find_sites(seen)
     include = default_include(model) if include is None else _as_list(include)
     exclude = _as_list(exclude)
-    chosen = choose([site.name for site in sites], include, exclude)
     result = Replacement(kind.__name__, failures=seen.failures)
+    result.functional = [
+        (module, function, calls)
+        for (module, function), calls in seen.functional.items()
+        if matches(module, include) and not matches(module, exclude)
+    ]
+    if not sites and result.functional:
+        raise UserError(
+            f'{kind.__name__} replaced nothing: this model has no activation as a module. {result.functions()[0]}.'
+        )
+    try:
+        chosen = choose([site.name for site in sites], include, exclude)
+    except UserError as error:
+        raise UserError(
+            ' '.join([str(error), *(f'{text}.' for text in result.functions())])
+        ) from None
     for site in sites:
         if site.name in chosen:
             reason = _why_not(site, kind, bool(seen.failures))
@@ -156,11 +203,6 @@ def replace_activations(
                 result.replaced.append(site)
             else:
                 result.kept.append((site, reason))
-    result.functional = [
-        (module, function, calls)
-        for (module, function), calls in seen.functional.items()
-        if matches(module, include) and not matches(module, exclude)
-    ]
     defaults = dict(norm_cfg=_norm_of(model))
     # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
     if isinstance(_defaults(kind).get('init'), str):
@@ -174,6 +216,8 @@ def replace_activations(
         raise UserError(
             f'{kind.__name__} replaced no activation of this model, looking at {" ".join(include)}: {result.excuse()}'
         )
+    for sentence in result.functions():
+        print_log(f'{sentence}.', logger='current', level=logging.WARNING)
     companion = _put_in(model, sites, _build(result.replaced, act_cfg, defaults, kind))
     companion.reports.append(result)
     for module in model.modules():

@@ -19,7 +19,10 @@ def replaced_table(sites: Sequence[Site], new: str) -> str:
         sites: The replaced sites.
         new: Class of the new activations.
     """
-    table = Table(title=f'{len(sites)} activations replaced', title_justify='left')
+    table = Table(
+        title=f'{len(sites)} activation{"" if len(sites) == 1 else "s"} replaced',
+        title_justify='left',
+    )
     table.add_column('site', overflow='fold')
     for heading in ('sites', 'old', 'new', 'channels', 'calls'):
         table.add_column(heading, justify='left' if heading in ('old', 'new') else 'right')
@@ -51,7 +54,8 @@ def kept_table(kept: Sequence[Tuple[Site, str]], functional: Sequence[Tuple[str,
             kinds = ', '.join(dict.fromkeys(site.kind for site in group))
             table.add_row(name, str(len(group)), kinds, reason)
     for module, function, calls in functional:
-        why = f'called as a function {calls} times in one pass; there is no module to replace'
+        times = f'{calls} times' if calls > 1 else 'once'
+        why = f'called as a function, {times} in one pass; there is no module to replace'
         table.add_row(module or '(the model itself)', '', f'{function}()', why)
     return _text(table)
 

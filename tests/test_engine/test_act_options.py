@@ -6,7 +6,13 @@ import pytest
 from mmengine.config import Config
 
 from mm_frelu.engine import UserError
-from mm_frelu.engine.act_options import add_act_arguments, apply_act_options, work_dir_suffix
+from mm_frelu.engine.act_options import (
+    add_act_arguments,
+    apply_act_options,
+    inner_model,
+    replaced_model,
+    work_dir_suffix,
+)
 
 
 def parse(*options):
@@ -62,3 +68,19 @@ def test_options_without_act_are_refused(option):
 def test_a_config_without_model_is_refused():
     with pytest.raises(UserError, match='--act needs model'):
         apply_act_options(Config(dict()), parse('--act', 'FReLU'))
+
+
+def test_the_parts_of_the_model_stay_where_they_are():
+    """mmdet's init_detector reads model.backbone, MMEngine's Runner model.data_preprocessor; the type alone moves."""
+    preprocessor = dict(type='Pre', size=(64, 128))
+    model = dict(type='Net', backbone=dict(depth=18), act_cfg='own', data_preprocessor=preprocessor)
+    new = replaced_model(model, dict(type='FReLU'))
+    assert new == dict(
+        type='ReplaceActivation',
+        model=dict(type='Net', act_cfg='own'),
+        act_cfg=dict(type='FReLU'),
+        backbone=dict(depth=18),
+        data_preprocessor=preprocessor,
+    )
+    assert inner_model(new) == model
+    assert inner_model(replaced_model(new, dict(type='SiLU'))) == model

@@ -2,11 +2,12 @@
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from mm_frelu.engine import NamingLoader, UserError, exit_on_user_error
+from mm_frelu.engine import NamingTransform, UserError, exit_on_user_error
 from mm_frelu.engine.read_errors import name_files
 
 
@@ -67,7 +68,7 @@ def test_a_config_whose_base_is_missing_names_it(tmp_path):
 
     config = tmp_path / 'config.py'
     config.write_text("_base_ = './nowhere.py'")
-    with pytest.raises(UserError, match=r'_base_\) does not exist: .*nowhere\.py'):
+    with pytest.raises(UserError, match=r'does not exist .*: .*nowhere\.py'):
         read_config(str(config))
     with pytest.raises(UserError, match='is a folder, not a config file'):
         read_config(str(tmp_path))
@@ -109,7 +110,7 @@ def test_a_loading_transform_names_its_file(tmp_path):
 
     def message() -> str:
         with pytest.raises(UserError) as error:
-            NamingLoader(LoadAnnotations())(results)
+            NamingTransform(LoadAnnotations())(results)
         return str(error.value)
 
     assert message().startswith(f'seg_map_path {label}: there is no such file')
@@ -119,8 +120,8 @@ def test_a_loading_transform_names_its_file(tmp_path):
     assert '(OSError: cannot identify' in message()
     del results['seg_map_path']
     assert message().startswith('annotations of img_path a.jpg: ')
-    assert NamingLoader(LoadImage())(results)['img'].shape == (3,)
-    pickle.loads(pickle.dumps(NamingLoader(LoadImage())))
+    assert NamingTransform(LoadImage())(results)['img'].shape == (3,)
+    pickle.loads(pickle.dumps(NamingTransform(LoadImage())))
 
 
 def test_datasets_inside_wrappers_and_augmentations_are_reached():
@@ -129,5 +130,42 @@ def test_datasets_inside_wrappers_and_augmentations_are_reached():
     nested = Box(subroutines=[Box(transforms=[LoadAnnotations()])])
     leaf = Box(pipeline=Box(transforms=[LoadImage(), nested]))
     name_files(Box(datasets=[Box(dataset=leaf)]))
-    assert isinstance(leaf.pipeline.transforms[0], NamingLoader)
-    assert isinstance(nested.subroutines[0].transforms[0], NamingLoader)
+    assert isinstance(leaf.pipeline.transforms[0], NamingTransform)
+    assert isinstance(nested.subroutines[0].transforms[0], NamingTransform)
+
+
+class Resize:
+    scale = (8, 8)
+
+    def __call__(self, results):
+        return cv2.resize(results['img'], (0, 0), fx=0.001, fy=1)
+
+
+class Flip:
+    def __call__(self, results):
+        raise KeyError('flip')
+
+
+@pytest.mark.parametrize(('size', 'transform'), [((40, 4000), Resize), ((1, 64), Flip)])
+def test_a_picture_that_is_too_narrow_is_named(size, transform):
+    results = dict(img_path='a.jpg', img=np.zeros(size), img_shape=size, ori_shape=size)
+    if transform is Resize:
+        results['img'] = np.zeros((40, 100))
+    with pytest.raises(UserError) as error:
+        NamingTransform(transform())(results)
+    text = f'img_path a.jpg ({size[1]}x{size[0]}, width x height): {transform.__name__} cannot work'
+    assert str(error.value).startswith(text)
+    assert 'too narrow' in str(error.value)
+
+
+def test_other_failures_of_a_transform_keep_their_traceback(monkeypatch):
+    said = []
+    monkeypatch.setattr('mm_frelu.engine.read_errors.print_log', lambda text, *_: said.append(text))
+    with pytest.raises(KeyError, match='flip'):
+        NamingTransform(Flip())(dict(img_path='a.jpg', ori_shape=(64, 64)))
+    assert said == ['Flip failed on img_path a.jpg.']
+
+
+def test_settings_of_a_transform_are_seen_through():
+    assert NamingTransform(Resize()).scale == (8, 8)
+    assert not hasattr(NamingTransform(Resize()), 'nothing')

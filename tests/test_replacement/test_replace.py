@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from small_networks import Net, images, shake
 from torch import nn
@@ -273,3 +274,72 @@ def test_the_tables(retinanet, monkeypatch):
     assert 'backbone.layer2.[0,1].relu.act1 2 ReLU FReLU 16 1' in text
     assert 'bbox_head.cls_convs.0.activate 1 ReLU FReLU 8 5' in text
     assert 'backbone.relu 1 ReLU frozen: a new layer could never learn' in text
+
+
+class CallsFunctions(torch.nn.Module):
+    """A module and a function, as tutorials of PyTorch write it."""
+
+    def __init__(self, has_module=True):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+        self.act = torch.nn.ReLU() if has_module else torch.nn.Identity()
+        self.last = torch.nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return F.selu(F.relu(self.last(self.act(self.conv(x)))))
+
+
+def test_who_calls_functions_is_told_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mm_frelu.replacement.replace.print_log', lambda text, **_: said.append(text)
+    )
+    replace_activations(torch.nn.Sequential(CallsFunctions()), dict(type='FReLU'))
+    (text,) = said
+    assert text.startswith('Activations that are called as functions stay as they are: ')
+    assert '0 calls relu(), 0 calls selu().' in text
+    assert 'nn.ReLU()' in text
+
+
+def test_a_model_of_functions_only_is_refused_with_the_reason():
+    with pytest.raises(UserError, match=r'replaced nothing.* the model itself calls relu\(\)'):
+        replace_activations(CallsFunctions(has_module=False), dict(type='FReLU'))
+    model = Net()
+    model.backbone = CallsFunctions(has_module=False)
+    model.head = nn.ReLU()
+    with pytest.raises(UserError, match=r"include 'backbone' .* backbone calls relu\(\)"):
+        replace_activations(model, dict(type='FReLU'))
+
+
+def test_printing_what_was_replaced_is_the_table(capsys):
+    print(replace_activations(CallsFunctions(), dict(type='FReLU')))
+    lines = [
+        ' '.join(line.split()) for line in capsys.readouterr().out.replace('│', ' ').splitlines()
+    ]
+    assert '1 activation replaced' in lines
+    assert 'act 1 ReLU FReLU 4 1' in lines
+    assert any('(the model itself) relu() called as a function, once' in line for line in lines)
+
+
+def test_the_preprocessing_inside_the_model_wins(retinanet, monkeypatch):
+    """MMEngine's Runner puts the config's default beside the type, where the model's own has gone inside."""
+    said = []
+    monkeypatch.setattr('mm_frelu.engine.act_options.print_log', lambda text, *_: said.append(text))
+    own, default = (
+        dict(type='DetDataPreprocessor', mean=[value] * 3, std=[1.0] * 3) for value in (7.0, 9.0)
+    )
+    cfg = dict(type='ReplaceActivation', act_cfg=dict(type='SiLU'), data_preprocessor=default)
+    retinanet.pop('data_preprocessor')
+    without = MODELS.build(dict(cfg, model=retinanet))
+    assert without.data_preprocessor.mean.flatten().tolist() == [9.0] * 3
+    assert said == []
+    model = MODELS.build(dict(cfg, model=dict(retinanet, data_preprocessor=own)))
+    assert model.data_preprocessor.mean.flatten().tolist() == [7.0] * 3
+    assert said[0].startswith('Two data preprocessors: the one inside the model is used')
+
+
+def test_other_settings_beside_the_model_are_merged_into_it(retinanet):
+    cfg = dict(type='ReplaceActivation', model=retinanet, act_cfg=dict(type='SiLU'))
+    model = MODELS.build(dict(cfg, test_cfg=dict(score_thr=0.5)))
+    assert model.test_cfg['score_thr'] == 0.5
+    assert model.test_cfg['nms_pre'] == retinanet['test_cfg']['nms_pre']

@@ -49,6 +49,8 @@ def test_test_takes_old_weights_and_gives_the_old_result(relu_segmentor, tmp_pat
             [
                 *(str(relu_segmentor.config), str(relu_segmentor.checkpoint)),
                 *('--work-dir', str(work_dir), *options),
+                # Both runs may begin in the same second, and MMEngine keeps a logger for each name.
+                *('--cfg-options', f'experiment_name={name}'),
             ]
         )
         logs.append(log_of(work_dir))
@@ -118,3 +120,21 @@ def test_a_pattern_without_a_match_ends_with_a_sentence(relu_segmentor, tmp_path
     error = capsys.readouterr().err
     assert "error: include 'backbone.layr3' matches no activation" in error
     assert 'backbone.layer3' in error
+
+
+def test_the_config_of_the_docs(tmp_path):
+    """Word for word: on top of mmdet's own Faster R-CNN, whose parts keep their places."""
+    from mm_frelu.engine.arguments import read_config
+    from mm_frelu.engine.model_builder import build_model
+
+    page = (tiny_project.REPOSITORY / 'docs/any_config.md').read_text()
+    (text,) = re.findall(r'^```python\n(.*?)^```', page, flags=re.MULTILINE | re.DOTALL)
+    config = tmp_path / 'mine.py'
+    config.write_text(text)
+    cfg = read_config(str(config))
+    assert cfg.model.backbone.depth == 50
+    model = build_model(cfg)
+    assert type(model).__name__ == 'FasterRCNN'
+    (report,) = model.replaced_activations.reports
+    stages = {site.name.split('.')[1] for site in report.replaced}
+    assert stages == {'layer2', 'layer3'}  # mmdet freezes layer1, and the config leaves layer4 out

@@ -15,7 +15,7 @@ import datetime
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
 from mm_frelu.analysis.experiments.choices import ActivationChoice, parse_choices, with_activation
@@ -38,6 +38,7 @@ from mm_frelu.analysis.experiments.scores import (
 )
 from mm_frelu.analysis.experiments.tables import markdown, write_csv, write_text
 from mm_frelu.engine import exit_on_user_error
+from mm_frelu.engine.settings import SettingsAction, merge_settings
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--finetune-options',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='settings of the config that fine-tuning changes on top of --cfg-options, such as a lower learning rate',
     )
@@ -67,8 +68,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def finetuning_config(base: Config, options: Optional[Dict[str, Any]]) -> Config:
     """The config of the second stage, weights not yet named."""
     cfg = copy.deepcopy(base)
-    if options is not None:
-        cfg.merge_from_dict(options)
+    merge_settings(cfg, options, '--finetune-options')
     return cfg
 
 

@@ -4,16 +4,16 @@ python tools/misc/print_config.py CONFIG [--save-path FILE.py] [--cfg-options K=
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Optional, Sequence
 
-from mmengine.config import DictAction
+import mmengine
 
 import mm_frelu  # noqa: F401  (configs may import it)
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config
-from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.settings import SettingsAction, merge_settings
+from mm_frelu.engine.write_file import require_target, write_file
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'config', help='config file, or one of an installed library: mmseg::pspnet/NAME.py'
     )
     parser.add_argument('--save-path', help='also write it to this file (.py, .json or .yml)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
@@ -32,19 +32,19 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Print, and save where asked to."""
     args = parse_args(argv)
     cfg = read_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_settings(cfg, args.cfg_options)
     print(cfg.pretty_text)
     if args.save_path is None:
         return
     target = Path(args.save_path)
     if target.suffix not in ('.py', '.json', '.yml', '.yaml'):
         raise UserError(f'--save-path {target}: expected a name that ends with .py, .json or .yml.')
-    require_writable('--save-path: the folder', target.parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.stem}.partial{target.suffix}')
-    cfg.dump(partial)
-    os.replace(partial, target)
+    require_target('--save-path', target)
+    text = cfg.pretty_text
+    if target.suffix != '.py':
+        text = mmengine.dump(cfg.to_dict(), file_format=target.suffix[1:])
+    with write_file(target) as stream:
+        stream.write(text)
 
 
 if __name__ == '__main__':

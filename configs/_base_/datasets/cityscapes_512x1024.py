@@ -1,6 +1,6 @@
 # CityScapes, 19 classes, crops of 512x1024 (height x width). Where the data lies: `data/cityscapes`, or the folder
 # named by the environment variable CITYSCAPES_DATASET, which the official cityscapesscripts read too.
-data_root = '{{$CITYSCAPES_DATASET:data/cityscapes}}'
+data_root = r"""{{$CITYSCAPES_DATASET:data/cityscapes}}"""
 dataset_type = 'CityscapesDataset'
 crop_size = (512, 1024)
 

@@ -1,5 +1,5 @@
 # COCO 2017 boxes. Where the data lies: `data/coco`, or the folder named by the environment variable COCO_ROOT.
-data_root = '{{$COCO_ROOT:data/coco}}'
+data_root = r"""{{$COCO_ROOT:data/coco}}"""
 dataset_type = 'CocoDataset'
 meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 

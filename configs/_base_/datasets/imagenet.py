@@ -1,6 +1,6 @@
 # ImageNet-1k, 224x224. Where the data lies: `data/imagenet`, or the folder named by the environment variable
 # IMAGENET_ROOT, with train/<class>/ and val/<class>/ in it.
-data_root = '{{$IMAGENET_ROOT:data/imagenet}}'
+data_root = r"""{{$IMAGENET_ROOT:data/imagenet}}"""
 dataset_type = 'ImageNet'
 
 # RGB with ImageNet's mean and deviation, as torchvision and OpenMMLab have it.

@@ -1,7 +1,7 @@
 # Boxes of the street scenes that `tools/dataset_converters/street_scenes.py` draws, as COCO JSON with CityScapes' ten
 # classes of things. They lie in `data/street_scenes`, or in the folder named by the environment variable
 # STREET_SCENES_ROOT.
-data_root = '{{$STREET_SCENES_ROOT:data/street_scenes}}'
+data_root = r"""{{$STREET_SCENES_ROOT:data/street_scenes}}"""
 dataset_type = 'CocoDataset'
 metainfo = dict(
     classes=(

@@ -1,7 +1,7 @@
 # Street scenes that `tools/dataset_converters/street_scenes.py` draws: CityScapes' layout, classes and file names, so
 # CityScapes' own dataset class reads them. They lie in `data/street_scenes`, or in the folder named by the
 # environment variable STREET_SCENES_ROOT.
-data_root = '{{$STREET_SCENES_ROOT:data/street_scenes}}'
+data_root = r"""{{$STREET_SCENES_ROOT:data/street_scenes}}"""
 dataset_type = 'CityscapesDataset'
 image_scale = (256, 128)
 crop_size = (128, 256)

@@ -8,12 +8,14 @@ weights_hint = (
     'This control is made for ReLU weights of the official recipe, which nobody publishes. '
     'Train them: python tools/train.py configs/imagenet/resnet50-caffe-relu_8xb32_in1k.py, '
     'then copy work_dirs/resnet50-caffe-relu_8xb32_in1k/iter_600000.pth '
-    'to {{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth'
+    r"""to {{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth"""
 )
 model = dict(
     data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
     backbone=dict(
         style='caffe',
-        init_cfg=dict(checkpoint='{{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth', prefix='backbone.'),
+        init_cfg=dict(
+            checkpoint=r"""{{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth""", prefix='backbone.'
+        ),
     ),
 )

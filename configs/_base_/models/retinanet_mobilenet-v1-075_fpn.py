@@ -7,7 +7,7 @@ weights_hint = (
     'No public weights fit this config. '
     'Train them: python tools/train.py configs/imagenet/mobilenet-v1-075-relu_8xb128_in1k.py, '
     'then copy work_dirs/mobilenet-v1-075-relu_8xb128_in1k/iter_300000.pth '
-    'to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. '
+    r"""to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. """
     'Or train from nothing: --cfg-options model.backbone.init_cfg=None '
     'model.backbone.frozen_stages=-1 model.backbone.norm_eval=False'
 )
@@ -26,7 +26,7 @@ model = dict(
         act_cfg=dict(type='ReLU'),
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='{{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth',
+            checkpoint=r"""{{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth""",
             prefix='backbone.',
         ),
     ),

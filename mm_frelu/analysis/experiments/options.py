@@ -4,14 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mm_frelu.datasets.check_dataset import check_datasets
 from mm_frelu.engine.arguments import read_config, task_of
-from mm_frelu.engine.checkpoint_file import check_pretrained_files
+from mm_frelu.engine.checkpoint_file import check_pretrained_addresses, check_pretrained_files
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.launch import require_keys
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.settings import SettingsAction, merge_settings
 
 
 class Metric(NamedTuple):
@@ -77,7 +78,7 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='change settings of the config, as in tools/train.py',
     )
@@ -101,14 +102,14 @@ def load_experiment(args: argparse.Namespace) -> Config:
         )
     require_writable('--out', args.out)
     cfg = read_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_settings(cfg, args.cfg_options)
     task_of(cfg)
     keys = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     require_keys(cfg, keys, 'training')
     require_keys(cfg, ('val_dataloader', 'val_cfg', 'val_evaluator'), 'comparing trained models')
     check_pretrained_files(cfg.model)
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+    check_pretrained_addresses(cfg.model)
     return cfg
 
 

@@ -1,0 +1,124 @@
+"""Check the chosen classes of a dataset against the categories and boxes of its COCO file.
+
+mmdet looks categories up by name. Of two with one name it takes both and numbers them 0 and 1, which the head has no class for; a
+class without a box is trained on nothing, and where no class has one no image is left.
+"""
+
+import logging
+from collections import Counter
+from typing import Any, Dict, List, Sequence
+
+from mmengine.logging import print_log
+
+from mm_frelu.engine.errors import UserError
+
+
+def check_classes(
+    key: str,
+    ann_file: str,
+    categories: List[Dict[str, Any]],
+    boxes: Dict[Any, int],
+    classes: Any,
+    must_have_boxes: bool,
+) -> None:
+    """Compare the classes of a dataset with what its file has.
+
+    Args:
+        key (str): Config key of the dataset.
+        ann_file (str): The annotation file.
+        categories (List[dict]): Its categories, each with ``id`` and ``name``.
+        boxes (Dict[Any, int]): Annotations of each category id.
+        classes (Any): The classes of the dataset; nothing is checked where they are none, or a file of names.
+        must_have_boxes (bool): Whether the dataset is there to learn from or to compare with.
+
+    Raises:
+        UserError: When the classes are not categories of the file in the same order, when two categories have the name of one,
+            or when no class has a box.
+    """
+    if not classes or isinstance(classes, str):
+        return
+    name, times = Counter(classes).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f'{key}.metainfo.classes has {name!r} {times} times. Write every class once.'
+        )
+    chosen = [category for category in categories if category['name'] in set(classes)]
+    _require_one_category_each(key, ann_file, chosen, boxes)
+    require_order(key, ann_file, [category['name'] for category in categories], classes)
+    if not must_have_boxes:
+        return
+    without = [category['name'] for category in chosen if not boxes.get(category['id'])]
+    if len(without) == len(chosen):
+        total = sum(boxes.values())
+        raise UserError(
+            f'{key}: no annotation of {ann_file} is of the chosen class'
+            f'{"" if len(classes) == 1 else "es"} ({_names(classes)}); its {total} annotations are of '
+            f'{_frequent(categories, boxes)}. There is nothing to learn or to compare with: choose other classes '
+            '(metainfo.classes) or another split.'
+        )
+    if without:
+        print_log(
+            f'{key}: {len(without)} of the {len(classes)} classes have no annotation in {ann_file}: {_names(without)}. '
+            'They cannot be learnt from it, and have no AP.',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _require_one_category_each(
+    key: str, ann_file: str, chosen: Sequence[Dict[str, Any]], boxes: Dict[Any, int]
+) -> None:
+    name, times = (
+        Counter(category['name'] for category in chosen).most_common(1)[0] if chosen else ('', 0)
+    )
+    if times < 2:
+        return
+    entries = [
+        f'id {category["id"]} with {boxes.get(category["id"], 0)} annotations'
+        for category in chosen
+        if category['name'] == name
+    ]
+    raise UserError(
+        f'{key}: {times} categories of {ann_file} have the name {name!r} ({", ".join(entries)}), and mmdet would count them '
+        'as different classes. Rename or remove one of them in "categories" (Roboflow exports an empty one with id 0), and give '
+        'their annotations one category_id.'
+    )
+
+
+def require_order(key: str, ann_file: str, found: List[str], classes: Sequence[str]) -> None:
+    """The classes of the dataset have to be categories of the file, in the same order."""
+    absent = [name for name in classes if name not in found]
+    advice = f'Write metainfo=dict(classes=({_names(found, 8)})) in the dataset and that number as num_classes of the head.'
+    if len(absent) == len(classes):
+        raise UserError(
+            f'{key}: none of the {len(classes)} classes ({_names(classes)}) is a category of {ann_file}, which has '
+            f'{len(found)}: {_names(found)}. mmdet would train on no boxes. {advice}'
+        )
+    if absent:
+        raise UserError(
+            f'{key}: {len(absent)} of the {len(classes)} classes are not categories of {ann_file}: {_names(absent)}. '
+            f'mmdet numbers only those it finds, so every later class would get a wrong number. {advice}'
+        )
+    order = [name for name in found if name in set(classes)]
+    if order != list(classes):
+        place = next(index for index, pair in enumerate(zip(order, classes)) if len(set(pair)) > 1)
+        raise UserError(
+            f'{key}: class {place} is {classes[place]!r} in the config but {order[place]!r} in {ann_file}. mmdet numbers '
+            f"classes in the file's order, so names and boxes would not match. Put metainfo.classes in that order."
+        )
+
+
+def _frequent(categories: Sequence[Dict[str, Any]], boxes: Dict[Any, int]) -> str:
+    """The categories that most annotations are of."""
+    names = {category['id']: category['name'] for category in categories}
+    counts = sorted(boxes.items(), key=lambda item: -item[1])
+    return (
+        ', '.join(f'{names.get(number, number)!r} ({count})' for number, count in counts[:3])
+        or 'none'
+    )
+
+
+def _names(names: Sequence[str], number: int = 5) -> str:
+    return ', '.join(repr(name) for name in names[:number]) + (
+        ', ...' if len(names) > number else ''
+    )

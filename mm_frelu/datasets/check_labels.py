@@ -1,0 +1,94 @@
+"""Check that a dataset has the labels that it is there for: to learn from, or to compare predictions with.
+
+Without them MMEngine ends in ``KeyError: 'gt_sem_seg'``, for a validation after the first thousands of iterations.
+"""
+
+from typing import Any, Dict, Iterator, List, Optional
+
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
+
+from mm_frelu.engine.errors import UserError
+
+_LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
+
+
+def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) -> None:
+    """Compare the pipeline of a dataset with what its dataloader is for.
+
+    Args:
+        cfg (Config): A whole config of mmseg or mmdet.
+        loader (str): Config key of the dataloader.
+        key (str): Config key of the dataset in it.
+        dataset (dict): Its config.
+
+    Raises:
+        UserError: When labels are needed and no step of the pipeline loads them.
+    """
+    pipeline = dataset.get('pipeline')
+    kinds = step_types(pipeline)
+    if not kinds or any('Annotation' in kind for kind in kinds):
+        return
+    if not _all_from_the_libraries(
+        kinds, cfg.get('default_scope')
+    ):  # one of the user's may load labels
+        return
+    steps = ', '.join(kinds)
+    if loader == 'train_dataloader':
+        if cfg.get('default_scope') in ('mmseg', 'mmdet'):
+            raise UserError(
+                f'{key}.pipeline loads no labels ({steps}), so there is nothing to learn from. Put '
+                "dict(type='LoadAnnotations') behind the step that loads the image."
+            )
+        return
+    evaluator = loader.replace('dataloader', 'evaluator')
+    metrics = comparing_metrics(cfg, evaluator)
+    if (
+        cfg.get('default_scope') != 'mmseg' or not metrics
+    ):  # mmdet's read the annotation file themselves
+        return
+    remedy = (
+        'Leave validation out (val_dataloader=None val_cfg=None val_evaluator=None).'
+        if loader == 'val_dataloader'
+        else f'To write the predictions alone, add --out DIR and --cfg-options {evaluator}.format_only=True.'
+    )
+    raise UserError(
+        f'{key}.pipeline loads no labels ({steps}), so {evaluator} ({", ".join(metrics)}) has nothing to compare with. '
+        f"{remedy} If there are labels, put dict(type='LoadAnnotations') behind Resize."
+    )
+
+
+def comparing_metrics(cfg: Config, key: str) -> List[str]:
+    """Types of the metrics of an evaluator that compare with labels of the pipeline, which is what mmseg's do."""
+    evaluators = cfg.get(key) or []
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    return [
+        str(metric['type'])
+        for metric in evaluators
+        if str(metric.get('type')).rpartition('.')[2]
+        in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
+        and not metric.get('format_only')
+    ]
+
+
+def step_types(pipeline: Any) -> List[str]:
+    """Types of the steps of a pipeline, those inside ``TestTimeAug`` and other wrappers too."""
+    return list(_types(pipeline))
+
+
+def _all_from_the_libraries(kinds: List[str], scope: Optional[str]) -> bool:
+    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+        classes = [registry.get(kind) for kind in kinds]
+    return all(
+        cls is not None and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes
+    )
+
+
+def _types(steps: Any) -> Iterator[str]:
+    if isinstance(steps, dict):
+        if 'type' in steps:
+            yield getattr(steps['type'], '__name__', str(steps['type']))
+        yield from _types(steps.get('transforms'))
+    elif isinstance(steps, (list, tuple)):
+        for step in steps:
+            yield from _types(step)

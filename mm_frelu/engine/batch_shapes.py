@@ -1,0 +1,64 @@
+"""Do the pictures of a batch have one shape? Asked before training, and not at its first validation.
+
+mmseg pads batches in training; in validation and testing it refuses those of several shapes. That takes the headers of the files and one
+run of the pipeline for each size that occurs.
+"""
+
+from typing import Any, Dict, Optional, Tuple
+
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .errors import UserError
+
+Shape = Tuple[int, ...]
+
+
+def require_one_shape(loader: DataLoader, key: str, model: nn.Module) -> None:
+    """Refuse a dataloader of validation or testing whose batches mix pictures of different shapes.
+
+    Args:
+        loader: The dataloader.
+        key: Its config key, for the message.
+        model: The model; only those of mmseg need one shape.
+
+    Raises:
+        UserError: Naming two pictures of one batch and their shapes.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if type(preprocessor).__name__ != 'SegDataPreProcessor' or (loader.batch_size or 1) < 2:
+        return
+    sizes: Dict[int, Optional[Shape]] = {}
+    shapes: Dict[Optional[Shape], Shape] = {None: ()}
+    for batch in loader.batch_sampler:
+        for index in batch:
+            sizes[index] = _size(loader.dataset, index)
+            if sizes[index] not in shapes:
+                shapes[sizes[index]] = _shape(loader.dataset, index)
+        known = [index for index in batch if sizes[index] is not None]
+        other = [index for index in known if shapes[sizes[index]] != shapes[sizes[known[0]]]]
+        if other:
+            first, second = (
+                f'{loader.dataset.get_data_info(index)["img_path"]} '
+                f'({"x".join(map(str, shapes[sizes[index]]))}, height x width)'
+                for index in (known[0], other[0])
+            )
+            raise UserError(
+                f'{key}.batch_size={loader.batch_size}: {first} and {second} would come into one batch, and mmseg does not '
+                f'pad there. Use {key}.batch_size=1, or a Resize with keep_ratio=False.'
+            )
+
+
+def _size(dataset: Any, index: int) -> Optional[Shape]:
+    """Width and height of a file; None where it cannot be told, and the loader will say why."""
+    try:
+        with Image.open(dataset.get_data_info(index)['img_path']) as image:
+            return image.size
+    except Exception:  # a storage backend, an exotic format, a broken file: not what is asked here
+        return None
+
+
+def _shape(dataset: Any, index: int) -> Shape:
+    inputs = dataset[index]['inputs']
+    return tuple((inputs[0] if isinstance(inputs, list) else inputs).shape[-2:])

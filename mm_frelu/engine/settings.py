@@ -1,0 +1,76 @@
+"""``KEY=VALUE`` on the command line: settings of a config, as MMEngine reads them, with errors that name the option."""
+
+import argparse
+from typing import Any, Dict, Optional, Sequence, Union
+
+from mmengine.config import Config, DictAction
+
+from .errors import UserError
+
+
+class SettingsAction(DictAction):
+    """MMEngine's ``DictAction``, which ends in a ValueError where a ``=`` or a bracket is missing."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Union[str, Sequence[Any], None],
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Add the settings, or end with the usage of the tool and the word that cannot be read."""
+        words = [values] if isinstance(values, str) else values or ()
+        for word in words:
+            try:
+                super().__call__(parser, namespace, [word], option_string)
+            except (ValueError, AssertionError):
+                # argparse repeats the option in front.
+                raise argparse.ArgumentError(
+                    self,
+                    f'{word!r} is not KEY=VALUE with balanced brackets. Leave no space inside a value, or quote the whole '
+                    "word: 'key=[(a, b), c]'",
+                ) from None
+
+
+def merge_settings(
+    cfg: Config, settings: Optional[Dict[str, Any]], option: str = '--cfg-options'
+) -> None:
+    """Merge what an option of :class:`SettingsAction` gave into a config.
+
+    Args:
+        cfg: The config, changed in place.
+        settings: Keys with dots, and values; None where the option was not given.
+        option: The option, for the message.
+
+    Raises:
+        UserError: For a key that leads through something that has no keys, or to an element that a list lacks.
+    """
+    try:
+        cfg.merge_from_dict(settings or {})
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        reasons = {key: _dead_end(cfg, key) for key in settings}
+        key = next((key for key, reason in reasons.items() if reason), None)
+        if key is None:
+            raise
+        raise UserError(
+            f'{option} {key}: {reasons[key]} tools/misc/print_config.py prints the config with its keys.'
+        ) from error
+
+
+def _dead_end(cfg: Config, key: str) -> Optional[str]:
+    """Where in the config a key leads nowhere; None if it is in order."""
+    node: Any = cfg
+    words = key.split('.')
+    for index, word in enumerate(words):
+        parent = '.'.join(words[:index])
+        if isinstance(node, (list, tuple)):
+            if not word.isdigit() or int(word) >= len(node):
+                return (
+                    f'{parent} is a list of {len(node)} elements, which are 0 to {len(node) - 1}.'
+                )
+            node = node[int(word)]
+        elif isinstance(node, (dict, Config)):
+            node = node.get(word, {})
+        else:
+            return f'{parent} is {node!r}, which has no keys.'
+    return None

@@ -1,0 +1,73 @@
+"""Test sets without labels: pictures of one's own, or the test split of CityScapes, which is scored by its server."""
+
+import os
+from typing import Any
+
+from mmengine.config import Config
+
+from mm_frelu.datasets.check_dataset import leaf_datasets
+
+from .errors import UserError
+
+_NEED_LABELS = ('LoadAnnotations', 'CheckLabelIds')
+
+
+def take_out_labels(cfg: Config) -> None:
+    """Where the config says that there are no labels, ``data_prefix.seg_map_path=None``, take out what would load them.
+
+    MMEngine's datasets refuse a path that is None, and the pipelines of mmseg's configs load labels for testing too.
+    """
+    found = False
+    for _, leaf in leaf_datasets((cfg.get('test_dataloader') or {}).get('dataset'), ''):
+        prefix = leaf.get('data_prefix') or {}
+        if prefix.get('seg_map_path', '') is None:
+            found = True
+            del prefix['seg_map_path']
+            leaf['pipeline'] = _without_labels(leaf.get('pipeline') or [])
+    if found and cfg.get('tta_pipeline'):
+        cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
+
+
+def _without_labels(steps: Any) -> Any:
+    if isinstance(steps, dict):
+        transforms = steps.get('transforms')
+        return {**steps, 'transforms': _without_labels(transforms)} if transforms else steps
+    kept = []
+    for step in steps:
+        if isinstance(step, dict) and str(step.get('type')).rpartition('.')[2] in _NEED_LABELS:
+            continue
+        step = _without_labels(step)
+        if step:  # TestTimeAug multiplies its lists out: an empty one would leave nothing
+            kept.append(step)
+    return kept
+
+
+def require_output(cfg: Config) -> None:
+    """Refuse a test that writes predictions nowhere, or would delete them.
+
+    Raises:
+        UserError: For a metric with ``format_only=True`` that has nowhere to write, which would show after the last image; and
+            for a CityscapesMetric that deletes its folder at the end, with what lay in it before.
+    """
+    evaluators = cfg.test_evaluator
+    for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+        kind = str(metric.get('type')).rpartition('.')[2]
+        folder = metric.get('output_dir')
+        filled = folder and os.path.isdir(folder) and os.listdir(folder)
+        deleted = kind == 'CityscapesMetric' and folder and not metric.get('keep_results')
+        if deleted and (filled or metric.get('format_only')):
+            raise UserError(
+                f'test_evaluator.output_dir={folder}: CityscapesMetric deletes this folder at the end unless '
+                'keep_results=True. Add --cfg-options test_evaluator.keep_results=True, or give --out DIR.'
+            )
+        if not metric.get('format_only'):
+            continue
+        if kind in ('IoUMetric', 'CityscapesMetric') and not metric.get('output_dir'):
+            raise UserError(
+                f'test_evaluator.format_only=True: {kind} is to write predictions and does not know where to. Add --out DIR.'
+            )
+        if kind.startswith('Coco') and not metric.get('outfile_prefix'):
+            raise UserError(
+                f'test_evaluator.format_only=True: {kind} is to write predictions and does not know where to. Add '
+                '--cfg-options test_evaluator.outfile_prefix=DIR/NAME, which gives DIR/NAME.bbox.json.'
+            )

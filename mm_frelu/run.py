@@ -1,0 +1,88 @@
+"""Run a tool of an installed OpenMMLab library on a machine without mmcv's compiled ops.
+
+    python -m mm_frelu.run mmdet tools/analysis_tools/browse_dataset.py CONFIG [OPTIONS ...]
+    python -m mm_frelu.run mmdet     # lists the tools of mmdet
+
+The tools of mmdet and mmseg import their library in their first lines, before a config could import mm_frelu, and end there when
+``mmcv._ext`` is missing. Here mm_frelu is imported first, and then the tool runs as ``python TOOL OPTIONS`` would run it.
+"""
+
+import difflib
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import mm_frelu  # noqa: F401  (first: it supplies missing ops)
+from mm_frelu.engine.errors import UserError, exit_on_user_error
+from mm_frelu.engine.packaged_configs import LIBRARIES
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the tool that the command line names."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ('-h', '--help'):
+        print(__doc__)
+        return
+    if len(words) == 1:
+        print(*_names(_tools_of(words[0])), sep='\n')
+        return
+    library, name, *options = words
+    script = locate_tool(library, name)
+    saved = sys.argv, sys.path[:]
+    # As Python does for a script.
+    sys.argv = [str(script), *options]
+    sys.path.insert(0, str(script.parent))
+    try:
+        runpy.run_path(str(script), run_name='__main__')
+    finally:
+        sys.argv, sys.path[:] = saved
+
+
+def locate_tool(library: str, name: str) -> Path:
+    """The file of a tool that an installed library brings.
+
+    Args:
+        library: ``mmdet``, ``mmseg`` or ``mmpretrain``.
+        name: Its path in the library, with or without ``tools/`` and ``.py``; or the path of a file of your own.
+
+    Raises:
+        UserError: When there is no such library or tool; it names the nearest ones.
+    """
+    root = _tools_of(library)
+    name = name if name.endswith('.py') else f'{name}.py'
+    for file in (root / name, root.parent / name, Path(name)):
+        if file.is_file():
+            return file
+    tools = _names(root)
+    by_name = [tool for tool in tools if Path(tool).name == Path(name).name]
+    nearest = by_name or difflib.get_close_matches(name, tools, n=3, cutoff=0.3)
+    hint = f' Did you mean {", ".join(nearest)}?' if nearest else ''
+    raise UserError(f'{library} has no tool {name} (looked for {root / name}).{hint}')
+
+
+def _tools_of(library: str) -> Path:
+    spec = find_spec(library) if library in LIBRARIES else None
+    if spec is None:
+        known = ', '.join(found for found in LIBRARIES if find_spec(found))
+        raise UserError(
+            f'There is no library {library!r} with tools here. Installed: {known}. Write python -m mm_frelu.run LIBRARY '
+            'tools/TOOL.py.'
+        )
+    root = Path(spec.origin).parent / '.mim' / 'tools'
+    if not root.is_dir():
+        raise UserError(
+            f'The installed {library} brings no tools (looked for {root}). Give the path of a file: python -m mm_frelu.run '
+            f'{library} PATH.py.'
+        )
+    return root
+
+
+def _names(root: Path) -> List[str]:
+    return sorted(f'tools/{file.relative_to(root).as_posix()}' for file in root.rglob('*.py'))
+
+
+if __name__ == '__main__':
+    main()
