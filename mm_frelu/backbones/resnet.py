@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ..activations import build_activation
 from ..registry import MODELS
 from .freezing import FreezableBackbone, freeze
+from .fused_norm import activate, activate_in_row
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
-from .fused_norm import activate, activate_in_row
 
 
 @MODELS.register_module()

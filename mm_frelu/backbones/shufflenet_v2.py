@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ..activations import FunnelActivation, build_activation
 from ..registry import MODELS
 from .freezing import FreezableBackbone, freeze
+from .fused_norm import activate_in_row
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .shufflenet_v2_block import ShuffleBlock, pointwise
-from .fused_norm import activate_in_row
 
 STAGE_BLOCKS = (4, 8, 4)
 STEM_CHANNELS = 24

@@ -4,7 +4,7 @@ Outside of a compiled graph an operator would cost more time than the kernels th
 without. Running statistics are moved by torch's own operators in the graph, which the compiler fuses.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 import torch
@@ -77,7 +77,7 @@ def run_compiled(name: str, spec: Any, row: Row) -> Outputs:
     return tuple(values[:count])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _spec_of(integers: Tuple[int, ...], floats: Tuple[float, ...]) -> Any:
     return SPECS[integers[0]].of_numbers(integers[1:], floats)
 
@@ -125,7 +125,7 @@ if HAS_OPERATORS:
         row = _row_of(tensors, present)
         plan = _plan(name, row, integers, floats)
         outputs, statistics = plan.forward(row, moves_running_statistics=False)
-        return [*outputs, *statistics]
+        return _apart([*outputs, *statistics])
 
     @fused.register_fake
     def _(tensors, present, name, integers, floats):

@@ -49,7 +49,7 @@ from mm_frelu.analysis.measure import (
 from mm_frelu.analysis.memory_passes import passes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
-from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.write_file import require_target, write_file
 
 RESNET50_SITES = (
     '64x128x256',
@@ -286,7 +286,8 @@ def draw(path: Path, results: List[Dict[str, Any]]) -> None:
     axes.grid(color='0.9')
     axes.spines[['top', 'right']].set_visible(False)
     figure.legend(loc='outside right upper', frameon=False)
-    figure.savefig(path)
+    with write_file(path, 'wb') as stream:
+        figure.savefig(stream, format=path.suffix.lstrip('.').lower() or None)
 
 
 def _means(times: List[Tuple[float, float]]) -> Tuple[List[float], List[float]]:
@@ -303,7 +304,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     for option in ('json', 'plot'):
         if getattr(args, option):
-            require_writable(f'--{option}: the folder', getattr(args, option).absolute().parent)
+            require_target(f'--{option}', getattr(args, option))
     for text in args.shapes:
         shape_of(text, args.batch)
     header = surroundings(args.device)

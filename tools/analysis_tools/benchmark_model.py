@@ -36,7 +36,7 @@ from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
-from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.write_file import require_target
 from mm_frelu.ops import IMPLEMENTATIONS
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -227,7 +227,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Build, measure, print, write."""
     args = parse_args(argv)
     if args.json:
-        require_writable('--json: the folder', args.json.absolute().parent)
+        require_target('--json', args.json)
     cfg = read_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)

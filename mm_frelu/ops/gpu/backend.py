@@ -1,10 +1,10 @@
 """The backend ``triton``. Nothing of Triton is imported where it cannot serve."""
 
 import os
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import torch
 from mmengine.utils import digit_version
@@ -37,7 +37,7 @@ def missing() -> Optional[str]:
     return _missing()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _missing() -> Optional[str]:
     try:
         found = version('triton')

@@ -6,7 +6,17 @@ import torch
 from torch import Tensor
 
 from ..autograd import Outputs, Plan
-from ..spec import BATCH, BRANCH_LENGTH, FIXED, NONE, FunnelSpec, Norm, NormTensors, Row, move_running
+from ..spec import (
+    BATCH,
+    BRANCH_LENGTH,
+    FIXED,
+    NONE,
+    FunnelSpec,
+    Norm,
+    NormTensors,
+    Row,
+    move_running,
+)
 from ..synchronise import merge_means, merge_moments
 from . import funnel_kernels as kernels
 from .geometry import divide

@@ -63,12 +63,13 @@ def locate(
         row0 = (group // B % row_blocks) * rows
         exists = (channel < C) & (col < width) & (row0 < H)
         offset = image.to(tl.int64) * H * width * C + ((row0 * width + col) * C + channel)
+        channel = tl.minimum(channel, C - 1)  # all lanes read numbers of a channel
     else:
         W = width * VEC
         group = pid // (col_blocks * row_blocks)
-        l = lane % S
-        col = ((pid % col_blocks) * S + l % B) * COLS
-        strip = l // B
+        own = lane % S
+        col = ((pid % col_blocks) * S + own % B) * COLS
+        strip = own // B
         row0 = ((pid // col_blocks % row_blocks) * R + strip) * rows
         exists = (strip < R) & (col < W) & (row0 < H)
         if S == LANES:
@@ -199,7 +200,7 @@ def load_floats(pointer, mask, LANES: tl.constexpr, N: tl.constexpr):
 def normed(
     u, v, mask, norms, LANES: tl.constexpr, N: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr
 ):
-    """x of N pixels, from what goes into the norms, in float32; zero outside of the map.
+    """Compute x of N pixels, from what goes into the norms, in float32; zero outside of the map.
 
     Norms and their sum are rounded as torch's modules round them.
     """
@@ -229,7 +230,7 @@ def load_chunk(
     u, v, j, here, col, W, stride, norms, N: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
     FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
 ):  # fmt: skip
-    """x of the N columns from ``j`` on."""
+    """Load x of the N columns from ``j`` on."""
     mask = is_inside(here, col, W, j, COLS, VEC, FULL, LAST)
     first = load_floats(u + j * stride, mask, LANES, N)
     second = load_floats(v + j * stride, mask, LANES, N) if TWO else first
@@ -349,26 +350,26 @@ def load_taps(wa, wb, channel, K: tl.constexpr, LIGHT: tl.constexpr):
 
 @triton.jit
 def slide(
-    rows, taps, start, FIRST: tl.constexpr, I: tl.constexpr, J: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr
+    rows, taps, start, FIRST: tl.constexpr, ROW: tl.constexpr, COLUMN: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr
 ):
-    """``start`` plus the sum of a window whose first tap is on row I and column J."""
+    """``start`` plus the sum of a window whose first tap is on a row and a column."""
     total = start
     for a in tl.static_range(KH):
         for b in tl.static_range(KW):
-            total += rows[I + a][J + b] * taps[FIRST + a * KW + b]
+            total += rows[ROW + a][COLUMN + b] * taps[FIRST + a * KW + b]
     return total
 
 
 @triton.jit
 def window_sums(
-    rows, taps, starts, I: tl.constexpr, J: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr
+    rows, taps, starts, ROW: tl.constexpr, COLUMN: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr
 ):
-    """The sums of one window or two, for the pixel in the middle of the K by K from row I and column J on."""
+    """The sums of one window or two, for the pixel in the middle of the K by K from a row and a column on."""
     if LIGHT:
-        row = slide(rows, taps, starts[0], 0, I + K // 2, J, 1, K)
-        return (row, slide(rows, taps, starts[1], K, I, J + K // 2, K, 1))
+        across = slide(rows, taps, starts[0], 0, ROW + K // 2, COLUMN, 1, K)
+        return (across, slide(rows, taps, starts[1], K, ROW, COLUMN + K // 2, K, 1))
     else:
-        return (slide(rows, taps, starts[0], 0, I, J, K, K),)
+        return (slide(rows, taps, starts[0], 0, ROW, COLUMN, K, K),)
 
 
 @triton.jit

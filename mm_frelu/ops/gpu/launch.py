@@ -2,7 +2,7 @@
 
 import os
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import cache
 from typing import Any, ContextManager, Dict, Optional, Sequence, Tuple
 
 import torch
@@ -109,7 +109,7 @@ class Launch:
         return ASTSource(self.kernel, signature, constants, attributes)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tell_once() -> None:
     print_log(
         'Loading the fused kernels of the activations. Triton compiles them once for this GPU, which takes up to a minute '
@@ -150,13 +150,13 @@ def laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
     return wide(grad) if same else torch.empty_like(x).copy_(grad)
 
 
-@lru_cache(maxsize=None)
+@cache
 def constants(device: torch.device, length: int) -> Tuple[Tensor, Tensor]:
     """``length`` zeros and as many ones, for what a norm does not have."""
     return torch.zeros(length, device=device), torch.ones(length, device=device)
 
 
-@lru_cache(maxsize=None)
+@cache
 def multiprocessors(device: torch.device) -> int:
     """How many programs of a few warps a device runs at a time, at the least."""
     if INTERPRETED:
