@@ -5,12 +5,15 @@ the order of the file, so that another order in the config gives every box a wro
 """
 
 import json
+import logging
 import mmap
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, List
+
+from mmengine.logging import print_log
 
 from mm_frelu.engine.errors import UserError
 
@@ -76,6 +79,13 @@ def check_coco(key: str, settings: Dict[str, Any]) -> None:
         purpose = 'compare with' if validates else 'learn'
         raise UserError(
             f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to {purpose}.'
+        )
+    if not summary.boxes:
+        print_log(
+            f'{key}.ann_file: {ann_file} has images but no annotations: predictions can be written, but every score will be '
+            '-1. test_evaluator.format_only=True leaves the scores out.',
+            'current',
+            logging.WARNING,
         )
     check_classes(
         key, ann_file, summary.categories, summary.boxes, settings.get('classes'), must_have_boxes
