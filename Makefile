@@ -44,8 +44,9 @@ $(INSTALLED): constraints.txt pyproject.toml
 # mmcv asks for opencv-python, which needs the system's libGL. The headless build of the same version brings the same
 # `cv2` without it, and has to be written last.
 	$(PY) -m pip install --quiet --force-reinstall --no-deps -c constraints.txt opencv-python-headless
-# The loops of the activations: a run that compiles them rounds other than one that finds them compiled.
-	$(PY) -W ignore -m mm_frelu.ops.cpu
+# The loops of the activations: a run that compiles them rounds other than one that finds them compiled. Where Numba does not
+# work torch's operators take their place.
+	$(PY) -W ignore -m mm_frelu.ops.cpu || echo 'FReLU will be computed without them.'
 	touch $@
 
 # What docs/performance.md says about GPUs, as JSON: the activation alone, and two whole networks.

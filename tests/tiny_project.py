@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 128, 64
 CLASSES = (
@@ -217,6 +220,12 @@ def load_tool(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def forget_runs() -> None:
+    """MMEngine keeps loggers and visualisers by config name and second; two quick runs in one process would share them."""
+    for kind in (MessageHub, MMLogger, Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
 
 
 def run(*command: Any, cwd: Path, **env: str) -> subprocess.CompletedProcess:

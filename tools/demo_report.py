@@ -20,6 +20,8 @@ from mmseg.datasets import CityscapesDataset
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 
+from mm_frelu.engine.write_file import write_file
+
 SLENDER = ('fence', 'pole', 'traffic light', 'traffic sign', 'motorcycle', 'bicycle')
 """Classes of thin or small things; their mean IoU is the report's "slender IoU"."""
 
@@ -190,9 +192,8 @@ def write_report(
         *_images(detections, out),
     ]
     report = out / 'report.md'
-    unfinished = report.with_suffix('.md.tmp')
-    unfinished.write_text('\n\n'.join(sections) + '\n')
-    os.replace(unfinished, report)
+    with write_file(report) as stream:
+        stream.write('\n\n'.join(sections) + '\n')
     return report
 
 

@@ -25,6 +25,7 @@ from mm_frelu.visualization import Box, draw_comparison, save_comparison
 from mm_frelu.visualization.image_files import (
     ImageFile,
     LabelFolder,
+    as_picture,
     find_images,
     read_image,
     read_labels,
@@ -33,6 +34,7 @@ from mm_frelu.visualization.segmentors import (
     Segmentor,
     check_device,
     check_same_classes,
+    check_same_labels,
     load_segmentor,
 )
 
@@ -176,7 +178,7 @@ def draw(
 ) -> None:
     """Predict one image with every model, and write its picture."""
     first = segmentors[0]
-    image = read_image(image_file.path)
+    image = read_image(image_file.path, first.loader)
     size = image.shape[1::-1]
     if isinstance(args.crop, Box):
         try:
@@ -186,14 +188,18 @@ def draw(
     labels = None
     if label_file is not None:
         labels = read_labels(
-            label_file, size, len(first.classes), reduce_zero_label=first.reduce_zero_label
+            label_file, size, len(first.classes), first.ignore_index, first.reduce_zero_label
         )
-    predictions = {
-        segmentor.name: segmentor.predict(image, full_resolution=labels is not None)
-        for segmentor in segmentors
-    }
+    predictions = {}
+    for segmentor in segmentors:
+        try:
+            predictions[segmentor.name] = segmentor.predict(
+                read_image(image_file.path, segmentor.loader), full_resolution=labels is not None
+            )
+        except UserError as error:
+            raise UserError(f'{image_file.path}: {error}') from None
     figure = draw_comparison(
-        image,
+        as_picture(image),
         predictions,
         labels,
         classes=first.classes,
@@ -201,6 +207,7 @@ def draw(
         crop=args.crop,
         opacity=args.opacity,
         only_mask=args.only_mask,
+        ignore_index=first.ignore_index,
     )
     save_comparison(figure, target)
 
@@ -223,6 +230,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         change = functools.partial(apply_act_options, args=args) if changed else None
         segmentors.append(load_segmentor(name, config, checkpoint, args.device, change))
     check_same_classes(segmentors)
+    if pairs:
+        check_same_labels(segmentors)
 
     columns = (TextColumn('Drawing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

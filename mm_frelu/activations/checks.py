@@ -4,6 +4,10 @@ import math
 from numbers import Integral, Real
 from typing import Any, Optional, Tuple
 
+from torch import Tensor
+
+from ..ops.context import is_exporting
+
 
 def check_channels(name: str, num_channels: Optional[int]) -> None:
     """Check the channel count, which a config often leaves out.
@@ -23,6 +27,32 @@ def check_channels(name: str, num_channels: Optional[int]) -> None:
             f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
         )
     check_positive(name, 'num_channels', num_channels)
+
+
+def check_input(name: str, x: Any, num_channels: int) -> None:
+    """Check what a layer is called with.
+
+    Args:
+        name: Class of the layer.
+        x: Its input.
+        num_channels: Channels that the layer was built for.
+
+    Raises:
+        TypeError: If ``x`` is no tensor.
+        ValueError: If it has not the shape (N, num_channels, H, W).
+    """
+    if is_exporting():  # shapes are no numbers there
+        return
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f'{name} takes a tensor of shape (N, {num_channels}, H, W), got {type(x).__name__}. Convert it with '
+            f'torch.as_tensor.'
+        )
+    if x.dim() != 4 or x.shape[1] != num_channels:
+        raise ValueError(
+            f'{name} was built for {num_channels} channels and takes (N, {num_channels}, H, W), got an input of shape '
+            f'{tuple(x.shape)}. Set num_channels to the channels of the features that it follows.'
+        )
 
 
 def check_positive(name: str, key: str, value: int) -> None:

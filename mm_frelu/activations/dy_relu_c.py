@@ -6,7 +6,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..ops import choose_piecewise, compute_piecewise_max, pool_and_project
+from ..ops import pool_and_project
 from .checks import check_positive_number
 from .dynamic_relu import DynamicReLU
 
@@ -34,7 +34,7 @@ class DyReLUC(DynamicReLU):
         temperature: :math:`\tau` of the softmax. 10 in the paper.
         attention_mean: :math:`\gamma / HW`, the mean of the attention before it is capped. 1/3 in the paper.
         init: ``'paper'``, where the convolution starts as torch's do; or ``'identity'``, where it starts at zero.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        inplace: Accepted and without effect, see :class:`.DynamicReLU`.
         **kwargs: The coefficients' options, see :class:`.DynamicReLU`.
 
     Raises:
@@ -102,8 +102,9 @@ class DyReLUC(DynamicReLU):
         # The softmax written out: equal logits then give exactly attention_mean.
         exponents = (logits - logits.amax(dim=(2, 3), keepdim=True).detach()).exp()
         gamma = self.attention_mean * (logits.shape[2] * logits.shape[3])
-        share = exponents * gamma / exponents.sum(dim=(2, 3), keepdim=True)
-        return share.clamp(max=1).to(dtype)
+        share = exponents * (gamma / exponents.sum(dim=(2, 3), keepdim=True))
+        # Not clamp, whose gradient is 0 where share is 1, as it is everywhere at an identity start (torch 2.14).
+        return torch.where(share > 1, 1.0, share).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate.
@@ -114,11 +115,10 @@ class DyReLUC(DynamicReLU):
         Returns:
             Features of the same shape.
         """
-        choice = choose_piecewise(x, self.num_pieces, self.implementation)
-        self.show(choice)
-        x, means, logits = pool_and_project(choice, x, self.spatial)
+        self._check(x)
+        x, means, logits = pool_and_project(x, self.spatial, self.implementation)
         attention = self._attention_of(logits, x.dtype)
-        return compute_piecewise_max(choice, x, *self._coefficients_of(means), attention)
+        return self._activate(x, *self._coefficients_of(means), attention)
 
     def extra_repr(self) -> str:
         """What the members do not show."""

@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import IMPLEMENTATIONS, choose_piecewise, compute_piecewise_max, pool
+from ..ops import IMPLEMENTATIONS, activate_piecewise, pool
+from ..ops.context import is_exporting
 from .checks import (
     check_channels,
     check_choice,
     check_flag,
+    check_input,
     check_positive,
     check_positive_number,
 )
@@ -20,12 +22,34 @@ from .live import ShowsImplementation
 INITS = ('paper', 'identity')
 
 
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    """``min(max(x, low), high)``, whose gradient at a bound is 1 with any torch; that of ``clamp`` became 0 with 2.14.
+
+    Where a layer starts on a bound it could not learn otherwise.
+    """
+    return torch.where(x > high, high, torch.where(x < low, low, x))
+
+
 def hard_sigmoid(x: Tensor) -> Tensor:
     """``min(max((x + 3) / 6, 0), 1)``. torch's own has a gradient of single precision also where ``x`` is double."""
-    return ((x + 3) / 6).clamp(0, 1)
+    return bounded((x + 3) / 6, 0.0, 1.0)
 
 
-GATES = {'sigmoid': torch.sigmoid, 'hard_sigmoid': hard_sigmoid}
+def _residual_of_sigmoid(x: Tensor) -> Tensor:
+    return torch.tanh(x / 2)
+
+
+def _residual_of_hard_sigmoid(x: Tensor) -> Tensor:
+    return bounded(x / 3, -1.0, 1.0)
+
+
+RESIDUALS = {'sigmoid': _residual_of_sigmoid, 'hard_sigmoid': _residual_of_hard_sigmoid}
+""":math:`2 \\sigma(x) - 1` of each gate, by as few operators as there can be: each is a launch on a GPU."""
+
+
+def _by_piece(values: Tensor) -> Tensor:
+    """From (N, K, C) to (K, N, C, 1, 1)."""
+    return values.transpose(0, 1)[..., None, None]
 
 
 class DynamicReLU(ShowsImplementation, BaseModule):
@@ -52,10 +76,11 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         intercept: Whether the pieces have intercepts.
         gate: :math:`\sigma`, ``'sigmoid'`` (paper) or ``'hard_sigmoid'`` (DynamicHead, mmdet).
         init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation. It does nothing: the input is needed
+            twice, for its means and for the map, and once more in backward.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
         implementation: What computes the piecewise map: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
-            :mod:`mm_frelu.ops.implementation`.
+            :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -87,7 +112,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         check_positive_number(name, 'lambda_a', lambda_a)
         check_positive_number(name, 'lambda_b', lambda_b)
         check_flag(name, 'intercept', intercept)
-        check_choice(name, 'gate', gate, tuple(GATES))
+        check_choice(name, 'gate', gate, tuple(RESIDUALS))
         check_choice(name, 'init', init, INITS)
         check_choice(name, 'implementation', implementation, IMPLEMENTATIONS)
         if init == 'identity' and num_pieces == 1:
@@ -111,6 +136,9 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         squeezed = max(self.num_channels // self.reduction, 1)
         self.fc1 = nn.Linear(self.num_channels, squeezed)
         self.fc2 = nn.Linear(squeezed, self.num_pieces * self._kinds * self._width)
+        # Integers, as those go to another device with the layer but to no other type. No part of the state dict.
+        start = torch.empty(self.num_pieces, 1, dtype=torch.int8)
+        self.register_buffer('start', start, persistent=False)
 
     @property
     def _kinds(self) -> int:
@@ -133,6 +161,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         for layer in (self.fc1, self.fc2):
             layer.reset_parameters()
             nn.init.zeros_(layer.bias)
+        self.start.zero_()[0] = 1
         if self.init == 'identity':
             nn.init.zeros_(self.fc2.weight)
 
@@ -157,12 +186,11 @@ class DynamicReLU(ShowsImplementation, BaseModule):
     def _coefficients_of(self, means: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
         """The coefficients for the means of the channels, of shape (N, num_channels)."""
         hidden = F.relu(self.fc1(means))
-        residuals = 2 * GATES[self.gate](self.fc2(hidden)) - 1
-        shape = (-1, self.num_pieces, self._kinds, self._width, 1, 1)
-        residuals = residuals.to(means.dtype).reshape(shape).transpose(0, 1)
-        slopes = self.lambda_a * residuals[:, :, 0]
-        slopes = torch.cat([slopes[:1] + 1, slopes[1:]])
-        return slopes, self.lambda_b * residuals[:, :, 1] if self.intercept else None
+        residuals = RESIDUALS[self.gate](self.fc2(hidden)).to(means.dtype)
+        residuals = residuals.reshape(-1, self.num_pieces, self._kinds, self._width)
+        slopes, *intercepts = residuals.unbind(2)
+        slopes = _by_piece(torch.add(self.start, slopes, alpha=self.lambda_a))
+        return slopes, _by_piece(intercepts[0] * self.lambda_b) if intercepts else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate.
@@ -173,10 +201,18 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         Returns:
             Features of the same shape.
         """
-        choice = choose_piecewise(x, self.num_pieces, self.implementation)
+        self._check(x)
+        x, means = pool(x, self.implementation)
+        return self._activate(x, *self._coefficients_of(means))
+
+    def _check(self, x: Tensor) -> None:
+        if not is_exporting():
+            check_input(type(self).__name__, x, self.num_channels)
+
+    def _activate(self, x: Tensor, *coefficients: Optional[Tensor]) -> Tensor:
+        out, choice = activate_piecewise(x, *coefficients, implementation=self.implementation)
         self.show(choice)
-        x, means = pool(choice, x)
-        return compute_piecewise_max(choice, x, *self._coefficients_of(means))
+        return out
 
     def is_untrained(self) -> bool:
         """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""

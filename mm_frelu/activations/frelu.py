@@ -34,10 +34,10 @@ class FReLU(FunnelActivation):
             a network that was trained with ReLU. MMEngine lets a layer keep its start only where all modules above
             it are BaseModules: in a ConvModule or ``nn.Sequential``, an ``init_cfg`` further up that sets norms to
             one (without a norm: that fills Conv2d) overwrites it.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        inplace: Whether the input may be overwritten where no gradient is wanted, as with ``nn.ReLU``; None for False.
         init_cfg: Initialisation config, applied after ``init``.
         implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
-            :mod:`mm_frelu.ops.implementation`.
+            :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -70,5 +70,6 @@ class FReLU(FunnelActivation):
             init,
             init_cfg=init_cfg,
             implementation=implementation,
+            inplace=inplace,
         )
         self._add_windows([(kernel_size, kernel_size)], bias, norm_cfg)

@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..ops import Term, sum_of_norms
+from ..ops import Branch, sum_of_norms
 from .checks import check_choice
 from .funnel_activation import FunnelActivation
 
@@ -105,19 +105,16 @@ class FReLUAblation(FunnelActivation):
             return torch.maximum(x, condition)
         return x + condition if self.form == 'sum' else torch.relu(condition)
 
-    def after_norms(self, terms: Sequence[Term], is_spare: bool = False) -> Tensor:
-        """Activate the sum of some norms' outputs, step by step.
-
-        FReLU can do this without keeping the sum. What it computes then is FReLU, so these forms must not inherit it.
+    def after_norms(self, branches: Sequence[Branch]) -> Tensor:
+        """Activate the sum of some norms' outputs, step by step: what FReLU would compute here is FReLU.
 
         Args:
-            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
-            is_spare: Accepted for the sake of a common signature; nothing is overwritten here.
+            branches: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
 
         Returns:
             Features of the same shape.
         """
-        return self(sum_of_norms(terms))
+        return self(sum_of_norms(branches))
 
     def extra_repr(self) -> str:
         """What the members do not show."""

@@ -6,17 +6,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import (
-    IMPLEMENTATIONS,
-    Term,
-    choose_funnel,
-    choose_site,
-    compute_funnel,
-    recompute_site,
-    sum_of_norms,
-)
-from ..ops.implementation import has_hooks
-from .checks import check_channels, check_choice, check_positive
+from ..ops import IMPLEMENTATIONS, Branch, activate, sum_of_norms
+from ..ops.spec import has_hooks
+from .checks import check_channels, check_choice, check_input, check_positive
 from .live import ShowsImplementation
 from .window import (
     build_window_conv,
@@ -43,7 +35,9 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         combine: How several windows become one condition, ``'sum'`` or ``'max'``.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
         implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
-            :mod:`mm_frelu.ops.implementation`.
+            :mod:`mm_frelu.ops.dispatch`.
+        inplace: Whether the input may be overwritten, as with ``nn.ReLU``. It is where no gradient is wanted and the backend
+            can; None for False.
     """
 
     window_names: ClassVar[Tuple[Tuple[str, str], ...]]
@@ -59,6 +53,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         combine: str = 'sum',
         init_cfg: Optional[dict] = None,
         implementation: str = 'auto',
+        inplace: Optional[bool] = None,
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -79,6 +74,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         self.init = init
         self.combine = combine
         self.implementation = implementation
+        self.inplace = bool(inplace)
 
     def _add_windows(
         self, shapes: List[Tuple[int, int]], bias: bool, norm_cfg: Optional[dict]
@@ -93,45 +89,47 @@ class FunnelActivation(ShowsImplementation, BaseModule):
     @property
     def windows(self) -> List[Tuple[nn.Module, nn.Module]]:
         """The (convolution, norm) pairs of the condition."""
-        return [(getattr(self, conv), getattr(self, norm)) for conv, norm in self.window_names]
+        modules = (
+            self._modules
+        )  # read in each call: nn.Module.__getattr__ takes several times as long
+        return [(modules[conv], modules[norm]) for conv, norm in self.window_names]
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate.
 
         Args:
-            x: Features of shape (N, num_channels, H, W).
+            x: Features of shape (N, num_channels, H, W). With ``inplace=True`` they may be overwritten where gradients are
+                disabled.
 
         Returns:
             Features of the same shape.
         """
-        windows = self.windows
-        choice = choose_funnel(x, windows, self.implementation)
-        self.show(choice)
-        return compute_funnel(choice, x, windows, self.combine)
+        return self._activate([(x, None)])
 
-    def after_norms(self, terms: Sequence[Term], is_spare: bool = False) -> Tensor:
+    def after_norms(self, branches: Sequence[Branch]) -> Tensor:
         """Activate the sum of some norms' outputs.
 
-        The sum is what the layer's own forward would take. Where it is exact, neither it nor anything in between is kept
-        for backward, only what goes into the norms, which they keep in any network.
+        The sum is what :meth:`forward` would take. A fused backend computes the norms as well, and keeps neither the sum nor
+        anything in between for backward, only what goes into the norms, which they keep in any network.
 
         Args:
-            terms: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output of
-                the first norm may be overwritten.
-            is_spare: Whether the first features are needed no more, but for what is kept for backward. Without gradients
-                the result may then be put into their memory.
+            branches: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output
+                of the first norm may be overwritten; and the first features, as in :meth:`forward`.
 
         Returns:
             Features of the same shape.
         """
-        windows = self.windows
-        choice = None
-        if not has_hooks(self):
-            choice = choose_site(terms, windows, self.implementation)
-        if choice is None:
-            return self(sum_of_norms(terms))
+        if has_hooks(self):
+            return self(sum_of_norms(branches))
+        return self._activate(branches)
+
+    def _activate(self, branches: Sequence[Branch]) -> Tensor:
+        check_input(type(self).__name__, branches[0][0], self.num_channels)
+        out, choice = activate(
+            branches, self.windows, self.combine, self.implementation, self.inplace
+        )
         self.show(choice)
-        return recompute_site(terms, windows, self.combine, choice.name, is_spare)
+        return out
 
     def init_weights(self) -> None:
         """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""

@@ -24,10 +24,10 @@ class LightFReLU(FunnelActivation):
         combine: ``'sum'`` (official) or ``'max'``.
         norm_cfg: Norm behind each window: BN, SyncBN, GN, LN, IN, or None.
         init: ``'paper'`` or ``'identity'``, as in :class:`mm_frelu.FReLU`.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        inplace: Whether the input may be overwritten where no gradient is wanted, as with ``nn.ReLU``; None for False.
         init_cfg: Initialisation config, applied after ``init``.
         implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
-            :mod:`mm_frelu.ops.implementation`.
+            :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
         TypeError: Without ``num_channels``.
@@ -50,6 +50,6 @@ class LightFReLU(FunnelActivation):
         implementation: str = 'auto',
     ) -> None:
         super().__init__(
-            num_channels, kernel_size, dilation, init, combine, init_cfg, implementation
+            num_channels, kernel_size, dilation, init, combine, init_cfg, implementation, inplace
         )
         self._add_windows([(1, kernel_size), (kernel_size, 1)], bias, norm_cfg)

@@ -8,7 +8,8 @@ from typing import Iterator, Optional
 from mmengine.logging import print_log
 from torch import nn
 
-from ..ops.implementation import Choice, is_compiling
+from ..ops import Choice
+from ..ops.context import is_compiling
 
 _noticed: ContextVar[bool] = ContextVar('noticed', default=True)
 

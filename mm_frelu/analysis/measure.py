@@ -67,6 +67,34 @@ def times_in_turns(
     return {name: times[WARM_UP:] for name, times in taken.items()}
 
 
+def device_ms(run: Run, device: torch.device, calls: int = 10) -> Optional[float]:
+    """Time that the kernels of a run take together, by torch's profiler; None where there is no CUDA."""
+    if device.type != 'cuda':
+        return None
+    from torch.profiler import ProfilerActivity, profile
+
+    for _ in range(WARM_UP):
+        run()
+    _wait(device)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(calls):
+            run()
+        _wait(device)
+    return sum(event.self_device_time_total for event in profiler.key_averages()) / 1000 / calls
+
+
+def host_ms(run: Run, device: torch.device, repeat: int = 20) -> float:
+    """Median time after which a run returns, when the device has nothing else to do: what Python and the launches take."""
+    taken = []
+    for _ in range(WARM_UP + repeat):
+        _wait(device)
+        start = time.perf_counter()
+        run()
+        taken.append((time.perf_counter() - start) * 1000)
+    _wait(device)
+    return statistics.median(taken[WARM_UP:])
+
+
 def copier(like: Tensor) -> Run:
     """A run that reads a tensor of this kind once and writes one: :data:`COPY_PASSES` passes."""
     source, target = torch.zeros_like(like), torch.zeros_like(like)

@@ -10,7 +10,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.implementation import is_compiling
+from ..ops.context import is_compiling
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .freezing import FreezableBackbone, freeze
 from .mobilenet_block import MobileBlock
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
-from .sites import activate_conv
+from .fused_norm import activate_conv
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:

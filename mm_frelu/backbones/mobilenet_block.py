@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..activations import build_activation
 from .block_checkpoint import CheckpointedBlock
-from .sites import activate_conv
+from .fused_norm import activate_conv
 
 
 class MobileBlock(CheckpointedBlock):

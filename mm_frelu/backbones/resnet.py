@@ -16,7 +16,7 @@ from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
-from .sites import activate, activate_in_row, convolve
+from .fused_norm import activate, activate_in_row
 
 
 @MODELS.register_module()
@@ -281,8 +281,7 @@ class ResNet(FreezableBackbone):
         if self.deep_stem:
             x = activate_in_row(self.stem, x, self.recompute_norms)
         else:
-            x, is_spare = convolve(self.conv1, x)
-            x = activate(self.act1, [(x, self.norm1)], self.recompute_norms, is_spare)
+            x = activate(self.act1, [(self.conv1(x), self.norm1)], self.recompute_norms)
         x = self.maxpool(x)
         outs = []
         for index, name in enumerate(self.res_layers):

@@ -9,9 +9,9 @@ from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
 from torch import Tensor, nn
 
 from ..activations import build_activation
-from ..ops import Term
+from ..ops import Branch
 from .block_checkpoint import CheckpointedBlock
-from .sites import activate, convolve, shortcut_term
+from .fused_norm import activate, shortcut_branch
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
@@ -71,20 +71,18 @@ class ResidualBlock(CheckpointedBlock):
         """The norm behind the second convolution."""
         return getattr(self, self.norm2_name)
 
-    def _site(self, index: int, x: Tensor) -> Tensor:
+    def _activated(self, index: int, x: Tensor) -> Tensor:
         """A convolution, its norm and its activation, inside the residual branch."""
-        x, is_spare = convolve(getattr(self, f'conv{index}'), x)
-        terms = [(x, getattr(self, f'norm{index}'))]
-        return activate(getattr(self, f'act{index}'), terms, self.recompute_norms, is_spare)
+        branch = getattr(self, f'conv{index}')(x), getattr(self, f'norm{index}')
+        return activate(getattr(self, f'act{index}'), [branch], self.recompute_norms)
 
-    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
-        """The residual branch, its last norm apart, unless something stands behind that; and whether its memory is spare."""
+    def _residual(self, x: Tensor) -> Branch:
+        """The residual branch, its last norm apart, unless something stands behind that."""
         raise NotImplementedError
 
     def _block(self, x: Tensor) -> Tensor:
-        residual, is_spare = self._residual(x)
-        terms = [residual, shortcut_term(self.downsample, x)]
-        return activate(getattr(self, self.sites[-1]), terms, self.recompute_norms, is_spare)
+        branches = [self._residual(x), shortcut_branch(self.downsample, x)]
+        return activate(getattr(self, self.sites[-1]), branches, self.recompute_norms)
 
 
 class BasicBlock(ResidualBlock):
@@ -148,9 +146,8 @@ class BasicBlock(ResidualBlock):
         self._add_norm(2, planes)
         self._add_activation(2, planes)
 
-    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
-        x, is_spare = convolve(self.conv2, self._site(1, x))
-        return (x, self.norm2), is_spare
+    def _residual(self, x: Tensor) -> Branch:
+        return self.conv2(self._activated(1, x)), self.norm2
 
 
 class Bottleneck(ResidualBlock):
@@ -260,10 +257,9 @@ class Bottleneck(ResidualBlock):
         """The norm behind the third convolution."""
         return getattr(self, self.norm3_name)
 
-    def _residual(self, x: Tensor) -> Tuple[Term, bool]:
-        x = self._plug(self._site(1, x), 'after_conv1')
-        x = self._plug(self._site(2, x), 'after_conv2')
-        x, is_spare = convolve(self.conv3, x)
+    def _residual(self, x: Tensor) -> Branch:
+        x = self._plug(self._activated(1, x), 'after_conv1')
+        x = self.conv3(self._plug(self._activated(2, x), 'after_conv2'))
         if self.plugin_names['after_conv3']:
-            return (self._plug(self.norm3(x), 'after_conv3'), None), False
-        return (x, self.norm3), is_spare
+            return self._plug(self.norm3(x), 'after_conv3'), None
+        return x, self.norm3

@@ -15,7 +15,7 @@ from ..registry import MODELS
 from .freezing import FreezableBackbone, freeze
 from .options import check_frozen_stages, check_out_indices, check_switches
 from .shufflenet_v2_block import ShuffleBlock, pointwise
-from .sites import activate_in_row
+from .fused_norm import activate_in_row
 
 STAGE_BLOCKS = (4, 8, 4)
 STEM_CHANNELS = 24

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..activations import build_activation
 from .block_checkpoint import CheckpointedBlock
-from .sites import activate_in_row
+from .fused_norm import activate_in_row
 
 
 def pointwise(

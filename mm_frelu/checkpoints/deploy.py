@@ -1,7 +1,6 @@
 """Fold the norms of a trained network's funnel activations, and prove that its output stays before anything is saved."""
 
 import logging
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.write_file import write_file
 
 from .deploy_config import deploy_config
 from .files import compact, read_checkpoint, sha256
@@ -216,18 +216,9 @@ def _warn_about_pixels(checkpoint: Dict[str, Any], cfg: Config, source: str) -> 
 
 
 def _write_config(cfg: Config, path: Path, source: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.partial.py')
     lines = (
         f'# Deployed form of {Path(cfg.filename).name}, for {path.stem}.pth: the norms of its funnel activations are',
         f'# folded into their windows. Written by reparameterize_model.py from {Path(source).name}; not for training.',
     )
-    try:
-        partial.write_text('\n'.join((*lines, cfg.pretty_text)))
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(
-            f'OUT: {path} cannot be written ({error}). Make room on that disk, or give another name.'
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with write_file(path) as stream:
+        stream.write('\n'.join((*lines, cfg.pretty_text)))

@@ -1,7 +1,6 @@
 """Checkpoint files: read without running what is in them, written whole or not at all."""
 
 import hashlib
-import os
 import pickle
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, load_safely
 from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.write_file import write_file
 
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -72,20 +72,10 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
-    """Write a checkpoint next to its name, then move it there: a half-written file never bears the name.
-
-    Equal contents give equal bytes, whatever the name.
-
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.partial')
-    try:
-        # torch.save puts the name of a file into it, but not that of a stream.
-        with partial.open('wb') as stream:
-            torch.save(checkpoint, stream)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a checkpoint; see :func:`~mm_frelu.engine.write_file.write_file`. Equal contents give equal bytes, whatever the name."""
+    # torch.save puts the name of a file into it, but not that of a stream.
+    with write_file(target, 'wb') as stream:
+        torch.save(checkpoint, stream)
 
 
 def loads_as_weights_only(path: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.write_file import put_file
 
 from .files import compact, loads_as_weights_only, read_checkpoint, sha256
 from .saving import save_checkpoint
@@ -82,7 +83,8 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
             )
         if final.exists():
             notes.append('The same file was there already.')
-        os.replace(written, final)
+        else:
+            put_file(written, final)
     finally:
         written.unlink(missing_ok=True)
     return Published(final, notes)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..engine import preprocessing
 from ..engine.errors import UserError
-from ..engine.output_folder import require_writable
+from ..engine.write_file import require_target
 from .files import write_checkpoint
 
 
@@ -23,13 +23,13 @@ def check_target(path: Path, option: str, source: Path) -> None:
         raise UserError(
             f'{option}: {path} is a folder. Give the name of the file to write, e.g. {path / (source.stem + ".pth")}.'
         )
+    require_target(f'{option}:', path)
     if path.exists() and source.exists() and path.samefile(source):
         raise UserError(f'{option}: {path} is the file to read. Give another name.')
-    require_writable(f'{option}: the folder', path.parent)
 
 
 def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
-    """Write to a temporary name beside the target, then put it in place.
+    """Write a checkpoint, whole or not at all.
 
     Args:
         checkpoint: What to save.
@@ -41,7 +41,7 @@ def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
     """
     try:
         write_checkpoint(checkpoint, path)
-    except (OSError, RuntimeError) as error:  # torch's writer tells a full disk by RuntimeError
+    except RuntimeError as error:  # torch's writer tells a full disk by RuntimeError
         raise UserError(
             f'{option}: {path} cannot be written ({error}). Make room on that disk, or give another name.'
         ) from error

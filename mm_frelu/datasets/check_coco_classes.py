@@ -45,7 +45,7 @@ def check_classes(
         )
     chosen = [category for category in categories if category['name'] in set(classes)]
     _require_one_category_each(key, ann_file, chosen, boxes)
-    _require_order(key, ann_file, [category['name'] for category in categories], classes)
+    require_order(key, ann_file, [category['name'] for category in categories], classes)
     if not boxes:  # the caller has said it
         return
     without = [category['name'] for category in chosen if not boxes.get(category['id'])]
@@ -86,7 +86,7 @@ def _require_one_category_each(
     )
 
 
-def _require_order(key: str, ann_file: str, found: List[str], classes: Sequence[str]) -> None:
+def require_order(key: str, ann_file: str, found: List[str], classes: Sequence[str]) -> None:
     """The classes of the dataset have to be categories of the file, in the same order."""
     absent = [name for name in classes if name not in found]
     advice = f'Write metainfo=dict(classes=({_names(found, 8)})) in the dataset and that number as num_classes of the head.'

@@ -4,9 +4,8 @@ mmdet and pycocotools read keys without asking: an annotation without ``area`` e
 ``iscrowd`` only after the first epoch, and annotations of which none belongs to an image in a ValueError about arrays.
 """
 
-import re
 from collections import Counter
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List
 
 from mm_frelu.engine.errors import UserError
 
@@ -17,17 +16,12 @@ _KEYS = {
 }
 
 
-_NUMBERS = ('width', 'height', 'area', 'iscrowd')
-"""Keys whose values are numbers everywhere in a file."""
-
-
-def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated: bool) -> None:
+def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> None:
     """Raise when an entry lacks what mmdet or pycocotools will read.
 
     Args:
         where (str): Start of an error message: config key and file.
         data (Dict[str, list]): The lists ``images``, ``categories`` and, if there are any, ``annotations``.
-        whole (bool): Whether the lists are complete; of a large file only the first entries are known.
         evaluated (bool): Whether results are compared with the annotations; then pycocotools needs ``iscrowd``.
 
     Raises:
@@ -36,26 +30,46 @@ def check_entries(where: str, data: Dict[str, List[Any]], whole: bool, evaluated
     for kind, keys in _KEYS.items():
         if kind == 'annotations' and evaluated:
             keys += ('iscrowd',)
+        needed = set(keys)
         for index, entry in enumerate(data.get(kind, [])):
-            _require_keys(f'{where}: {kind}[{index}]', entry, keys)
+            if not isinstance(entry, dict) or not needed <= entry.keys():
+                _refuse_keys(f'{where}: {kind}[{index}]', entry, keys)
     for index, image in enumerate(data['images']):
         _require_size(f'{where}: images[{index}]', image)
     annotations = data.get('annotations', [])
     for index, entry in enumerate(annotations):
-        _require_box(f'{where}: annotations[{index}]', entry)
-    if whole and annotations:
-        _require_unique_ids(where, annotations)
+        if not _is_plain(entry):
+            _require_box(f'{where}: annotations[{index}]', entry)
+    if annotations:
         _require_useful(where, data)
 
 
-def _require_keys(place: str, entry: Any, keys: tuple) -> None:
+def _refuse_keys(place: str, entry: Any, keys: tuple) -> None:
     absent = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-    if absent:
-        found = ', '.join(entry) if isinstance(entry, dict) else repr(entry)
-        raise UserError(
-            f'{place} lacks {", ".join(map(repr, absent))} (found: {found or "nothing"}). '
-            f'Expected in COCO format: {", ".join(keys)}.'
-        )
+    found = ', '.join(entry) if isinstance(entry, dict) else repr(entry)
+    raise UserError(
+        f'{place} lacks {", ".join(map(repr, absent))} (found: {found or "nothing"}). '
+        f'Expected in COCO format: {", ".join(keys)}.'
+    )
+
+
+_PLAIN = (int, float)
+
+
+def _is_plain(entry: Dict[str, Any]) -> bool:
+    """Whether box, area and crowd are what they should be: asked of a million annotations, before a message is made."""
+    box = entry['bbox']
+    return (
+        type(box) is list
+        and len(box) == 4
+        and type(box[0]) in _PLAIN
+        and type(box[1]) in _PLAIN
+        and type(box[2]) in _PLAIN
+        and type(box[3]) in _PLAIN
+        and type(entry['area']) in _PLAIN
+        and type(entry.get('iscrowd', 0)) is int
+        and entry.get('iscrowd', 0) in (0, 1)
+    )
 
 
 def _require_size(place: str, image: Dict[str, Any]) -> None:
@@ -88,16 +102,6 @@ def _require_box(place: str, annotation: Dict[str, Any]) -> None:
         )
 
 
-def _require_unique_ids(where: str, annotations: List[Dict[str, Any]]) -> None:
-    """What mmdet asserts, once it has read the whole file."""
-    (most_frequent, times), *_ = Counter(entry['id'] for entry in annotations).most_common(1)
-    if times > 1:
-        raise UserError(
-            f'{where}: {times} annotations have the id {most_frequent}; every annotation needs an id of its own. '
-            'Number them anew.'
-        )
-
-
 def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
     """What mmdet cannot use it leaves out without a word; when nothing is left it fails or learns nothing."""
     images = {entry['id'] for entry in data['images']}
@@ -115,40 +119,4 @@ def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
     listed = ', '.join(f'{number} have {reason}' for reason, number in reasons.most_common(3))
     raise UserError(
         f'{where}: none of the {len(data["annotations"])} annotations can be used: {listed}. Write the file again.'
-    )
-
-
-def text_in_place_of_a_number(content: Union[bytes, Any]) -> Optional[str]:
-    """The first number of an image or annotation that a file has as text, found without parsing.
-
-    Args:
-        content (bytes | mmap): The whole file.
-
-    Returns:
-        str, optional: What is there and where, or None.
-    """
-    keys = b'|'.join(key.encode() for key in _NUMBERS)
-    for found in re.finditer(rb'"(?:' + keys + rb')"\s*:\s*"[^"]*"', content):
-        start = content[max(0, found.start() - 500) : found.start()].rpartition(b'{')[2]
-        entry = start + content[found.start() : found.end() + 500].partition(b'}')[0]
-        # Annotation tools let people add attributes of any name, in an object of their own.
-        if b'"file_name"' in entry or b'"bbox"' in entry or b'}' in start:
-            shown = (start + found.group()).decode(errors='replace')[-200:]
-            return (
-                f'a number is written as text: {shown} (byte {found.start()}). Expected {", ".join(_NUMBERS)} without '
-                'quotes. Write the file again.'
-            )
-    return None
-
-
-def usable_boxes(data: Dict[str, List[Any]]) -> Counter:
-    """Annotations of each category id that mmdet trains on: of an image of the file, no crowd, of at least one pixel."""
-    images = {entry['id'] for entry in data['images']}
-    return Counter(
-        entry['category_id']
-        for entry in data.get('annotations', [])
-        if entry['image_id'] in images
-        and not entry.get('iscrowd')
-        and entry['area'] > 0
-        and min(entry['bbox'][2:]) >= 1
     )

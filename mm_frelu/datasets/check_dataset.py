@@ -1,10 +1,10 @@
 """Look at the datasets of a config before anything is built, so that a wrong path costs a second and not a night.
 
-Only names are read, no image is decoded: folders, the pairs of images and labels, the head of an annotation file.
+What is read: folders, the pairs of images and labels, annotation files, the heads of some images, some label maps.
 """
 
 import inspect
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -12,9 +12,11 @@ from mmengine.registry import DATASETS
 from .check_classes import check_num_classes
 from .check_classification import check_classification
 from .check_coco import check_coco
+from .check_evaluator import Loaded, check_evaluator
 from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
+from .ignore_index import ignored_label
 
 
 def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
@@ -31,6 +33,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
         dataloader = cfg.get(loader)
         if not dataloader:
             continue
+        coco: List[Loaded] = []
         for key, dataset in leaf_datasets(dataloader.get('dataset'), f'{loader}.dataset'):
             cls = dataset_class(dataset, cfg.get('default_scope'))
             settings = with_defaults(dataset, cls)
@@ -38,25 +41,19 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
                 continue
             bases = {base.__name__ for base in cls.__mro__} if cls else set()
             if 'BaseSegDataset' in bases:
-                check_segmentation(key, settings)
+                check_segmentation(key, settings, cls, ignored_label(cfg, loader))
             elif 'CocoDataset' in bases:
-                check_coco(key, settings)
+                images = check_coco(key, settings)
+                ann_file = join(settings.get('data_root'), settings.get('ann_file'))
+                coco.append(Loaded(key, ann_file, images, settings))
             elif 'CustomDataset' in bases and cfg.get('default_scope') == 'mmpretrain':
                 check_classification(key, settings)
             else:
                 _check_other(key, settings)
             check_labels(cfg, loader, key, dataset)
             check_num_classes(cfg.get('model'), key, settings)
-        _check_evaluator(cfg, loader.replace('dataloader', 'evaluator'))
-
-
-def _check_evaluator(cfg: Config, key: str) -> None:
-    """CocoMetric reads the annotations from a path of its own, which is easily forgotten when data_root changes."""
-    evaluators = cfg.get(key) or []
-    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        ann_file = evaluator.get('ann_file') if isinstance(evaluator, dict) else None
-        if ann_file and '://' not in ann_file:
-            require_file(f'{key}.ann_file', ann_file, 'the annotation file of that dataloader')
+        evaluator = loader.replace('dataloader', 'evaluator')
+        check_evaluator(cfg.get(evaluator) or [], evaluator, coco)
 
 
 def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:

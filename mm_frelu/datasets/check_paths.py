@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterable, List, Optional, Set
 
 from mm_frelu.engine.errors import UserError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
+"""Endings of pictures, in lower case."""
 
 
 def is_remote(settings: Dict[str, Any]) -> bool:
@@ -59,3 +62,21 @@ def _nearest_parent(path: Path) -> str:
     names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith('.'))
     shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
     return f' The path exists up to {parent}, which has {shown or "nothing in it"}.'
+
+
+def absent_files(folder: str, names: Iterable[str]) -> List[str]:
+    """The names that are no file below a folder, in their order.
+
+    Every folder is listed once: on a network drive that takes seconds for 100,000 names, and asking for each takes minutes.
+    """
+    listed: Dict[str, Set[str]] = {}
+    absent = []
+    for name in names:
+        parent, base = os.path.split(os.path.join(folder, name))
+        if parent not in listed:
+            listed[parent] = (
+                set(os.listdir(parent or '.')) if os.path.isdir(parent or '.') else set()
+            )
+        if base not in listed[parent] and not os.path.isfile(os.path.join(parent, base)):
+            absent.append(name)
+    return absent

@@ -2,24 +2,32 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterable, Set
+from typing import Any, Dict, Iterable, Optional, Set
 
 from mmengine.fileio import list_dir_or_file, list_from_file
 
 from mm_frelu.engine.errors import UserError
 
-from .check_paths import join, require_file, require_folder
+from .check_label_maps import check_label_maps
+from .check_paths import IMAGE_SUFFIXES, join, require_file, require_folder
+from .check_pictures import steps_of
+from .ignore_index import Ignored
+from .notices import tell, warn
 
 
-def check_segmentation(key: str, settings: Dict[str, Any]) -> None:
-    """Check the paths and the image/label pairs of a dataset derived from mmseg's ``BaseSegDataset``.
+def check_segmentation(
+    key: str, settings: Dict[str, Any], cls: Optional[type], ignored: Ignored
+) -> None:
+    """Check the paths, the image/label pairs and a sample of the labels of a dataset derived from mmseg's ``BaseSegDataset``.
 
     Args:
         key (str): Config key of the dataset.
         settings (Dict[str, Any]): Its config, with defaults filled in.
+        cls (type, optional): Its class.
+        ignored (Ignored): The label that is left out.
 
     Raises:
-        UserError: At the first thing that is missing.
+        UserError: At the first thing that is missing or does not fit.
     """
     root = settings.get('data_root')
     prefix = settings.get('data_prefix') or {}
@@ -36,6 +44,7 @@ def check_segmentation(key: str, settings: Dict[str, Any]) -> None:
 
     has_labels = prefix.get('seg_map_path') is not None and _loads_labels(settings.get('pipeline'))
     if not has_labels:
+        _tell_taken(f'{key}: {len(stems)} images', _left_out(settings, img_dir))
         return
     map_dir = join(root, prefix['seg_map_path'])
     require_folder(f'{key}.data_prefix.seg_map_path', map_dir, f'label maps *{map_suffix}')
@@ -47,6 +56,14 @@ def check_segmentation(key: str, settings: Dict[str, Any]) -> None:
             f'{join(img_dir, without[0])}{img_suffix}, which needs {join(map_dir, without[0])}{map_suffix}.'
             f'{_hint(map_dir, map_suffix)}'
         )
+    _tell_taken(
+        f'{key}: {len(stems)} images with labels', _left_out(settings, img_dir, map_dir, map_suffix)
+    )
+    pairs = [
+        (f'{join(img_dir, stem)}{img_suffix}', f'{join(map_dir, stem)}{map_suffix}')
+        for stem in sorted(stems)
+    ]
+    check_label_maps(key, settings, cls, ignored, pairs)
 
 
 def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:
@@ -78,6 +95,35 @@ def _listed(folder: str, suffix: str) -> Set[str]:
     return {name[: -len(suffix)] for name in names}
 
 
+def _tell_taken(images: str, left_out: str) -> None:
+    (warn if left_out else tell)(f'{images} taken{left_out}.')
+
+
+def _left_out(
+    settings: Dict[str, Any], img_dir: str, map_dir: str = '', map_suffix: str = ''
+) -> str:
+    """How many images in the folder the config does not take, by their suffix. A list of names leaves out what it wants."""
+    if settings.get('ann_file'):
+        return ''
+    taken = settings['img_suffix']
+    endings = Counter(
+        Path(name).suffix
+        for name in list_dir_or_file(img_dir, list_dir=False, recursive=True)
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+        and not name.endswith(taken)
+        and not (map_suffix and name.endswith(map_suffix) and _is_below(map_dir, img_dir, name))
+    )
+    if not endings:
+        return ''
+    listed = ', '.join(f'{number} *{ending}' for ending, number in endings.most_common(4))
+    return f' (left out: {listed}; img_suffix is {taken!r}. Rename them to have them taken)'
+
+
+def _is_below(map_dir: str, img_dir: str, name: str) -> bool:
+    """Whether a file lies among the label maps, which may be in the folder of the images."""
+    return Path(map_dir).absolute() in Path(img_dir, name).absolute().parents
+
+
 def _endings(folder: str) -> str:
     """The kinds of files that are there, most frequent first."""
     names: Iterable[str] = list_dir_or_file(folder, list_dir=False, recursive=True)
@@ -87,8 +133,7 @@ def _endings(folder: str) -> str:
 
 def _loads_labels(pipeline: Any) -> bool:
     """A test set without ground truth has no ``LoadAnnotations`` in its pipeline, and needs no labels."""
-    types = [str(step.get('type')) for step in pipeline or [] if isinstance(step, dict)]
-    return any('LoadAnnotations' in kind for kind in types)
+    return any('LoadAnnotations' in str(step.get('type')) for step in steps_of(pipeline))
 
 
 def _hint(map_dir: str, suffix: str) -> str:

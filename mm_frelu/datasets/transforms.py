@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mm_frelu.engine.errors import UserError
 from mm_frelu.registry import TRANSFORMS
 
+from .label_files import check_label_file
+
 
 @TRANSFORMS.register_module()
 class CheckLabelIds(BaseTransform):
@@ -43,6 +45,7 @@ class CheckLabelIds(BaseTransform):
         # mmseg's inferencers take LoadAnnotations out of the pipeline, and nothing else: there is no label to check then.
         if 'gt_seg_map' not in results:
             return results
+        check_label_file(results.get('seg_map_path'), 'seg_map_path ')
         label = results['gt_seg_map']
         height, width = results.get('ori_shape') or label.shape[:2]
         if label.shape[:2] != (height, width):

@@ -19,6 +19,7 @@ from mm_frelu.registry import HOOKS
 from .disagreement import disagreement
 from .errors import UserError
 from .resume_guard import check_resumable
+from .trained_classes import compare_classes
 
 
 @HOOKS.register_module()
@@ -49,6 +50,10 @@ class CheckpointGuardHook(Hook):
         message = disagreement(str(source), checkpoint, runner.cfg, model)
         if message:
             warn(message)
+        if self.strict:
+            message = compare_classes(str(source), checkpoint, runner)
+            if message:
+                warn(message)
         resuming = bool(runner.cfg.get('resume'))
         weights = checkpoint.get('state_dict', checkpoint)
         shapes = {

@@ -1,7 +1,9 @@
 """Test a checkpoint as tools/test.py asks for it."""
 
 import argparse
+import logging
 import os
+from pathlib import Path
 from typing import Dict, Optional
 
 from mmengine.config import Config
@@ -16,8 +18,10 @@ from .checkpoint_file import check_checkpoint_file
 from .distributed import close_distributed
 from .launch import build_runner, require_keys
 from .library_errors import explained
-from .test_options import apply_out, apply_show, apply_tta, partial_file
+from .output_names import keep_folders
+from .test_options import apply_out, apply_show, apply_tta
 from .unlabelled import require_output, take_out_labels
+from .write_file import put_file
 
 
 def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
@@ -40,7 +44,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    apply_out(cfg, args.out)
+    partial = apply_out(cfg, args.out)
     require_output(cfg)
     apply_show(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:
@@ -50,9 +54,11 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
             runner = build_runner(cfg, strict=True)
             built.append(runner)
             _place_pictures(runner, args.show_dir)
+            keep_folders(runner)
+            _tell_of_letters(runner, args)
             metrics = runner.test()
         if is_main_process():
-            _finish(args, runner.log_dir)
+            _finish(args, partial, runner)
     finally:
         close_distributed()
     return metrics
@@ -62,16 +68,41 @@ def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
     """Move the pictures of mmpretrain, whose hook writes where the command was started, into the folder of the run."""
     for hook in runner.hooks:
         if show_dir and type(hook).__name__ == 'VisualizationHook':
-            hook.out_dir = os.path.join(runner.log_dir, show_dir)
+            hook.out_dir = os.path.abspath(os.path.join(runner.log_dir, show_dir))
 
 
-def _finish(args: argparse.Namespace, log_dir: str) -> None:
+def _tell_of_letters(runner: Runner, args: argparse.Namespace) -> None:
+    """Mmseg writes names into pictures with OpenCV, whose fonts have Latin letters only."""
+    names = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
+    foreign = [name for name in names if not str(name).isascii()]
+    drawn = any(type(hook).__name__ == 'SegVisualizationHook' for hook in runner.hooks)
+    if foreign and drawn and (args.show or args.show_dir):
+        print_log(
+            f'mmseg cannot write {foreign[0]!r} into pictures and puts "?" for its letters; the colours are right. '
+            'tools/visualize_segmentation.py draws such names.',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _finish(args: argparse.Namespace, partial: Optional[Path], runner: Runner) -> None:
     """Give the predictions their name and say where everything is."""
     if args.out:
-        if partial_file(args.out).exists():
-            os.replace(partial_file(args.out), args.out)
-        print_log(f'Predictions are in {os.path.abspath(args.out)}', 'current')
+        if partial is not None:
+            put_file(partial, args.out)
+        number = f' (files: {_count(args.out)})' if os.path.isdir(args.out) else ''
+        print_log(f'Predictions are in {os.path.abspath(args.out)}{number}', 'current')
     if args.show_dir:
-        folder = os.path.abspath(os.path.join(log_dir, args.show_dir))
-        number = sum(len(names) for _, _, names in os.walk(folder))
-        print_log(f'{number} pictures are in {folder}', 'current')
+        folder = os.path.abspath(os.path.join(runner.log_dir, args.show_dir))
+        print_log(f'{_count(folder)} pictures are in {folder}', 'current')
+        if runner.world_size > 1:
+            print_log(
+                f'They are those of the first of {runner.world_size} processes, as mmdet and mmseg draw. For all images run one.',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _count(folder: str) -> int:
+    """Number of files in a folder and those below it."""
+    return sum(len(names) for _, _, names in os.walk(folder))

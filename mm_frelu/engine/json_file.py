@@ -1,19 +1,17 @@
-"""JSON files that are there whole or not at all."""
+"""JSON files, whole or not at all."""
 
 import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from .errors import UserError
+from .write_file import write_file
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write to a name beside the target first, so that a process that is stopped leaves no half of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(partial, path)
+def write_json(path: Union[str, Path], content: Any) -> None:
+    """Write ``content`` as JSON to where ``path`` leads; see :func:`~mm_frelu.engine.write_file.write_file`."""
+    with write_file(path) as stream:
+        stream.write(json.dumps(content, indent=2) + '\n')
 
 
 def read_json(path: Path) -> Any:

@@ -3,12 +3,14 @@
 from typing import Any, Dict, Optional, Union
 
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
+from .annotation_ids import number_annotations
 from .batch_shapes import require_one_shape
 from .checkpoint_guard import unwrap
 from .checkpoint_pretrained import watch_pretrained
@@ -25,6 +27,7 @@ class GuardedRunner(Runner):
       processes on CPUs (gloo), and one log line says how many layers it was.
     - The transforms of every dataset name the file that they failed on, and the batch that is worked on is remembered.
     - A dataloader without anything to load is an error, and one for validation whose batches could not be stacked.
+    - Annotation ids that pycocotools misreads are given numbers, for the metric alone.
     - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
     """
 
@@ -65,6 +68,12 @@ class GuardedRunner(Runner):
                 'device_ids': None,
             }
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """Build the evaluator, and see to the ids of its annotations."""
+        built = super().build_evaluator(evaluator)
+        number_annotations(built)
+        return built
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Call the hooks, and remember the batch that is worked on: an error in the model can name its pictures then."""

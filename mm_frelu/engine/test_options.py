@@ -10,6 +10,7 @@ from mmengine.config import Config
 from .arguments import task_of
 from .errors import UserError
 from .output_folder import require_writable
+from .write_file import partial_file, require_target
 
 _HOOKS = {
     'detection': 'DetVisualizationHook',
@@ -43,14 +44,18 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def apply_out(cfg: Config, out: Optional[str]) -> None:
+def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
     """Make the evaluator write predictions to ``out``.
+
+    Returns:
+        For a pickle, the file that the evaluator writes, to be moved to ``out`` at the end; else None.
 
     Raises:
         UserError: When ``out`` is not the kind of thing that the task writes.
     """
     if out is None:
-        return
+        return None
+    partial = None
     task = task_of(cfg)
     pickled = out.endswith(('.pkl', '.pickle'))
     evaluators = _as_list(cfg.test_evaluator)
@@ -75,18 +80,12 @@ def apply_out(cfg: Config, out: Optional[str]) -> None:
             raise UserError(
                 f'--out {out}: for {task} this is a pickle FILE. Give a name that ends with .pkl.'
             )
-        folder = os.path.dirname(out) or '.'
-        require_writable('--out', folder)
-        os.makedirs(folder, exist_ok=True)
+        require_target('--out', out)
+        partial = partial_file(out, '.partial.pkl')  # the metric insists on the ending
         kind = 'DumpDetResults' if task == 'detection' else 'DumpResults'
-        evaluators.append(dict(type=kind, out_file_path=str(partial_file(out))))
+        evaluators.append(dict(type=kind, out_file_path=str(partial)))
     cfg.test_evaluator = evaluators
-
-
-def partial_file(out: str) -> Path:
-    """The name of a pickle file while it is being written; the metric insists on the ending."""
-    path = Path(out)
-    return path.with_name(f'{path.stem}.partial{path.suffix}')
+    return partial
 
 
 def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: float) -> None:

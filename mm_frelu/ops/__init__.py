@@ -1,29 +1,26 @@
-"""How an activation is computed: one entry per activation, with interchangeable implementations."""
+"""How an activation is computed: one entry per activation, with interchangeable backends (see :mod:`.dispatch`)."""
 
-from .eager import eager_funnel, eager_piecewise_max, funnel_condition
-from .funnel import choose_funnel, choose_site, compute_funnel, funnel
-from .implementation import IMPLEMENTATIONS, Choice
-from .piecewise import choose_piecewise, compute_piecewise_max, piecewise_max
-from .pooling import pool, pool_and_project
-from .recompute import recompute_site
-from .sum_of_norms import Term, sum_of_norms
+from .dispatch import IMPLEMENTATIONS, Choice
+from .eager import Branch, funnel_condition, sum_of_norms
+from .functional import (
+    activate,
+    activate_piecewise,
+    funnel,
+    piecewise_max,
+    pool,
+    pool_and_project,
+)
 
 __all__ = [
     'IMPLEMENTATIONS',
+    'Branch',
     'Choice',
-    'Term',
-    'choose_funnel',
-    'choose_piecewise',
-    'choose_site',
-    'compute_funnel',
-    'compute_piecewise_max',
-    'eager_funnel',
-    'eager_piecewise_max',
+    'activate',
+    'activate_piecewise',
     'funnel',
     'funnel_condition',
     'piecewise_max',
     'pool',
     'pool_and_project',
-    'recompute_site',
     'sum_of_norms',
 ]

@@ -1,18 +1,21 @@
 """One figure that compares segmentation models on one image, in the manner of Figure 4 of the FReLU paper."""
 
 import math
-import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+from mm_frelu.engine.write_file import write_file
 
 from . import overlay
 from . import palette as colors
 from .crop import Box, difference_density, find_crop
 from .differences import Scores, count_answers, error_map, image_scores
 from .figure import Panel, compose
+from .fonts import drawable, families_for, tell_lacking
 from .layout import choose_grid
 from .legend import Entry, class_entries
 from .painter import Painter
@@ -57,6 +60,11 @@ def draw_comparison(
         ValueError: Sizes that differ, class numbers without a class, an opacity or a crop out of range.
     """
     num_classes = len(classes)
+    families, absent = families_for([*predictions, *classes])
+    if absent:
+        tell_lacking(absent)
+        classes = drawable(classes, 'class', absent)
+        predictions = dict(zip(drawable(predictions, 'model', absent), predictions.values()))
     table = colors.as_palette(palette, num_classes)
     _check(image, predictions, ground_truth, num_classes, opacity, ignore_index)
     box, note = _choose_box(crop, list(predictions.values()), ground_truth, image, ignore_index)
@@ -101,7 +109,8 @@ def draw_comparison(
     label_maps = shown + ([truth] if paired else [])
     groups = [class_entries(label_maps, classes, table, ignore_index), meanings]
     overview = (image, box) if (box.width, box.height) != image.shape[1::-1] else None
-    return compose(grid, units, groups, note, overview)
+    with rc_context({'font.family': families}):
+        return compose(grid, units, groups, note, overview)
 
 
 def save_comparison(figure: Figure, path: Union[str, Path]) -> Path:
@@ -122,13 +131,8 @@ def save_comparison(figure: Figure, path: Union[str, Path]) -> Path:
         raise ValueError(
             f'Comparison pictures are PNG files; the path must end in .png, found {path}.'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.stem}.{os.getpid()}.tmp')
-    try:
-        figure.savefig(unfinished, format='png', dpi=figure.dpi)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with write_file(path, 'wb') as stream:
+        figure.savefig(stream, format='png', dpi=figure.dpi)
     return path
 
 

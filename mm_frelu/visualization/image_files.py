@@ -1,14 +1,14 @@
 """Finding the images to draw, the label file of each, and reading both."""
 
+import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from mm_frelu.datasets.check_paths import IMAGE_SUFFIXES
+from mm_frelu.datasets.label_files import Renumbering, check_label_file
 from mm_frelu.engine.errors import UserError
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 
 _CITYSCAPES_IMAGE = '_leftImg8bit'
 _CITYSCAPES_LABELS = '_gtFine_labelTrainIds.png'
@@ -53,7 +53,7 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
     found: Dict[Path, ImageFile] = {}
     for path in map(Path, paths):
         if path.is_file():
-            found.setdefault(path.resolve(), ImageFile(path, Path(path.name)))
+            found.setdefault(path.absolute(), ImageFile(path, Path(path.name)))
             continue
         if not path.is_dir():
             raise UserError(
@@ -61,7 +61,7 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
             )
         inside = [
             file
-            for file in sorted(path.rglob('*'))
+            for file in files_below(path)
             if file.suffix.lower() in IMAGE_SUFFIXES
             and file.is_file()
             and not any(part in file.name for part in _CITYSCAPES_OTHERS)
@@ -73,7 +73,7 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
                 f'{", ".join("*" + suffix for suffix in IMAGE_SUFFIXES)}.'
             )
         for file in inside:
-            found.setdefault(file.resolve(), ImageFile(file, file.relative_to(path)))
+            found.setdefault(file.absolute(), ImageFile(file, file.relative_to(path)))
     return list(found.values())
 
 
@@ -99,8 +99,10 @@ class LabelFolder:
         self._by_key: Dict[Path, Path] = {}
         self._by_name: Dict[str, List[Path]] = {}
         suffixes = ('.png', '.tif', '.tiff', '.bmp')
-        for file in sorted(self.folder.rglob('*')):
+        self._names: Set[str] = set()
+        for file in files_below(self.folder):
             name = file.name
+            self._names.add(name)
             if name.endswith(_CITYSCAPES_LABELS):
                 name = name[: -len(_CITYSCAPES_LABELS)]
             elif file.suffix.lower() in suffixes and not any(
@@ -138,8 +140,8 @@ class LabelFolder:
         )
 
     def _hint(self) -> str:
-        if next(self.folder.rglob(f'*{_CITYSCAPES_LABELS}'), None) is not None or not next(
-            self.folder.rglob('*_gtFine_labelIds.png'), None
+        if any(name.endswith(_CITYSCAPES_LABELS) for name in self._names) or not any(
+            name.endswith('_gtFine_labelIds.png') for name in self._names
         ):
             return ''
         return (
@@ -148,24 +150,48 @@ class LabelFolder:
         )
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Reads an image, turned upright as its camera says.
+def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarray:
+    """Reads an image as the pipeline of a model does, for it to predict on.
 
     Args:
         path: The file.
+        loader: The first step of the pipeline; ``LoadImageFromFile`` without settings if None, which turns photographs upright.
 
     Returns:
-        RGB ``uint8`` array (H, W, 3). Grey images get three equal channels, 16 bits become 8, transparency is dropped.
+        Array (H, W, C), or (H, W) where the step gives that; the first three channels are blue, green, red.
 
     Raises:
         UserError: The file is no image or is damaged.
     """
-    image = _open(path)
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I'):
-        grey = np.clip(np.asarray(image).astype(np.int64) // 256, 0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
-    return np.asarray(image.convert('RGB'))
+    import mmseg.datasets  # noqa: F401  (registers its loaders)
+    from mmseg.registry import TRANSFORMS
+
+    step = TRANSFORMS.build({'_scope_': 'mmseg', **(loader or dict(type='LoadImageFromFile'))})
+    try:
+        return step(dict(img_path=str(path)))['img']
+    except Exception as error:  # each decoder has its own
+        raise UserError(f'{path} cannot be read as an image ({error}).') from None
+
+
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """An image of :func:`read_image` to look at.
+
+    Args:
+        image: Array (H, W) or (H, W, C).
+
+    Returns:
+        RGB ``uint8`` array (H, W, 3). One channel is shown three times; of four or more the first three are shown; of numbers
+        beyond 8 bits the largest becomes white.
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    image = image[..., 2::-1] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32)
+        peak = image.max(initial=0)
+        scale = 255 / peak if peak > 255 or 0 < peak <= 1 else 1
+        image = np.clip(image * scale, 0, 255).round().astype(np.uint8)
+    return np.ascontiguousarray(image)
 
 
 def read_labels(
@@ -173,16 +199,17 @@ def read_labels(
     size: Tuple[int, int],
     num_classes: int,
     ignore_index: int = 255,
-    reduce_zero_label: bool = False,
+    reduce_zero_label: Union[bool, Renumbering] = False,
 ) -> np.ndarray:
-    """Reads a label map and checks it.
+    """Reads a label map as the dataset of a model does, and checks it.
 
     Args:
         path: A file with one channel of class numbers; a palette in it is not looked at.
         size: Width and height of the image.
         num_classes: Number of classes.
         ignore_index: The label that stands for "not labelled".
-        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class.
+        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class; or all that the dataset makes of
+            the ids in its files.
 
     Returns:
         Integer array (H, W).
@@ -190,21 +217,22 @@ def read_labels(
     Raises:
         UserError: Unreadable, in colours, of another size, or with numbers that belong to no class.
     """
-    image = _open(path)
-    if len(image.getbands()) != 1:
+    check_label_file(str(path))
+    if not isinstance(reduce_zero_label, Renumbering):
+        reduce_zero_label = Renumbering(reduce_zero_label)
+    try:
+        labels = reduce_zero_label.load(path).astype(np.int64)
+    except Exception as error:  # each decoder has its own
+        raise UserError(f'{path} cannot be read as an image ({error}).') from None
+    if labels.ndim < 2 and labels.size == size[0] * size[1]:
+        labels = labels.reshape(size[::-1])  # mmseg drops a side of one pixel
+    if labels.shape != tuple(size[::-1]):
+        found = 'x'.join(str(side) for side in labels.shape[::-1])
         raise UserError(
-            f'{path} is a picture in colours ({image.mode}); expected one channel of class numbers. For CityScapes that '
-            'is *_gtFine_labelTrainIds.png, not *_color.png.'
+            f'{path} is {found}, its image {size[0]}x{size[1]}; they must have the same size.'
         )
-    if image.size != tuple(size):
-        raise UserError(
-            f'{path} is {image.width}x{image.height}, its image {size[0]}x{size[1]}; they must have the same size.'
-        )
-    labels = np.asarray(image).astype(np.int64)
-    if reduce_zero_label:
-        labels = np.where((labels == 0) | (labels == ignore_index), ignore_index, labels - 1)
     ids = np.unique(labels)
-    outside = ids[((ids < 0) | (ids >= num_classes)) & (ids != ignore_index)].tolist()
+    outside = ids[(ids >= num_classes) & (ids != ignore_index)].tolist()
     if outside:
         shown = ', '.join(map(str, outside[:6])) + (', ...' if len(outside) > 6 else '')
         raise UserError(
@@ -214,10 +242,20 @@ def read_labels(
     return labels
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f'{path} cannot be read as an image ({error}).') from None
-    return image
+def files_below(folder: Path) -> List[Path]:
+    """The files in a folder and those below it, sorted. Links to folders are followed, as datasets follow them.
+
+    A folder that a link leads back into is not searched again.
+    """
+    found: List[Path] = []
+    above: Dict[str, Set[str]] = {str(folder): {os.path.realpath(folder)}}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        found += [Path(place, name) for name in names]
+        seen = above.pop(place)
+        folders[:] = [
+            name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen
+        ]
+        for name in folders:
+            path = os.path.join(place, name)
+            above[path] = {*seen, os.path.realpath(path)}
+    return sorted(found)

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
@@ -26,7 +27,6 @@ class Entry(NamedTuple):
     color: Optional[Tuple[int, int, int]]
 
 
-@lru_cache(maxsize=1024)
 def text_width(text: str, font_size: float = FONT_SIZE, weight: str = 'normal') -> float:
     """Width of a text in pixels of the figure.
 
@@ -38,9 +38,15 @@ def text_width(text: str, font_size: float = FONT_SIZE, weight: str = 'normal') 
     Returns:
         Width in pixels at the figure's resolution.
     """
+    return _text_width(text, font_size, weight, tuple(rcParams['font.family']))
+
+
+@lru_cache(maxsize=1024)
+def _text_width(text: str, font_size: float, weight: str, families: Tuple[str, ...]) -> float:
     if not text.strip():
         return 0.0
-    path = TextPath((0, 0), text.replace('$', r'\$'), size=font_size, prop={'weight': weight})
+    prop = {'family': list(families), 'weight': weight}
+    path = TextPath((0, 0), text.replace('$', r'\$'), size=font_size, prop=prop)
     return path.get_extents().width * DPI / 72
 
 

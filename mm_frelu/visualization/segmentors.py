@@ -6,6 +6,7 @@ MMSegmentation does the work; it is imported when a model is loaded, so that dra
 import warnings
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
+import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -13,13 +14,15 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError
 
-from .overlay import enlarge_labels, shrink
+from .overlay import enlarge_labels
+from .test_set import SegmentationTestSet, listed
 
 # Logits of a 12 megapixel photograph take gigabytes, and a picture for looking at does not need them.
 _LONGEST_SIDE = 2048
@@ -33,34 +36,58 @@ class Segmentor(NamedTuple):
         model: The model, with its config as ``model.cfg``.
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
-        reduce_zero_label: Whether label 0 of its dataset's files means "not labelled" and the classes start at 1 (ADE20K).
+        test_set: How its test set reads label files.
+        loader: The step of its test pipeline that reads an image.
     """
 
     name: str
     model: nn.Module
     classes: Tuple[str, ...]
     palette: Optional[Sequence[Sequence[int]]]
-    reduce_zero_label: bool
+    test_set: SegmentationTestSet
+    loader: Dict[str, Any]
+
+    @property
+    def reduce_zero_label(self) -> Renumbering:
+        """What the test set makes of the ids in label files."""
+        return self.test_set.renumbering(self.classes)
+
+    @property
+    def ignore_index(self) -> int:
+        """The label that the evaluation leaves out."""
+        return self.test_set.ignore_index
 
     def predict(self, image: np.ndarray, full_resolution: bool = True) -> np.ndarray:
         """Predicts a class for every pixel.
 
         Args:
-            image: RGB ``uint8`` array (H, W, 3).
+            image: What :func:`~mm_frelu.visualization.image_files.read_image` reads with ``loader``.
             full_resolution: Give the image to the test pipeline as it is. If False, an image with a side above 2048 pixels
                 is reduced before, and the labels are repeated to its size.
 
         Returns:
             Integer array (H, W).
+
+        Raises:
+            UserError: When the image does not have the channels that the model takes.
         """
         from mmseg.apis import inference_model
 
         size = image.shape[1::-1]
         scale = _LONGEST_SIDE / max(size)
         if scale < 1 and not full_resolution:
-            image = shrink(image, tuple(max(round(side * scale), 1) for side in size))
-        # MMSegmentation's arrays are BGR, as OpenCV reads them.
-        result = inference_model(self.model, np.ascontiguousarray(image[..., ::-1]))
+            smaller = tuple(max(round(side * scale), 1) for side in size)
+            image = mmcv.imresize(image, smaller, interpolation='area')
+        try:
+            result = inference_model(self.model, image)
+        except RuntimeError as error:  # of the first convolution, or of mean and std before it
+            if not any(word in str(error) for word in ('channel', 'size of tensor')):
+                raise
+            channels = 1 if image.ndim == 2 else image.shape[2]
+            raise UserError(
+                f'the model {self.name} does not take images of {channels} channels ({str(error).splitlines()[0]}). Give '
+                f'images such as it was trained on, or mend {self.loader} of its test pipeline.'
+            ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
         return enlarge_labels(labels, size)
 
@@ -126,7 +153,11 @@ def load_segmentor(
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
     load_strictly(model, loaded, f'{name}: {checkpoint}')
     _warn_about_preprocessing(name, cfg, loaded)
-    classes, palette = _classes_and_palette(cfg, loaded)
+    test_set = SegmentationTestSet(cfg, config)
+    meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
+    meta = meta if meta.get('classes') else test_set.metainfo
+    classes, palette = meta.get('classes'), meta.get('palette')
+    classes = tuple(classes) if classes else None
     outputs = getattr(getattr(model, 'decode_head', None), 'num_classes', None)
     if classes is None:
         raise UserError(
@@ -136,12 +167,13 @@ def load_segmentor(
     if outputs is not None and outputs != len(classes):
         raise UserError(
             f'{name}: the model tells {outputs} classes apart (decode_head.num_classes in {config}), but its dataset '
-            f'has {len(classes)}: {_listed(classes)}.'
+            f'has {len(classes)}: {listed(classes)}.'
         )
-    cfg.test_pipeline = _without_labels(cfg, config)
+    loader, *steps = test_set.steps()
+    cfg.test_pipeline = [dict(type='LoadImageFromNDArray'), *steps]
     model = revert_sync_batchnorm(model).to(device).eval()
     model.cfg = cfg
-    return Segmentor(name, model, classes, palette, _reduces_zero_label(cfg))
+    return Segmentor(name, model, classes, palette, test_set, loader)
 
 
 def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
@@ -151,8 +183,8 @@ def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
         if other.classes == first.classes:
             continue
         if len(other.classes) != len(first.classes):
-            found = f'{first.name} has {len(first.classes)} classes ({_listed(first.classes)}), '
-            found += f'{other.name} {len(other.classes)} ({_listed(other.classes)})'
+            found = f'{first.name} has {len(first.classes)} classes ({listed(first.classes)}), '
+            found += f'{other.name} {len(other.classes)} ({listed(other.classes)})'
         else:
             number, pair = next(
                 (number, pair)
@@ -167,6 +199,19 @@ def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
         )
 
 
+def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
+    """Raises UserError unless the test sets of all models make the same of a label file."""
+    first = segmentors[0]
+    for other in segmentors:
+        for key in ('ignore_index', 'reduce_zero_label'):
+            values = getattr(first, key), getattr(other, key)
+            if values[0] != values[1]:
+                raise UserError(
+                    f'--gt: the test sets of {first.name} and {other.name} read labels in different ways, {key} {values[0]} '
+                    f'and {values[1]}. Compare models that were trained on the same dataset.'
+                )
+
+
 def _warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:
     trained = preprocessing.of_checkpoint(checkpoint)
     current = preprocessing.of_config(cfg)
@@ -175,55 +220,3 @@ def _warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]
             f'{name}: the weights were trained on {trained}, the config feeds {current}. The predictions will be poor.',
             stacklevel=3,
         )
-
-
-def _classes_and_palette(
-    cfg: Config, checkpoint: Dict[str, Any]
-) -> Tuple[Optional[Tuple[str, ...]], Optional[Sequence[Sequence[int]]]]:
-    """From the checkpoint's ``dataset_meta``, else from the class of the test set and its ``metainfo``."""
-    meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
-    if not meta.get('classes'):
-        from mmseg.registry import DATASETS
-
-        dataset = _test_set(cfg)
-        kind = dataset.get('type')
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-        meta = dict(getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {}))
-    classes = meta.get('classes')
-    return (tuple(classes) if classes else None), meta.get('palette')
-
-
-def _test_set(cfg: Config) -> Dict[str, Any]:
-    """Config of the test set; of several, the first; without its wrappers."""
-    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return dataset
-
-
-def _pipeline(cfg: Config) -> Sequence[Dict[str, Any]]:
-    return cfg.get('test_pipeline') or _test_set(cfg).get('pipeline') or ()
-
-
-def _without_labels(cfg: Config, config: str) -> Sequence[Dict[str, Any]]:
-    """The test pipeline without the steps that read or check label files: images here may have none."""
-    steps = [
-        dict(step)
-        for step in _pipeline(cfg)
-        if str(step['type']).rsplit('.', 1)[-1] not in ('LoadAnnotations', 'CheckLabelIds')
-    ]
-    if not steps:
-        raise UserError(
-            f'{config} has no test pipeline: expected test_pipeline, or test_dataloader.dataset.pipeline.'
-        )
-    return steps
-
-
-def _reduces_zero_label(cfg: Config) -> bool:
-    if _test_set(cfg).get('reduce_zero_label'):
-        return True
-    return any(step.get('reduce_zero_label') for step in _pipeline(cfg))
-
-
-def _listed(classes: Sequence[str]) -> str:
-    return ', '.join(classes[:4]) + (', ...' if len(classes) > 4 else '')

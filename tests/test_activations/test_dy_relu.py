@@ -269,3 +269,48 @@ def test_untrained_is_noticed(layer_class):
         parameter.requires_grad = False
     assert not layer.can_learn()
     assert not nn.Module.to(layer, 'meta').is_untrained()
+
+
+@pytest.mark.parametrize('layer_class', LAYERS)
+def test_wrong_input_names_both_numbers(layer_class):
+    layer = layer_class(8)
+    name = layer_class.__name__
+    with pytest.raises(ValueError, match=rf'{name} was built for 8 channels.*\(2, 6, 5, 4\)'):
+        layer(image(2, 6, 5, 4))
+    with pytest.raises(ValueError, match=rf'{name} .*8 channels.*\(8, 5, 4\)'):
+        layer(image(8, 5, 4))
+    with pytest.raises(TypeError, match=f'{name} takes a tensor.*ndarray.*as_tensor'):
+        layer(image(2, 8, 5, 4).numpy())
+
+
+@pytest.mark.parametrize('layer_class', LAYERS)
+def test_inplace_does_nothing(layer_class):
+    layer = randomise(layer_class(8, inplace=True))
+    x = image(2, 8, 5, 4)
+    kept = x.clone()
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            layer(x)
+        assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize('layer_class', LAYERS)
+@pytest.mark.parametrize('implementation', ['auto', 'recompute'])
+def test_torch_export_runs_with_gradients_on(layer_class, implementation):
+    """The program is made of torch's operators alone, and gives values and gradients of the layer."""
+    layer = randomise(layer_class(8, implementation=implementation))
+    program = torch.export.export(layer, (image(2, 8, 5, 4),))
+    assert 'mm_frelu' not in str(program.graph)
+    assert 'out=' not in str(program.graph)
+    exported, inputs = program.module(), []
+    for run in (layer, exported):
+        inputs.append(image(2, 8, 5, 4, requires_grad=True))
+        run(inputs[-1]).sin().sum().backward()
+    torch.testing.assert_close(exported(inputs[0]), layer(inputs[0]))
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+
+
+def test_buffers_are_no_part_of_the_state():
+    """Checkpoints of earlier versions fit."""
+    assert set(DyReLUB(8).state_dict()) == {'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'}
+    assert randomise(DyReLUB(8, lambda_a=0.7)).half().start.dtype == torch.int8

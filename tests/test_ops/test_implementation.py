@@ -1,7 +1,7 @@
 """Which implementation is live: config word, environment, reasons to fall back, and how it is shown."""
 
-from importlib import import_module
-from unittest.mock import Mock
+import copy
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
@@ -11,7 +11,9 @@ from torch.autograd import forward_ad
 from mm_frelu import DyReLUB, DyReLUC, FReLU, LightFReLU, build_activation
 from mm_frelu.activations import live
 from mm_frelu.analysis.complexity import count_macs
-from mm_frelu.ops.implementation import VARIABLE
+from mm_frelu.ops import dispatch
+from mm_frelu.ops.autograd import Backend
+from mm_frelu.ops.dispatch import VARIABLE
 
 
 @pytest.fixture
@@ -23,19 +25,61 @@ def x():
     ('layer_class', 'best'),
     [(FReLU, 'numba'), (LightFReLU, 'numba'), (DyReLUB, 'recompute'), (DyReLUC, 'recompute')],
 )
-def test_auto_takes_no_fused_kernels_before_they_have_run_on_a_gpu(
-    layer_class, best, x, monkeypatch
-):
-    able = Mock()  # its kernels would give a Mock, no features
-    able.why_not_funnel.return_value = able.why_not_piecewise.return_value = None
-    for module in ('funnel', 'piecewise'):  # which are functions of the package, too
-        monkeypatch.setattr(import_module(f'mm_frelu.ops.{module}'), 'fused', able)
+def test_auto_on_a_cpu(layer_class, best, x):
     layer = layer_class(8)
     assert layer.implementation == 'auto'
     assert 'live=' not in repr(layer)
     assert layer(x).shape == x.shape
-    assert layer.live == (best, "implementation='auto'")
+    name, reason = layer.live
+    assert name == best
+    assert reason.startswith("implementation='auto'")
     assert f'live={best}' in repr(layer)
+
+
+def choose(device, able):
+    """What ``auto`` chooses where these backends can."""
+    backends = {
+        name: Backend(lambda *_, name=name: None if name in able else f'no {name} here', Mock())
+        for name in dispatch.BACKENDS
+    }
+    row = [Mock(device=torch.device(device))]
+    with patch.object(dispatch, 'BACKENDS', backends):
+        choice, _ = dispatch.select('auto', object(), row, lambda: (object(), None))
+    return choice
+
+
+@pytest.mark.parametrize(
+    ('device', 'able', 'expected'),
+    [
+        ('cuda', ['triton', 'numba', 'recompute'], 'triton'),
+        ('cuda', ['recompute'], 'eager'),  # slower than eager there
+        ('cpu', ['triton', 'numba', 'recompute'], 'numba'),
+        ('cpu', ['triton', 'recompute'], 'recompute'),
+        ('cpu', [], 'eager'),
+        ('xpu', ['triton', 'numba', 'recompute'], 'eager'),
+    ],
+)
+def test_auto_takes_the_fastest_of_a_device(device, able, expected):
+    name, reason = choose(device, able)
+    assert name == expected
+    for refused in set(dispatch.AUTOMATIC.get(device, ())) - set(able):
+        assert f'no {refused} here' in reason
+
+
+def test_a_choice_is_made_once_for_a_layer_and_a_kind_of_input(x, monkeypatch):
+    chosen = []
+    choose = dispatch._choose
+    monkeypatch.setattr(dispatch, '_choose', lambda *args: chosen.append(1) or choose(*args))
+    dispatch._selected.clear()
+    layer = FReLU(8)
+    for _ in range(3):
+        layer(x)
+    assert len(chosen) == 1
+    layer(x[:1]), layer.eval()(x), layer(x)
+    assert len(chosen) == 3
+    monkeypatch.setattr(dispatch, 'MAX_PLANS', 2)
+    layer(x[..., :3])
+    assert len(dispatch._selected) <= 3
 
 
 def test_counting_is_not_noticed(x):
@@ -74,6 +118,17 @@ def test_triton_on_a_cpu_is_refused(layer_class, x, monkeypatch):
     monkeypatch.delenv('TRITON_INTERPRET', raising=False)
     with pytest.raises(RuntimeError, match="implementation='triton' cannot compute this layer"):
         layer_class(8, implementation='triton')(x)
+
+
+@pytest.mark.parametrize('word', ['numba', 'auto'])
+def test_what_cannot_take_the_norm_before_it_takes_its_output(word, x):
+    layer, norm = FReLU(8, implementation=word), nn.GroupNorm(2, 8)
+    reference = copy.deepcopy(layer)
+    reference.implementation = 'eager'
+    torch.testing.assert_close(layer.after_norms([(x, norm), (x, None)]), reference(norm(x) + x))
+    assert layer.live == ('numba', f"implementation='{word}'")
+    layer.after_norms([(x, nn.BatchNorm2d(8)), (x, None)])
+    assert layer.live == ('numba', f"implementation='{word}', from before the norm")
 
 
 def hooked(layer):

@@ -1,8 +1,9 @@
-"""Compiled loops on CPUs: sites with norms, what they leave alone, what they refuse. Values alone: test_recompute.py."""
+"""Compiled loops on CPUs: norms before them, what they leave alone, what they refuse. Values alone: test_recompute.py."""
 
 import copy
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 
@@ -10,18 +11,20 @@ import numpy as np
 import pytest
 import torch
 from funnel_cases import LAYERS, as_eager, assert_equal_to_eager, build
+from numba.core import event
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 from mm_frelu import DyReLUB, FReLU
-from mm_frelu.ops.cpu import loading
+from mm_frelu.ops import dispatch
+from mm_frelu.ops.cpu import backend, kernels
 
 pytestmark = pytest.mark.xdist_group('numba')
 
 
-def norm_of_term(kind, channels, training):
+def norm_of_branch(kind, channels, training):
     if kind == 'none':
         return None
     norm = nn.BatchNorm2d(channels, affine=kind != 'without scale').double()
@@ -32,13 +35,13 @@ def norm_of_term(kind, channels, training):
     return norm.train(training and kind != 'frozen')
 
 
-def site_results(layer, norms, inputs, weights):
-    """Output, all gradients and all running statistics of a site."""
+def results_with_norms(layer, norms, inputs, weights):
+    """Output, all gradients and all running statistics of a layer with norms before it."""
     leaves = [u.clone().requires_grad_() for u in inputs]
     out = layer.after_norms(list(zip(leaves, norms)))
     (out * weights).sum().backward()
     named = {'output': out.detach()}
-    named.update((f'term {index}', leaf.grad) for index, leaf in enumerate(leaves))
+    named.update((f'branch {index}', leaf.grad) for index, leaf in enumerate(leaves))
     for name, module in (('layer', layer), *((f'norm {i}', norm) for i, norm in enumerate(norms))):
         if module is not None:
             named.update((f'{name} {key}', p.grad) for key, p in module.named_parameters())
@@ -53,18 +56,18 @@ def site_results(layer, norms, inputs, weights):
     [('plain',), ('frozen',), ('plain', 'none'), ('plain', 'plain'), ('without scale', 'frozen')],
 )
 @pytest.mark.parametrize('shape', [(2, 5, 7, 6), (1, 9, 1, 5)])
-def test_site_equals_eager(layer, training, kinds, shape):
+def test_with_norms_equals_eager(layer, training, kinds, shape):
     torch.manual_seed(0)
     layer = build(layer, 'BN', shape[1], training, implementation='numba')
-    norms = [norm_of_term(kind, shape[1], training) for kind in kinds]
+    norms = [norm_of_branch(kind, shape[1], training) for kind in kinds]
     reference = as_eager(layer), copy.deepcopy(norms)
     inputs = [torch.randn(shape, dtype=torch.float64) for _ in kinds]
     weights = torch.randn(shape, dtype=torch.float64)
     before = copy.deepcopy(inputs)
-    found = site_results(layer, norms, inputs, weights)
+    found = results_with_norms(layer, norms, inputs, weights)
     assert layer.live.reason.endswith('from before the norm')
     assert all(torch.equal(u, old) for u, old in zip(inputs, before))
-    for name, value in site_results(*reference, inputs, weights).items():
+    for name, value in results_with_norms(*reference, inputs, weights).items():
         assert_close(
             found[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, name=name: f'{name}: {m}'
         )
@@ -144,7 +147,9 @@ def ahead(**variables):
 @pytest.mark.slow
 def test_kernels_are_compiled_ahead(tmp_path):
     for words in ('Compiled the CPU kernels: ', 'The CPU kernels are there: '):
-        last = ahead(NUMBA_CACHE_DIR=str(tmp_path)).stdout.splitlines()[-1]
+        # What layers are to be computed by does not concern the command.
+        done = ahead(NUMBA_CACHE_DIR=str(tmp_path), MM_FRELU_IMPLEMENTATION='eager')
+        last = done.stdout.splitlines()[-1]
         assert last.startswith(words + str(tmp_path))
 
 
@@ -154,14 +159,30 @@ def test_compiling_ahead_says_why_it_cannot():
     assert 'The CPU kernels cannot be compiled: NUMBA_DISABLE_JIT is set.' in done.stderr
 
 
-def test_little_room_is_kept(monkeypatch):
-    room = loading._Room()
+def test_compiling_is_said_before_and_after(monkeypatch):
+    """Not of what is found in the cache, and not of the functions inside of a kernel."""
+    backend._kernels()
+    said, signature = [], kernels.forward.signatures[0]
+    monkeypatch.setattr(backend, 'print_log', lambda message, **_: said.append(message))
+    for kernel in (kernels.forward, kernels._window):
+        data = dict(dispatcher=kernel, args=signature, return_type=None)
+        event.start_event('numba:compile', data)
+        assert len(said) == 1
+        if kernel is kernels.forward:
+            event.end_event('numba:compile', data)
+            assert 'Compiled the CPU kernel of the funnel activation (forward)' in said.pop()
+    (before,) = said
+    assert re.search(r'Compiling .*forward, float(32|64).*up to two minutes.*once', before)
+
+
+def test_little_workspace_is_kept(monkeypatch):
+    monkeypatch.setattr(backend, '_kept', {})
     single = np.dtype(np.float32)
-    small = room.of(single, 2, 10)
-    assert np.shares_memory(room.of(single, 1, 15), small)
-    monkeypatch.setattr(loading, 'MOST_KEPT', 100)
-    assert room.of(single, 2, 20).shape == (2, 20)
-    assert room._kept[single].nbytes == small.nbytes
+    small = backend._workspace(single, 2, 10)
+    assert np.shares_memory(backend._workspace(single, 1, 15), small)
+    monkeypatch.setattr(backend, 'MAX_KEPT', 100)
+    assert backend._workspace(single, 2, 20).shape == (2, 20)
+    assert backend._kept[single].nbytes == small.nbytes
 
 
 @pytest.fixture
@@ -225,8 +246,8 @@ def test_what_looks_at_every_operator_sees_the_definition(x):
         assert isinstance(layer(x), FakeTensor)
 
 
-def test_a_default_device_does_not_concern_the_room(x):
-    loading._room._kept.clear()
+def test_a_default_device_does_not_concern_the_workspace(x):
+    backend._kept.clear()
     layer = FReLU(8, implementation='numba')
     with torch.device('meta'):
         out = layer(x)
@@ -239,14 +260,76 @@ def test_negated_memory(x):
 
 
 @torch.no_grad()
-def test_spare_memory_that_cannot_be_taken(x):
-    """Of another sign, or with gaps: a copy is taken, which has the result."""
-    layer, norm = FReLU(8, implementation='numba').eval(), nn.BatchNorm2d(8).eval()
-    for u in (torch._neg_view(x), torch.cat([x, x], dim=3)[..., :5], x[:1].expand(3, -1, -1, -1)):
-        before = u.clone()
-        expected = layer(norm(u))
-        assert_close(layer.after_norms([(u, norm)], is_spare=True), expected)
-        assert torch.equal(u, before)
+def test_in_place(x):
+    """As ReLU's: the result is in the input's memory, of which autograd hears."""
+    layer = FReLU(8, implementation='numba', inplace=True)
+    reference, before = as_eager(layer), x.clone()
+    version = x._version
+    out = layer(x)
+    assert out.data_ptr() == x.data_ptr()
+    assert x._version > version
+    assert_close(out, reference(before))
+    for ours, expected in zip(layer.buffers(), reference.buffers()):
+        assert_close(ours, expected)
+
+
+@torch.inference_mode()
+def test_in_place_in_inference_mode():
+    layer, u = FReLU(8, implementation='numba', inplace=True).eval(), torch.randn(2, 8, 5, 5)
+    expected = as_eager(layer)(u.clone())
+    out = layer(u)
+    assert out.data_ptr() == u.data_ptr()
+    assert_close(out, expected)
+
+
+def in_inference_mode():
+    with torch.inference_mode():
+        return torch.randn(2, 8, 5, 5)
+
+
+IN_PLACE_IN_VAIN = {
+    'of another sign': lambda: torch._neg_view(torch.randn(2, 8, 5, 5)),
+    'with gaps': lambda: torch.randn(2, 8, 5, 10)[..., :5],
+    'one image for all': lambda: torch.randn(1, 8, 5, 5).expand(3, -1, -1, -1),
+    'of inference mode': in_inference_mode,
+}
+
+
+@pytest.mark.parametrize('case', IN_PLACE_IN_VAIN)
+@torch.no_grad()
+def test_memory_that_cannot_be_taken(case):
+    layer = FReLU(8, implementation='numba', inplace=True).eval()
+    u = IN_PLACE_IN_VAIN[case]()
+    before = u.clone()
+    assert_close(layer(u), as_eager(layer)(before))
+    assert torch.equal(u, before)
+
+
+@torch.no_grad()
+def test_no_memory_is_taken_that_another_branch_reads():
+    layer = FReLU(8, implementation='numba', inplace=True).eval()
+    u = torch.randn(1, 16, 5, 5)
+    before = u.clone()
+    branches = [(u[:, :8], None), (u[:, 4:12], None)]
+    assert_close(layer.after_norms(branches), as_eager(layer)(before[:, :8] + before[:, 4:12]))
+    assert torch.equal(u, before)
+
+
+@torch.no_grad()
+def test_no_memory_is_taken_before_a_norm(x):
+    """What is activated in place is the norm's output; who has seen what goes into the norm may go on looking at it."""
+    layer = FReLU(8, implementation='numba', inplace=True)
+    before = x.clone()
+    layer.after_norms([(x, nn.BatchNorm2d(8))])
+    assert layer.live.name == 'numba'
+    assert torch.equal(x, before)
+
+
+def test_no_memory_is_taken_that_backward_needs(x):
+    layer = FReLU(8, implementation='numba', inplace=True)
+    leaf, before = x.requires_grad_(), x.detach().clone()
+    layer(leaf).sum().backward()
+    assert torch.equal(leaf, before)
 
 
 def test_a_constant_channel_and_no_epsilon(x):
@@ -266,48 +349,60 @@ def test_autocast_is_left_to_torch(x):
     assert 'autocast asks for torch.bfloat16' in layer.live.reason
 
 
+@pytest.fixture
+def anew():
+    """Whether Numba works is found out anew, before and after."""
+
+    def forget():
+        backend._unloadable_reason.cache_clear()
+        dispatch._selected.clear()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures('anew')
 def test_without_numba(x, monkeypatch):
-    monkeypatch.setattr(loading, 'find_spec', lambda name: None)
-    loading._why_not_loaded.cache_clear()
-    try:
-        layer = FReLU(8)
-        layer(x)
-        assert layer.live == (
-            'recompute',
-            "implementation='auto'; not numba: numba is not installed",
-        )
-    finally:
-        loading._why_not_loaded.cache_clear()
+    monkeypatch.setattr(backend, 'find_spec', lambda name: None)
+    layer = FReLU(8)
+    layer(x)
+    assert layer.live == (
+        'recompute',
+        "implementation='auto'; not numba: numba is not installed",
+    )
 
 
+@pytest.mark.usefixtures('anew')
 def test_with_a_broken_numba(x, monkeypatch):
     def broken():
         raise ImportError('no llvmlite')
 
-    monkeypatch.setattr(loading, '_kernels', broken)
-    loading._why_not_loaded.cache_clear()
-    try:
-        layer = FReLU(8)
-        layer(x)
-        assert 'numba does not work here (ImportError: no llvmlite)' in layer.live.reason
-    finally:
-        loading._why_not_loaded.cache_clear()
+    monkeypatch.setattr(backend, '_kernels', broken)
+    layer = FReLU(8)
+    layer(x)
+    assert 'numba does not work here (ImportError: no llvmlite)' in layer.live.reason
 
 
-def _in_a_fork(queue, out):
+def _in_a_fork(queue, layer, x, out):
     with pytest.raises(RuntimeError, match='cannot be differentiated after'):
         out.backward()
-    queue.put(loading.why_no_kernels())
+    layer(x)
+    queue.put(layer.live)
 
 
 def test_a_forked_process_does_without():
     """A fork has none of OpenMP's threads, and Numba would end a process that asks for them."""
-    out = FReLU(2, implementation='numba')(torch.rand(1, 2, 4, 4)).sum()
+    layer, x = FReLU(2), torch.rand(1, 2, 4, 4)
+    out = layer(x).sum()
+    assert layer.live.name == 'numba'
     context = multiprocessing.get_context('fork')
     queue = context.Queue()
-    child = context.Process(target=_in_a_fork, args=(queue, out))
+    child = context.Process(target=_in_a_fork, args=(queue, layer, x, out))
     child.start()
-    assert queue.get(timeout=60) == 'this is a forked process'
+    name, reason = queue.get(timeout=60)
+    assert name == 'recompute'
+    assert 'not numba: this is a forked process' in reason
     child.join()
 
 
@@ -318,5 +413,5 @@ def test_compiled_graphs_do_without(x):
 
 
 def test_dynamic_relu_has_no_loops_of_its_own(x):
-    with pytest.raises(RuntimeError, match='there are no numba kernels for it'):
+    with pytest.raises(RuntimeError, match='there are no compiled loops for it'):
         DyReLUB(8, implementation='numba')(x)

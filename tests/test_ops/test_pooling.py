@@ -10,15 +10,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import DyReLUA, DyReLUB, DyReLUC
-from mm_frelu.ops import Choice, pool
+from mm_frelu.ops import pool, pool_and_project
 
-EAGER, RECOMPUTE = Choice('eager', ''), Choice('recompute', '')
+EAGER, RECOMPUTE = 'eager', 'recompute'
 LAYERS = [DyReLUA, DyReLUB, DyReLUC]
 
 
-def squeeze(choice, x, weight):
+def squeeze(implementation, x, weight):
     """A use of x and of its means that is linear in neither."""
-    x, means = pool(choice, x)
+    x, means = pool(x, implementation)
     return x.sin() * (means * weight).sigmoid()[:, :, None, None]
 
 
@@ -34,6 +34,45 @@ def test_gradcheck_once_and_twice():
     assert torch.autograd.gradgradcheck(lambda *args: squeeze(RECOMPUTE, *args), inputs)
 
 
+def attend(x, conv, implementation):
+    """A use of x, its means and its projection that is linear in none of them."""
+    x, means, projection = pool_and_project(x, conv, implementation)
+    return x.sin() * means.sigmoid()[:, :, None, None] * projection.cos()
+
+
+def test_projection():
+    x, conv = features(2, 3, 2, 3), torch.nn.Conv2d(3, 1, 1, bias=False).double()
+    inputs = x, conv.weight
+
+    def run(x, weight):
+        return attend(x, conv, RECOMPUTE)
+
+    assert torch.autograd.gradcheck(run, inputs)
+    assert torch.autograd.gradgradcheck(run, inputs)
+    found, expected = (
+        torch.autograd.grad(attend(x, conv, backend).sum(), inputs)
+        for backend in (RECOMPUTE, EAGER)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('used', [(0,), (1,), (2,), (0, 2), (1, 2)])
+@pytest.mark.parametrize('frozen', ['x', 'weight'])
+def test_some_results_of_some_inputs(used, frozen):
+    found = []
+    for backend in (RECOMPUTE, EAGER):
+        x, conv = features(2, 3, 2, 3), torch.nn.Conv2d(3, 1, 1, bias=False).double()
+        torch.nn.init.ones_(conv.weight)
+        leaf, fixed = (conv.weight, x) if frozen == 'x' else (x, conv.weight)
+        fixed.requires_grad_(False)
+        outs = pool_and_project(x, conv, backend)
+        loss = sum(outs[index].square().sum() for index in used)
+        if loss.requires_grad:
+            loss.backward()
+        found.append(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad)
+    torch.testing.assert_close(*found)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     shape=st.tuples(*(st.integers(1, high) for high in (3, 20, 9, 9))),
@@ -45,7 +84,7 @@ def test_any_shape(shape, last, dtype):
     weight = torch.linspace(-1, 1, shape[1]).to(dtype)
     found, expected = (
         [out.detach(), *torch.autograd.grad(out, x, torch.ones_like(out))]
-        for out in (squeeze(choice, x, weight) for choice in (RECOMPUTE, EAGER))
+        for out in (squeeze(backend, x, weight) for backend in (RECOMPUTE, EAGER))
     )
     torch.testing.assert_close(found, expected)
     if last:
@@ -55,7 +94,7 @@ def test_any_shape(shape, last, dtype):
 @pytest.mark.parametrize('used', ['x', 'means'])
 def test_one_use_alone(used):
     x = features(2, 3, 4, 5)
-    again, means = pool(RECOMPUTE, x)
+    again, means = pool(x, RECOMPUTE)
     (again if used == 'x' else means).sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 1.0 if used == 'x' else 1 / 20))
 
@@ -76,7 +115,7 @@ class Written(TorchDispatchMode):
 
 def test_backward_adds_the_share_of_the_means_in_one_op():
     x = features(2, 3, 8, 8)
-    again, means = pool(RECOMPUTE, x)
+    again, means = pool(x, RECOMPUTE)
     with Written(x.numel()) as written:
         torch.autograd.grad([again, means], x, [torch.ones_like(x), torch.ones_like(means)])
     assert written.count == 1 + 1  # the gradient that is given here, and the result
@@ -132,7 +171,7 @@ def test_layers_under_autocast(layer_class, dtype):
     layer = random_layer(layer_class, 16).float()
     x = features(2, 16, 9, 8, dtype=dtype)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        found, expected = (of_layer(layer, way, x) for way in ('recompute', 'eager'))
+        found, expected = (of_layer(layer, backend, x) for backend in ('recompute', 'eager'))
     for ours, right in zip(found, expected):
         assert ours.dtype == right.dtype
         assert (ours.double() - right.double()).norm() <= 0.05 * right.double().norm()
@@ -163,3 +202,11 @@ def test_layers_under_transforms_are_eager(layer_class):
     torch.testing.assert_close(gradient, leaf.grad)
     ahead, behind = layer(x + 1e-6 * x), layer(x - 1e-6 * x)
     torch.testing.assert_close(tangent, (ahead - behind) / 2e-6, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('layer_class', LAYERS)
+def test_layers_under_vmap(layer_class):
+    layer = random_layer(layer_class, 4)
+    x = features(3, 2, 4, 3, 3).detach()
+    expected = torch.stack([layer(each) for each in x])
+    torch.testing.assert_close(torch.func.vmap(layer)(x), expected)

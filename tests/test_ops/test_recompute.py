@@ -13,8 +13,7 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import DyReLUB, DyReLUC, FReLU
-from mm_frelu.ops import IMPLEMENTATIONS
-from mm_frelu.ops.recompute import blocks
+from mm_frelu.ops import IMPLEMENTATIONS, recompute
 
 # Loops in double precision are compiled once for the tests of this file.
 pytestmark = pytest.mark.xdist_group('numba')
@@ -74,9 +73,9 @@ def test_single_precision(layer, training, implementation):
 def test_blocks_of_channels_change_nothing(layer, training, channels, monkeypatch):
     """40 channels: two whole blocks of 16 and a rest."""
     torch.manual_seed(0)
-    monkeypatch.setattr(blocks, 'BLOCK_BYTES', 1)
+    monkeypatch.setattr(recompute, 'BLOCK_BYTES', 1)
     x = torch.randn(2, channels, 5, 4, dtype=torch.float64)
-    assert len(blocks.channel_blocks(x, whole=False)) == -(-channels // 16)
+    assert len(recompute.channel_blocks(x, whole=False)) == -(-channels // 16)
     assert_equal_to_eager(build(layer, 'BN', channels, training), x, rtol=1e-9, atol=1e-11)
 
 

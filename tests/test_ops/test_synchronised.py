@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from funnel_cases import build
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
@@ -26,6 +27,20 @@ def check_ddp(layer, state, x):
         assert_close(parameter.grad, own.grad / 2)
 
 
+def with_norm_before(layer, norm, states, x):
+    """Gradients and statistics of a layer behind a norm; those of parameters summed over the processes."""
+    layer.load_state_dict(states['FReLU'])
+    norm.double()
+    leaf = x.clone().requires_grad_()
+    layer.after_norms([(leaf, norm)]).square().sum().backward()
+    parameters = [*layer.parameters(), *norm.parameters()]
+    if dist.is_initialized():
+        for parameter in parameters:
+            dist.all_reduce(parameter.grad)
+    grads = [parameter.grad for parameter in parameters]
+    return [leaf.grad, *grads, *layer.buffers(), *norm.buffers()]
+
+
 def worker(rank, port, states, x, out):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
@@ -41,6 +56,12 @@ def worker(rank, port, states, x, out):
             dist.all_reduce(parameter.grad)
         found[name] = [own.grad, *(p.grad for p in layer.parameters()), *layer.buffers()]
         check_ddp(build(name, 'BN', 4, True), states[name], own.detach())
+    found['norm before'] = with_norm_before(
+        build('FReLU', 'SyncBN, one process', 4, True),
+        nn.SyncBatchNorm(4),
+        states,
+        x[:SPLIT] if rank == 0 else x[SPLIT:],
+    )
     torch.save(found, out[rank])
     dist.destroy_process_group()
 
@@ -67,3 +88,11 @@ def test_two_processes_equal_one(tmp_path):
         for ours, again, value in zip(first[name][1:], second[name][1:], expected):
             assert_close(ours, value)
             assert_close(again, value)
+    expected = with_norm_before(
+        build('FReLU', 'BN', 4, True, implementation='eager'), nn.BatchNorm2d(4), states, x
+    )
+    grad, *rest = zip(first['norm before'], second['norm before'])
+    assert_close(torch.cat(grad), expected[0])
+    for pair, value in zip(rest, expected[1:]):
+        for ours in pair:
+            assert_close(ours, value)

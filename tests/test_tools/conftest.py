@@ -5,26 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 import tiny_project
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
-
-
-def _forget_runs() -> None:
-    """MMEngine keeps loggers and visualisers by config name and second; two quick runs in one process would share them."""
-    for kind in (MessageHub, MMLogger, Visualizer, *Visualizer.__subclasses__()):
-        kind._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
-    _forget_runs()
+    tiny_project.forget_runs()
 
 
 def _train(folder: Path, name: str, settings: dict) -> SimpleNamespace:
     config = tiny_project.write_config(folder / f'{name}.py', settings)
     work_dir = folder / f'work_{name}'
     tiny_project.load_tool('train.py').main([str(config), '--work-dir', str(work_dir)])
-    _forget_runs()
+    tiny_project.forget_runs()
     log = next(work_dir.glob('*/*.log')).read_text()
     return SimpleNamespace(
         config=config, work_dir=work_dir, log=log, checkpoint=work_dir / 'iter_2.pth'

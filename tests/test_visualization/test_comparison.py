@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mm_frelu.engine import UserError
 from mm_frelu.visualization import draw_comparison, layout, save_comparison
 from mm_frelu.visualization import palette as colors
 
@@ -213,12 +214,12 @@ def test_failed_writing_leaves_the_old_picture(tmp_path, monkeypatch):
     image, predictions, truth = scene()
     figure = draw_comparison(image, predictions, truth, classes=CLASSES)
 
-    def half(path, **_):
-        path.write_bytes(b'half')
+    def half(stream, **_):
+        stream.write(b'half')
         raise OSError('disk full')
 
     monkeypatch.setattr(figure, 'savefig', half)
-    with pytest.raises(OSError, match='disk full'):
+    with pytest.raises(UserError, match='disk full'):
         save_comparison(figure, target)
     assert target.read_bytes() == b'old'
     assert [file.name for file in tmp_path.iterdir()] == ['x.png']

@@ -1,4 +1,4 @@
-"""Time and memory of one activation, for each implementation, beside ReLU and the floor.
+"""Time and memory of one activation, for each backend, beside ReLU and the floor.
 
     python tools/analysis_tools/benchmark_activation.py
     python tools/analysis_tools/benchmark_activation.py --shapes 64x64x128 1024x16x32 --batch 2 --mode frozen --json a.json
@@ -17,6 +17,9 @@ eval      2: read x, write y                                                    
 
 The column 'passes' counts, op by op, what the ops read and write, forward and backward, as a GPU runs them: on a CPU
 ``recompute`` works through blocks of channels, and most of this traffic stays in the cache.
+
+On a GPU a step takes the larger of two times: 'device ms' is what its kernels take together, by torch's profiler, and
+'host ms' is what Python and the launches take. The ratios to eager and to the floor are then those of the device times.
 """
 
 import argparse
@@ -35,7 +38,14 @@ from torch import Tensor, nn
 import mm_frelu  # noqa: F401  (registers the activations)
 from mm_frelu import build_activation
 from mm_frelu.analysis.kept_for_backward import kept_bytes
-from mm_frelu.analysis.measure import COPY_PASSES, copier, interleaved, peak_bytes
+from mm_frelu.analysis.measure import (
+    COPY_PASSES,
+    copier,
+    device_ms,
+    host_ms,
+    interleaved,
+    peak_bytes,
+)
 from mm_frelu.analysis.memory_passes import passes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
@@ -63,7 +73,7 @@ FLOORS = {
 """Least number of passes by layer and mode, see above."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
-WAYS = ('relu', 'eager', 'compile', 'recompute', 'numba', 'triton')
+BACKENDS = ('relu', 'eager', 'compile', 'recompute', 'numba', 'triton')
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -75,7 +85,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32')
     parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
     parser.add_argument('--mode', choices=tuple(FUNNEL_FLOOR), default='train')
-    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS)
+    parser.add_argument('--backends', nargs='+', choices=BACKENDS, default=BACKENDS)
     parser.add_argument(
         '--repeat', type=positive, default=10, help='timed rounds after two to warm up'
     )
@@ -95,33 +105,33 @@ def shape_of(text: str, batch: int) -> Tuple[int, int, int, int]:
     return (batch, *(int(length) for length in lengths))
 
 
-def build_ways(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
-    """Each way to compute the layer, with the same weights."""
+def build_layers(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
+    """The layer for each backend, with the same weights; ReLU, and eager compiled."""
     torch.manual_seed(0)
     layer = build_activation(dict(type=args.layer), channels).to(args.device)
     layer = layer.to(memory_format=LAYOUTS[args.layout])
     layer.train(args.mode == 'train')
     if args.mode == 'deploy' and hasattr(layer, 'switch_to_deploy'):
         layer.switch_to_deploy()
-    ways: Dict[str, nn.Module] = {}
-    for way in args.ways:
-        if way == 'relu':
-            ways[way] = nn.ReLU(inplace=False)
+    layers: Dict[str, nn.Module] = {}
+    for name in args.backends:
+        if name == 'relu':
+            layers[name] = nn.ReLU(inplace=False)
             continue
-        ways[way] = copy.deepcopy(layer)
-        ways[way].implementation = 'eager' if way == 'compile' else way
-        if way == 'compile':
-            ways[way] = torch.compile(ways[way])
-    return ways
+        layers[name] = copy.deepcopy(layer)
+        layers[name].implementation = 'eager' if name == 'compile' else name
+        if name == 'compile':
+            layers[name] = torch.compile(layers[name])
+    return layers
 
 
-def count_passes(args: argparse.Namespace, way: str, layer: nn.Module, x: Tensor) -> List[float]:
+def count_passes(args: argparse.Namespace, name: str, layer: nn.Module, x: Tensor) -> List[float]:
     """Passes of the forward and of the backward run; none where they cannot be counted.
 
-    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph and Numba's
-    loops are not seen, and a fused op of FReLU is several kernels.
+    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph, Numba's loops
+    and the fused kernels are not seen.
     """
-    if way in ('compile', 'numba') or (way == 'triton' and args.layer.endswith('FReLU')):
+    if name in ('compile', 'numba', 'triton'):
         return []
     if x.device.type == 'cpu':
         layer, x = (
@@ -159,40 +169,52 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
             layer.zero_grad(set_to_none=True)
             out.backward(grad)
 
-    ways, absent = build_ways(args, shape[1]), {}
-    for way, layer in list(ways.items()):
+    layers, absent = build_layers(args, shape[1]), {}
+    for name, layer in list(layers.items()):
         try:
             step(layer)
-        except RuntimeError as reason:  # an implementation or a compiler that is not there
-            absent[way] = str(reason).strip().splitlines()[0]
-            del ways[way]
-    runs = {way: partial(step, layer) for way, layer in ways.items()}
-    times = interleaved({'copy': copier(x.detach()), **runs}, args.repeat, device)
-    floor = times['copy'].median * FLOORS[args.layer][args.mode] / COPY_PASSES
+        except RuntimeError as reason:  # a backend or a compiler that is not there
+            absent[name] = str(reason).strip().splitlines()[0]
+            del layers[name]
+    runs = {name: partial(step, layer) for name, layer in layers.items()}
+    copy_once = copier(x.detach())
+    times = interleaved({'copy': copy_once, **runs}, args.repeat, device)
+    of_copy = device_ms(copy_once, device)
+    of_copy = times['copy'].median if of_copy is None else of_copy
+    floor = of_copy * FLOORS[args.layer][args.mode] / COPY_PASSES
     size = x.numel() * x.element_size()
     rows = []
-    for way, layer in ways.items():
+    for name, layer in layers.items():
         with low:
             kept = kept_bytes(layer, x) if learns else 0
-            counted = count_passes(args, way, layer, x)
-        row = dict(way=way, **times[way]._asdict(), kept_bytes=kept, kept_of_x=kept / size)
+            counted = count_passes(args, name, layer, x)
+        row = dict(backend=name, **times[name]._asdict(), kept_bytes=kept, kept_of_x=kept / size)
+        row['device_ms'] = device_ms(runs[name], device)
+        row['host_ms'] = None if row['device_ms'] is None else host_ms(runs[name], device)
         row['passes'] = counted
-        row['peak_bytes'] = peak_bytes(runs[way], device)
+        row['peak_bytes'] = peak_bytes(runs[name], device)
         rows.append(row)
-    return dict(shape=list(shape), bytes=size, floor_ms=floor, ways=rows, absent=absent)
+    return dict(shape=list(shape), bytes=size, floor_ms=floor, backends=rows, absent=absent)
+
+
+def computing_ms(row: Dict[str, Any]) -> float:
+    """The time that the ratios are made of: the device's, or on a CPU the median."""
+    return row['median'] if row['device_ms'] is None else row['device_ms']
 
 
 def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None:
-    """Print one row for each shape and way."""
-    console = Console(width=132)
+    """Print one row for each shape and backend."""
+    console = Console(width=148)
     table = Table(
         title=f'{args.layer}, {args.mode}, {args.dtype}, {args.layout}, batch {args.batch}'
     )
     headings = (
         'shape',
-        'way',
+        'backend',
         'median ms',
         'fastest to slowest',
+        'device ms',
+        'host ms',
         'of eager',
         'of floor',
         'passes',
@@ -204,30 +226,34 @@ def print_table(args: argparse.Namespace, results: List[Dict[str, Any]]) -> None
             heading, justify='left' if heading in headings[:2] else 'right', no_wrap=True
         )
     for result in results:
-        medians = {row['way']: row['median'] for row in result['ways']}
+        computing = {row['backend']: computing_ms(row) for row in result['backends']}
         shape = 'x'.join(str(length) for length in result['shape'])
-        for row in result['ways']:
-            of_eager = row['median'] / medians['eager'] if 'eager' in medians else None
-            peak = row['peak_bytes']
+        for row in result['backends']:
+            own, peak = computing_ms(row), row['peak_bytes']
             table.add_row(
                 shape,
-                row['way'],
+                row['backend'],
                 f'{row["median"]:.2f}',
                 f'{row["fastest"]:.2f} to {row["slowest"]:.2f}',
-                '-' if of_eager is None else f'{of_eager:.2f}',
-                f'{row["median"] / result["floor_ms"]:.2f}',
+                _milliseconds(row['device_ms']),
+                _milliseconds(row['host_ms']),
+                f'{own / computing["eager"]:.2f}' if 'eager' in computing else '-',
+                f'{own / result["floor_ms"]:.2f}',
                 ' + '.join(f'{count:.1f}' for count in row['passes']) or '-',
                 f'{row["kept_of_x"]:.2f}',
                 '-' if peak is None else f'{peak / 2**20:.0f} MiB',
             )
             shape = ''
-        table.add_row(
-            '', f'floor, {FLOORS[args.layer][args.mode]} passes', f'{result["floor_ms"]:.2f}'
-        )
+        floor = f'floor, {FLOORS[args.layer][args.mode]} passes'
+        table.add_row('', floor, f'{result["floor_ms"]:.3f}')
         table.add_section()
     console.print(table)
-    for way, reason in {w: r for result in results for w, r in result['absent'].items()}.items():
-        console.print(f'Absent here: {way}: {reason}', highlight=False, soft_wrap=True)
+    for name, reason in {n: r for result in results for n, r in result['absent'].items()}.items():
+        console.print(f'Absent here: {name}: {reason}', highlight=False, soft_wrap=True)
+
+
+def _milliseconds(value: Optional[float]) -> str:
+    return '-' if value is None else f'{value:.3f}'
 
 
 def draw(path: Path, results: List[Dict[str, Any]]) -> None:
@@ -238,20 +264,20 @@ def draw(path: Path, results: List[Dict[str, Any]]) -> None:
     figure = Figure(figsize=(7, 4.5), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for way in WAYS:
+    for name in BACKENDS:
         times = [
-            (result['bytes'] / 2**20, row['median'])
+            (result['bytes'] / 2**20, computing_ms(row))
             for result in results
-            for row in result['ways']
-            if row['way'] == way
+            for row in result['backends']
+            if row['backend'] == name
         ]
         if times:
-            (line,) = axes.plot(*_means(times), label=way)
+            (line,) = axes.plot(*_means(times), label=name)
             axes.plot(*zip(*times), 'o', color=line.get_color())
     floor = [(result['bytes'] / 2**20, result['floor_ms']) for result in results]
     axes.plot(*_means(floor), 'k--', label='floor')
     sizes = sorted({size for size, _ in floor})
-    axes.set(xlabel='size of x, MiB', ylabel='median time, ms')
+    axes.set(xlabel='size of x, MiB', ylabel='time, ms')
     axes.set_xscale('log')
     axes.set_yscale('log')
     axes.set_xticks(sizes, [f'{size:g}' for size in sizes])

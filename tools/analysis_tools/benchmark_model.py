@@ -1,4 +1,4 @@
-"""A whole model with ReLU, eager FReLU, ours, and on a GPU the fused kernels: training step, inference, memory.
+"""A whole model with ReLU and with its activations computed by some backends: training step, inference, memory.
 
     python tools/analysis_tools/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --batch 4
     python tools/analysis_tools/benchmark_model.py CONFIG --part backbone --shape 256 512 --device cpu --repeat 5 --json m.json
@@ -6,17 +6,22 @@
 The model is the config's, with random weights. A training step is forward to the heads' raw outputs and backward of their
 mean; the loss, the optimizer and the data are the same for all and left out. For ReLU every activation of ours is
 replaced. Inference is of the deployed model: norms inside activations folded.
+
+A model of a config for several GPUs is measured as MMEngine trains it on one: SyncBN becomes BN. On a GPU a step takes
+the larger of two times: 'device ms' is what its kernels take together, by torch's profiler; where the step takes longer,
+the host bounds it, that is Python and the launches.
 """
 
 import argparse
 import copy
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from benchmark_ops import positive, surroundings
 from mmengine.config import DictAction
+from mmengine.model import revert_sync_batchnorm
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -26,12 +31,13 @@ from mm_frelu.activations import DynamicReLU, FunnelActivation
 from mm_frelu.activations.live import ShowsImplementation
 from mm_frelu.analysis.input_shape import input_shape
 from mm_frelu.analysis.kept_for_backward import kept_bytes
-from mm_frelu.analysis.measure import interleaved, peak_bytes
+from mm_frelu.analysis.measure import device_ms, host_ms, interleaved, peak_bytes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.ops import IMPLEMENTATIONS
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
@@ -46,6 +52,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='default: as tested')
     parser.add_argument('--batch', type=positive, default=1)
     parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32', help='by autocast')
+    parser.add_argument(
+        '--backends',
+        nargs='+',
+        choices=IMPLEMENTATIONS,
+        default=('eager', 'auto'),
+        help='what computes the activations; auto is what a config gets that does not say',
+    )
     parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
     parser.add_argument(
         '--repeat', type=positive, default=5, help='timed rounds after two to warm up'
@@ -58,14 +71,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def variants(model: nn.Module) -> Dict[str, nn.Module]:
-    """The model with ReLU, with the eager reference, as it is, and on a GPU with the fused kernels.
+def variants(model: nn.Module, backends: Sequence[str]) -> Dict[str, nn.Module]:
+    """The model with ReLU, and with its activations computed by some backends.
 
     Raises:
         UserError: If it has no activation of ours.
     """
     ours = (FunnelActivation, DynamicReLU)
-    relu, eager = copy.deepcopy(model), copy.deepcopy(model)
+    relu = copy.deepcopy(model)
     places = [
         (parent, name)
         for parent in relu.modules()
@@ -76,19 +89,18 @@ def variants(model: nn.Module) -> Dict[str, nn.Module]:
         raise UserError('The model has no FReLU, LightFReLU or DY-ReLU. Give a config with one.')
     for parent, name in places:
         setattr(parent, name, nn.ReLU(inplace=True))
-    for module in eager.modules():
-        if hasattr(module, 'recompute_norms'):
-            module.recompute_norms = False
-    models = {'relu': relu, 'eager': _computed_by('eager', eager), 'ours': model}
-    if next(model.parameters()).is_cuda:
-        models['triton'] = _computed_by('triton', copy.deepcopy(model))
-    return models
+    return {
+        'relu': relu,
+        **{name: _computed_by(name, copy.deepcopy(model)) for name in backends},
+    }
 
 
 def _computed_by(implementation: str, model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, ShowsImplementation):
             module.implementation = implementation
+        if implementation == 'eager' and hasattr(module, 'recompute_norms'):
+            module.recompute_norms = False
     return model
 
 
@@ -151,11 +163,15 @@ def measure(
     for name, model in models.items():
         with low:
             kept = kept_bytes(Called(model, forward), images)
+        of_device = device_ms(steps[name], device, calls=3)
         rows.append(
             dict(
                 variant=name,
                 step_ms=step_times[name]._asdict(),
+                step_device_ms=of_device,
+                step_host_ms=None if of_device is None else host_ms(steps[name], device, 5),
                 inference_ms=inference_times[name]._asdict(),
+                inference_device_ms=device_ms(inference[name], device, calls=3),
                 kept_bytes=kept,
                 step_peak_bytes=peak_bytes(steps[name], device),
                 inference_peak_bytes=peak_bytes(inference[name], device),
@@ -169,25 +185,41 @@ def measure(
 def print_table(title: str, rows: List[Dict[str, Any]]) -> None:
     """Print one row for each variant."""
     table = Table(title=title)
-    headings = ('variant', 'step ms', 'of ReLU', 'images/s', 'kept MiB', 'of ReLU', 'peak MiB')
-    for heading in (*headings, 'inference ms', 'of ReLU'):
+    headings = ('variant', 'step ms', 'of ReLU', 'device ms', 'of ReLU', 'bound by', 'kept MiB')
+    headings += ('of ReLU', 'peak MiB', 'of ReLU', 'inference ms', 'of ReLU')
+    for heading in headings:
         table.add_column(heading, justify='left' if heading == 'variant' else 'right', no_wrap=True)
     base = rows[0]
     for row in rows:
         step, inference = row['step_ms']['median'], row['inference_ms']['median']
-        peak = row['step_peak_bytes']
         table.add_row(
             row['variant'],
             f'{step:.1f}',
             f'{step / base["step_ms"]["median"]:.2f}',
-            f'{row["images_per_second"]:.2f}',
+            *_with_ratio(row['step_device_ms'], base['step_device_ms'], 1, '.1f'),
+            bound_by(row),
             f'{row["kept_bytes"] / 2**20:,.0f}',
             f'{row["kept_bytes"] / base["kept_bytes"]:.2f}',
-            '-' if peak is None else f'{peak / 2**20:,.0f}',
+            *_with_ratio(row['step_peak_bytes'], base['step_peak_bytes'], 2**20, ',.0f'),
             f'{inference:.1f}',
             f'{inference / base["inference_ms"]["median"]:.2f}',
         )
-    Console(width=120).print(table)
+    Console(width=140).print(table)
+
+
+def _with_ratio(
+    value: Optional[float], base: Optional[float], unit: int, form: str
+) -> Tuple[str, str]:
+    if value is None:
+        return '-', '-'
+    return format(value / unit, form), f'{value / base:.2f}'
+
+
+def bound_by(row: Dict[str, Any]) -> str:
+    """Which of host and device bounds a training step: the device, if its kernels fill nine tenths of the step."""
+    if row['step_device_ms'] is None:
+        return '-'
+    return 'device' if row['step_device_ms'] > 0.9 * row['step_ms']['median'] else 'host'
 
 
 @exit_on_user_error
@@ -201,14 +233,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         cfg.merge_from_dict(args.cfg_options)
     shape = input_shape(cfg, args.shape and tuple(args.shape))
     torch.manual_seed(0)
-    model, task = build_model(cfg), task_of(cfg)
+    model, task = revert_sync_batchnorm(build_model(cfg)), task_of(cfg)
     forward: Forward = partial(_model_outputs, task)
     if args.part == 'backbone':
         model, forward = model.backbone, _backbone_outputs
     layout = LAYOUTS[args.layout]
     model = model.to(args.device, memory_format=layout)
     images = torch.randn(args.batch, 3, shape.height, shape.width, device=args.device)
-    rows = measure(variants(model), forward, images.to(memory_format=layout), args)
+    rows = measure(variants(model, args.backends), forward, images.to(memory_format=layout), args)
     header = surroundings(args.device)
     for key, value in header.items():
         print(f'{key}: {value}')

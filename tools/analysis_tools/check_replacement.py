@@ -9,9 +9,7 @@ step. Needs no data and no weights. Without CONFIG: the list below, which takes 
 
 import argparse
 import gc
-import os
 import warnings
-from pathlib import Path
 from typing import List, Optional, Sequence
 
 import torch
@@ -21,7 +19,7 @@ from mm_frelu.analysis.replacement_check import Verdict, check_config, gist
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.act_options import add_act_arguments, nested
 from mm_frelu.engine.arguments import read_config
-from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.write_file import require_target, write_file
 
 DETECTORS = (
     'retinanet/retinanet_r50_fpn_1x_coco',
@@ -137,7 +135,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Check one config after the other."""
     args = parse_args(argv)
     if args.out:
-        require_writable('--out: the folder', Path(args.out).parent)
+        require_target('--out', args.out)
     warnings.simplefilter('ignore')
     act_cfg = dict(type=args.act, **nested(args.act_cfg))
     rows: List[str] = []
@@ -155,11 +153,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         gc.collect()
     print(f'{working} of {len(rows)} work. torch {torch.__version__}, CPU.')
     if args.out:
-        target = Path(args.out)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f'.{target.name}.partial')
-        partial.write_text(table(rows, args.act))
-        os.replace(partial, target)
+        with write_file(args.out) as stream:
+            stream.write(table(rows, args.act))
 
 
 if __name__ == '__main__':

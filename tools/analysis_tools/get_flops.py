@@ -24,8 +24,8 @@ from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.arguments import read_config
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.launch import require_keys
-from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.settings import SettingsAction, merge_settings
+from mm_frelu.engine.write_file import require_target
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -89,7 +89,7 @@ def save(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
         counted=COUNTED,
         torch=torch.__version__,
     )
-    write_json(Path(file), content)
+    write_json(file, content)
 
 
 @exit_on_user_error
@@ -97,7 +97,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Count, and print."""
     args = parse_args(argv)
     if args.json:
-        require_writable('--json: the folder', Path(args.json).parent)
+        require_target('--json', args.json)
     cfg = read_config(args.config)
     merge_settings(cfg, args.cfg_options)
     require_keys(cfg, ('model',), 'counting')

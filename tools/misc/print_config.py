@@ -4,15 +4,16 @@ python tools/misc/print_config.py CONFIG [--save-path FILE.py] [--cfg-options K=
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Optional, Sequence
+
+import mmengine
 
 import mm_frelu  # noqa: F401  (configs may import it)
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config
-from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.settings import SettingsAction, merge_settings
+from mm_frelu.engine.write_file import require_target, write_file
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -38,11 +39,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     target = Path(args.save_path)
     if target.suffix not in ('.py', '.json', '.yml', '.yaml'):
         raise UserError(f'--save-path {target}: expected a name that ends with .py, .json or .yml.')
-    require_writable('--save-path: the folder', target.parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.stem}.partial{target.suffix}')
-    cfg.dump(partial)
-    os.replace(partial, target)
+    require_target('--save-path', target)
+    text = cfg.pretty_text
+    if target.suffix != '.py':
+        text = mmengine.dump(cfg.to_dict(), file_format=target.suffix[1:])
+    with write_file(target) as stream:
+        stream.write(text)
 
 
 if __name__ == '__main__':

@@ -3,13 +3,14 @@
 No bars from zero, which hide the spread, and no error bars, which pretend to know a distribution from three seeds.
 """
 
-import os
 from pathlib import Path
 from typing import Dict, List, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from mm_frelu.engine.write_file import write_file
 
 from .scores import Scores, estimate
 
@@ -143,6 +144,5 @@ def _rows(axes: Axes, names: List[str]) -> None:
 
 def _finish(figure: Figure, path: Path, caption: str) -> None:
     figure.supxlabel(caption, fontsize=7.5, color='#555555')
-    partial = path.with_name(f'.{path.name}.partial')
-    figure.savefig(partial, format='png')
-    os.replace(partial, path)
+    with write_file(path, 'wb') as stream:
+        figure.savefig(stream, format='png')

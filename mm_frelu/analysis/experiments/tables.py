@@ -1,9 +1,10 @@
 """Tables of a comparison: Markdown to be pasted into a document, CSV with every number to compute with."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any, Dict, Sequence
+
+from mm_frelu.engine.write_file import write_file
 
 
 def markdown(rows: Sequence[Dict[str, str]]) -> str:
@@ -16,19 +17,16 @@ def markdown(rows: Sequence[Dict[str, str]]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(text)
-    os.replace(partial, path)
+    with write_file(path) as file:
+        file.write(text)
 
 
 def write_csv(path: Path, rows: Sequence[Dict[str, Any]]) -> None:
     """Write rows with the keys of the first one, whole or not at all."""
-    partial = path.with_name(f'.{path.name}.partial')
-    with open(partial, 'w', newline='') as file:
+    with write_file(path, newline='') as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def mebibytes(number: int) -> str:

@@ -10,20 +10,23 @@ import sys
 import torch
 from torch import nn
 
-from ..funnel import funnel
-from .loading import why_no_kernels
+from ..autograd import run
+from ..spec import read_row, read_spec
+from .backend import BACKEND, unavailable_reason
 
 
 def main() -> None:
     """Compile the kernels for single precision, forward and backward, unless they are there."""
-    reason = why_no_kernels()
+    reason = unavailable_reason()
     if reason is not None:
         sys.exit(f'The CPU kernels cannot be compiled: {reason}.')
     from .kernels import backward, forward
 
-    window = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1)
-    x = torch.rand(1, 1, 4, 4, requires_grad=True)
-    funnel(x, [window], implementation='numba').sum().backward()
+    branches = [(torch.rand(1, 1, 4, 4, requires_grad=True), None)]
+    windows = [(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1))]
+    # Not by way of the choice, which the environment may have something to say about.
+    row, spec = read_row(branches, windows), read_spec(branches, windows, 'sum', torch.float32)
+    run(BACKEND.plan(spec, row), row)[0].sum().backward()
     kernels = (forward, backward)
     compiled = any(kernel.stats.cache_misses for kernel in kernels)
     state = 'Compiled the CPU kernels' if compiled else 'The CPU kernels are there'

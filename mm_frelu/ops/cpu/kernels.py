@@ -1,7 +1,7 @@
 r"""The funnel activation on a CPU, compiled by Numba: a channel at a time, each plane in the cache from first to last.
 
-A plane is one channel of one image. All that happens at a site concerns one channel at a time, so a thread takes a
-channel through all steps before it takes the next: memory sees the features once. A plane is put into a halo of zeros,
+A plane is one channel of one image. All that is computed concerns one channel at a time, so a thread takes a channel
+through all steps before it takes the next: memory sees the features once. A plane is put into a halo of zeros,
 flat in memory, so that a window is one long loop whatever the width of a row; what it computes beyond a row's end is never
 read. Such rows, halo included, are one ``pitch`` apart.
 
@@ -28,12 +28,12 @@ PIECE = 4096
 
 NO_NORM, FIXED_NORM, BATCH_NORM = 0, 1, 2
 BIAS, GAMMA, BETA, MEAN, VAR = range(5)
-"""Rows of a table of numbers per channel, for each of four norms: those of two windows, then those of two terms."""
+"""Rows of a table of numbers per channel, for each of four norms: those of two windows, then those of two branches."""
 ROWS = 5
-TERM = 2
-"""Number of the first term's norm."""
-GRADIENTS = MOMENTS = 3
-"""Rows for each norm of a table of gradients: of bias, scale and shift; and of one of moments: mean and both variances."""
+BRANCH = 2
+"""Number of the first branch's norm."""
+GRADIENTS, MOMENTS = 3, 2
+"""Rows for each norm of a table of gradients: of bias, scale and shift; and of one of moments: mean and biased variance."""
 
 
 # Shifted views below, not shifted indices: Numba wraps an index that may be negative, which no vector instruction does.
@@ -246,8 +246,8 @@ def _add_to(plane, scale, shift, padded, halo, pitch):
 
 
 @njit(**INNER)
-def _put_terms(u1, u2, n, c, scales, shifts, padded, halo, pitch):
-    """The normed sum of the terms, for a plane, into its halo."""
+def _put_branches(u1, u2, n, c, scales, shifts, padded, halo, pitch):
+    """The normed sum of the branches, for a plane, into its halo."""
     _put(u1[n, c], scales[0], shifts[0], padded, halo, pitch)
     if u2.shape[0]:
         _add_to(u2[n, c], scales[1], shifts[1], padded, halo, pitch)
@@ -255,7 +255,7 @@ def _put_terms(u1, u2, n, c, scales, shifts, padded, halo, pitch):
 
 @njit(**INNER)
 def _measure(u, c, k, table, moments):
-    """Moments of a term, for a norm over the batch: mean, biased and unbiased variance; the first two into the table, too."""
+    """Moments of a branch, for a norm over the batch: mean and biased variance, into the table, too."""
     kind = table.dtype.type
     count = u.shape[0] * u.shape[2] * u.shape[3]
     total = 0.0
@@ -267,7 +267,6 @@ def _measure(u, c, k, table, moments):
         squares += _squares_in_double(u[n, c], mean)
     moments[MOMENTS * k, c] = table[ROWS * k + MEAN, c] = mean
     moments[MOMENTS * k + 1, c] = table[ROWS * k + VAR, c] = kind(squares) / kind(count)
-    moments[MOMENTS * k + 2, c] = squares / max(count - 1, 1)
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -311,28 +310,28 @@ def _activate(padded, halo, pitch, sums, norm, maximum, y):
 
 @njit(fastmath=REORDER, **INNER)
 def _forward_channels(
-    start, stop, u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room
+    start, stop, u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace
 ):  # fmt: skip
     images, _, rows, columns = y.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
     pitch = columns + 2 * halo[1]
     size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
-    padded = room[: images * size].reshape(images, size)
-    sums = room[images * size :][: images * windows * size_of_sums]
+    padded = workspace[: images * size].reshape(images, size)
+    sums = workspace[images * size :][: images * windows * size_of_sums]
     sums = sums.reshape(images, windows, size_of_sums)
     padded[:] = 0
     norm = np.zeros((2, 3), y.dtype)
     scales, shifts = np.ones(2, y.dtype), np.zeros(2, y.dtype)
     for c in range(start, stop):
-        for term, u in enumerate((u1, u2)):
-            k = TERM + term
+        for branch, u in enumerate((u1, u2)):
+            k = BRANCH + branch
             if modes[k] == BATCH_NORM:
                 _measure(u, c, k, table, moments)
             if modes[k] != NO_NORM:
-                scales[term], shifts[term], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
+                scales[branch], shifts[branch], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
         for n in range(images):
-            _put_terms(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
+            _put_branches(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
             _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
             if windows == 2:
                 _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
@@ -352,7 +351,6 @@ def _forward_channels(
                 squares += _squares(sums[n, k], pitch, rows, columns, mean)
             moments[MOMENTS * k, c] = mean
             moments[MOMENTS * k + 1, c] = squares / count
-            moments[MOMENTS * k + 2, c] = squares / max(count - 1, 1)
             norm[k, 0] = mean
             norm[k, 1] = table[first + GAMMA, c] / np.sqrt(squares / count + eps[k])
             norm[k, 2] = table[first + BETA, c]
@@ -361,12 +359,12 @@ def _forward_channels(
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room):
-    """``y = max(x, T(x))``, where x is the normed sum of the terms; and the moments that norms over the batch find.
+def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace):
+    """``y = max(x, T(x))``, where x is the normed sum of the branches; and the moments that norms over the batch find.
 
     Args:
-        u1: First term, (N, C, H, W).
-        u2: Second term; without images if there is none.
+        u1: First branch, (N, C, H, W).
+        u2: Second branch; without images if there is none.
         y: Written: the activated features.
         taps1: First window, (C, rows, columns).
         taps2: Second window; without rows if there is none.
@@ -375,18 +373,18 @@ def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, mo
         maximum: Whether two windows become one condition by their maximum.
         table: Numbers per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without
             norm they are 0, 1, 0, 0, 1. A norm over the batch takes the bias out again: it is 0 there. Its mean and variance
-            are written if it is that of a term.
+            are written if it is that of a branch.
         eps: Added to the variance by each norm, (4,).
         modes: What each norm does, (4,): nothing, take fixed statistics, take those of the batch.
-        moments: Written for norms over the batch: mean, biased and unbiased variance, (12, C).
-        room: Memory to work in, a row for each thread: see :func:`.site.forward`.
+        moments: Written for norms over the batch: mean and biased variance, (8, C).
+        workspace: Memory to work in, a row for each thread: see :meth:`.backend.FunnelPlan.forward`.
     """
     channels = taps1.shape[0]
-    threads = room.shape[0]
+    threads = workspace.shape[0]
     for thread in prange(threads):
         _forward_channels(
             thread * channels // threads, (thread + 1) * channels // threads,
-            u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, room[thread],
+            u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace[thread],
         )  # fmt: skip
 
 
@@ -507,8 +505,8 @@ def _copy(plane, target):
 
 
 @njit(fastmath=REORDER, **INNER)
-def _term_backward(u, dx, du, c, k, table, eps, modes, gradients):
-    """From the gradient of x to that of a term, whose norm is number k, for one channel."""
+def _branch_backward(u, dx, du, c, k, table, eps, modes, gradients):
+    """From the gradient of x to that of a branch, whose norm is number k, for one channel."""
     images, _, rows, columns = u.shape
     if modes[k] == NO_NORM:
         for n in range(images):
@@ -533,20 +531,20 @@ def _term_backward(u, dx, du, c, k, table, eps, modes, gradients):
 @njit(fastmath=REORDER, **INNER)
 def _backward_channels(
     start, stop, u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients, room,
+    grad, du1, du2, dtaps1, dtaps2, gradients, workspace,
 ):  # fmt: skip
     images, _, rows, columns = u1.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
-    # The gradient of x is put where that of a term will be: of a second one that is just added, else of the first.
-    is_shortcut = u2.shape[0] > 0 and modes[TERM + 1] == NO_NORM
+    # The gradient of x is put where that of a branch will be: of a second one that is just added, else of the first.
+    is_shortcut = u2.shape[0] > 0 and modes[BRANCH + 1] == NO_NORM
     dx = du2 if is_shortcut else du1
     pitch = columns + 2 * halo[1]
     size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
-    with_halo = room[: (images + 1) * size].reshape(images + 1, size)
+    with_halo = workspace[: (images + 1) * size].reshape(images + 1, size)
     with_halo[:] = 0
     padded, dsums = with_halo[:images], with_halo[images]
-    others = room[(images + 1) * size :][: (2 * images + 1) * windows * size_of_sums]
+    others = workspace[(images + 1) * size :][: (2 * images + 1) * windows * size_of_sums]
     others = others.reshape(2 * images + 1, windows, size_of_sums)
     sums, shares, through = others[:images], others[images:-1], others[-1]
     norm = np.zeros((2, 3), grad.dtype)
@@ -561,13 +559,13 @@ def _backward_channels(
             norm[k, 1], _, spread[k] = _scale_and_shift(table, k, c, eps[k], modes[k])
             norm[k, 0] = table[ROWS * k + MEAN, c] - table[ROWS * k + BIAS, c]
             norm[k, 2] = table[ROWS * k + BETA, c]
-        for term in range(2):
-            k = TERM + term
+        for branch in range(2):
+            k = BRANCH + branch
             if modes[k] != NO_NORM:
-                scales[term], shifts[term], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
+                scales[branch], shifts[branch], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
         totals[:] = 0
         for n in range(images):
-            _put_terms(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
+            _put_branches(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
             _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
             if windows == 2:
                 _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
@@ -602,21 +600,21 @@ def _backward_channels(
         dtaps1[c] = of_taps1
         dtaps2[c] = of_taps2
         if u2.shape[0] and not is_shortcut:
-            _term_backward(u2, dx, du2, c, TERM + 1, table, eps, modes, gradients)
-        if is_shortcut or modes[TERM] != NO_NORM:
-            _term_backward(u1, dx, du1, c, TERM, table, eps, modes, gradients)
+            _branch_backward(u2, dx, du2, c, BRANCH + 1, table, eps, modes, gradients)
+        if is_shortcut or modes[BRANCH] != NO_NORM:
+            _branch_backward(u1, dx, du1, c, BRANCH, table, eps, modes, gradients)
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def backward(
     u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients, room,
+    grad, du1, du2, dtaps1, dtaps2, gradients, workspace,
 ):  # fmt: skip
-    """Gradients of a site: of its terms, whose normed sum is x, of their norms, of the windows and of theirs.
+    """Gradients of the branches, whose normed sum is x, of their norms, of the windows and of theirs.
 
     Args:
-        u1: First term, (N, C, H, W).
-        u2: Second term; without images if there is none.
+        u1: First branch, (N, C, H, W).
+        u2: Second branch; without images if there is none.
         taps1: As in :func:`forward`, and so on to ``modes``; statistics of the batch are in the table.
         taps2: See there.
         steps: See there.
@@ -626,18 +624,18 @@ def backward(
         eps: See there.
         modes: See there.
         grad: Gradient of y, (N, C, H, W).
-        du1: Written: gradient of the first term.
+        du1: Written: gradient of the first branch.
         du2: Written: gradient of the second.
         dtaps1: Written: gradient of the first window.
         dtaps2: Written: gradient of the second.
-        gradients: Written: gradients of bias, scale and shift, (12, C), for each window, and for each term with a norm.
-        room: Memory to work in, a row for each thread: see :func:`.site.backward`.
+        gradients: Written: gradients of bias, scale and shift, (12, C), for each window, and for each branch with a norm.
+        workspace: Memory to work in, a row for each thread: see :meth:`.backend.FunnelPlan.backward`.
     """
     channels = taps1.shape[0]
-    threads = room.shape[0]
+    threads = workspace.shape[0]
     for thread in prange(threads):
         _backward_channels(
             thread * channels // threads, (thread + 1) * channels // threads,
             u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-            grad, du1, du2, dtaps1, dtaps2, gradients, room[thread],
+            grad, du1, du2, dtaps1, dtaps2, gradients, workspace[thread],
         )  # fmt: skip

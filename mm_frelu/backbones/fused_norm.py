@@ -1,0 +1,99 @@
+"""An activation with the norm before it, which fused backends compute as one."""
+
+from typing import List, Optional, Sequence
+
+from mmcv.cnn import ConvModule
+from mmengine.model import Sequential
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+
+from ..activations import FunnelActivation
+from ..ops import Branch, sum_of_norms
+from ..ops.spec import has_hooks
+
+
+def activate(act: nn.Module, branches: Sequence[Branch], recompute_norms: bool) -> Tensor:
+    """Activation of a sum of norms.
+
+    Args:
+        act: The activation.
+        branches: Features and the norm behind each, or None.
+        recompute_norms: Whether a funnel activation may keep what goes into the norms instead of what comes out.
+
+    Returns:
+        The activated features.
+    """
+    has_norm = any(norm is not None for _, norm in branches)
+    if recompute_norms and has_norm and isinstance(act, FunnelActivation):
+        return act.after_norms(branches)
+    return act(sum_of_norms(branches))
+
+
+def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
+    """Activation of a convolution with its norm, in a module that has no activation of its own.
+
+    Args:
+        act: The activation.
+        conv: The convolution and its norm.
+        x: Input of the convolution.
+        recompute_norms: As of :func:`activate`.
+
+    Returns:
+        The activated features.
+    """
+    if recompute_norms and isinstance(act, FunnelActivation) and _ends_with_its_norm(conv):
+        return activate(act, [(conv(x, norm=False), conv.norm)], recompute_norms)
+    return act(conv(x))
+
+
+def _ends_with_its_norm(conv: nn.Module) -> bool:
+    """Whether a module is a convolution with a norm behind it, and nothing looks at it or computes both as one."""
+    return (
+        type(conv) is ConvModule
+        and not has_hooks(conv)
+        and not conv.with_activation
+        and conv.order.index('conv') < conv.order.index('norm')
+        and conv.efficient_conv_bn_eval_forward is None
+    )
+
+
+def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
+    """Run layers in a row, with the activations among them.
+
+    Args:
+        layers: The layers, in a Sequential. Any other module, and one with hooks, is called as it is.
+        x: Input of the first.
+        recompute_norms: As of :func:`activate`.
+
+    Returns:
+        Output of the last.
+    """
+    is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
+    if not (recompute_norms and is_row):
+        return layers(x)
+    norm = None  # a batch norm waits for what follows it
+    for layer in layers:
+        if isinstance(layer, FunnelActivation):
+            x, norm = activate(layer, [(x, norm)], recompute_norms), None
+        elif isinstance(layer, _BatchNorm) and norm is None:
+            norm = layer
+        else:
+            x, norm = layer(sum_of_norms([(x, norm)])), None
+    return sum_of_norms([(x, norm)])
+
+
+def shortcut_branch(downsample: Optional[nn.Module], x: Tensor) -> Branch:
+    """The shortcut of a block, its norm apart if it ends with one.
+
+    Args:
+        downsample: The projection, or None for the identity.
+        x: The block's input.
+    """
+    if downsample is None:
+        return x, None
+    if type(downsample) is not nn.Sequential or has_hooks(downsample):
+        return downsample(x), None
+    layers: List[nn.Module] = list(downsample)
+    for layer in layers[:-1]:
+        x = layer(x)
+    return x, layers[-1]

@@ -1,0 +1,170 @@
+"""What a plan computes as two operators of torch, for ``torch.compile``: to a compiled graph each is one opaque call.
+
+Outside of a compiled graph an operator would cost more time than the kernels that it starts, so :mod:`.autograd` does
+without. Running statistics are moved by torch's own operators in the graph, which the compiler fuses.
+"""
+
+from functools import lru_cache
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from .autograd import Outputs, Plan
+from .context import is_torch_export
+from .dispatch import APART, BACKENDS, Choice, requested
+from .dynamic import PiecewiseSpec
+from .spec import FunnelSpec, Row, facts
+
+SPECS = (FunnelSpec, PiecewiseSpec)
+"""Classes of specifications; an operator gets the number of one."""
+
+HAS_OPERATORS = hasattr(torch.library, 'custom_op')
+
+
+def select_compiled(
+    implementation: str,
+    row: Row,
+    describe: Callable[[], Tuple[Any, Optional[str]]],
+    has_norms: bool = False,
+) -> Tuple[Choice, Any]:
+    """As :func:`.dispatch.select`, in a compiled graph: nothing is remembered, and ``auto`` leaves a CPU to the compiler.
+
+    Returns:
+        The choice, and the specification; none for eager and :data:`.dispatch.APART`.
+    """
+    word, source = requested(implementation)
+    if is_torch_export():
+        return Choice('eager', 'the graph is exported'), None
+    if word == 'eager' or (word == 'auto' and not row[0].is_cuda):
+        return Choice('eager', source), None
+    name = 'triton' if word == 'auto' else word
+    spec, reason = describe()
+    if reason is None and not HAS_OPERATORS:
+        reason = 'a compiled graph needs torch 2.4 or later'
+    if reason is None and any(norm.group is not None for norm in spec.norms):
+        reason = 'a norm shares its statistics with other processes, in a compiled graph'
+    if reason is None:
+        reason = BACKENDS[name].unsupported_reason(spec, row)
+    if reason is None:
+        return Choice(name, source), spec
+    if has_norms:
+        return Choice(APART, reason), None
+    if word != 'auto':
+        raise RuntimeError(
+            f"{source} cannot compute this layer ({reason}). Use 'auto', which falls back, or 'eager'."
+        )
+    return Choice('eager', f'{source}; not triton: {reason}'), None
+
+
+def run_compiled(name: str, spec: Any, row: Row) -> Outputs:
+    """Compute in a compiled graph, and move running statistics.
+
+    Args:
+        name: The backend.
+        spec: The specification.
+        row: The tensors.
+    """
+    integers, floats = spec.numbers()
+    kind = SPECS.index(type(spec))
+    present = [tensor is not None for tensor in row]
+    tensors = [tensor for tensor in row if tensor is not None]
+    floats = floats or [0.0]  # torch would take an empty list for one of tensors
+    values = torch.ops.mm_frelu.fused(tensors, present, name, [kind, *integers], floats)
+    count = len(values) - spec.statistics
+    if spec.statistics:
+        spec.move_running_statistics(row, values[count:])
+    return tuple(values[:count])
+
+
+@lru_cache(maxsize=None)
+def _spec_of(integers: Tuple[int, ...], floats: Tuple[float, ...]) -> Any:
+    return SPECS[integers[0]].of_numbers(integers[1:], floats)
+
+
+def _apart(tensors: Sequence[Tensor]) -> List[Tensor]:
+    """Each in memory of its own, as the outputs of an operator have to be."""
+    seen = set()
+    return [
+        tensor.clone() if memory in seen or seen.add(memory) else tensor
+        for tensor, memory in ((tensor, tensor.untyped_storage().data_ptr()) for tensor in tensors)
+    ]
+
+
+def _row_of(tensors: Sequence[Tensor], present: Sequence[bool]) -> List[Optional[Tensor]]:
+    rest = iter(tensors)
+    return [next(rest) if is_there else None for is_there in present]
+
+
+_plans: Dict[Hashable, Plan] = {}
+
+
+def _plan(name: str, row: Row, integers: Sequence[int], floats: Sequence[float]) -> Plan:
+    """The plan for a kind of input. It is not that of eager mode: it never moves running statistics."""
+    kinds = tuple(None if tensor is None else facts(tensor) for tensor in row)
+    key = name, tuple(integers), tuple(floats), kinds
+    if key not in _plans:
+        _plans[key] = BACKENDS[name].plan(_spec_of(*key[1:3]), row)
+    return _plans[key]
+
+
+if HAS_OPERATORS:
+
+    @torch.library.custom_op('mm_frelu::fused', mutates_args=())
+    def fused(
+        tensors: Sequence[Tensor],
+        present: List[bool],
+        name: str,
+        integers: List[int],
+        floats: List[float],
+    ) -> List[Tensor]:
+        """Outputs and statistics of a row of tensors, by the backend ``name``; the numbers are the specification.
+
+        Where the row has a tensor is said apart, as torch differentiates no list with None in it.
+        """
+        row = _row_of(tensors, present)
+        plan = _plan(name, row, integers, floats)
+        outputs, statistics = plan.forward(row, moves_running_statistics=False)
+        return [*outputs, *statistics]
+
+    @fused.register_fake
+    def _(tensors, present, name, integers, floats):
+        spec, row = _spec_of(tuple(integers), tuple(floats)), _row_of(tensors, present)
+        outputs, statistics = spec.outputs_like(row)
+        return [*outputs, *statistics]
+
+    @torch.library.custom_op('mm_frelu::fused_backward', mutates_args=())
+    def fused_backward(
+        row: Sequence[Optional[Tensor]],
+        grads: Sequence[Optional[Tensor]],
+        name: str,
+        integers: List[int],
+        floats: List[float],
+        wanted: List[bool],
+    ) -> List[Tensor]:
+        """Gradients of those tensors of the row that are wanted."""
+        found = _plan(name, row, integers, floats).backward(row, grads, wanted)
+        return _apart([grad for grad, want in zip(found, wanted) if want])
+
+    @fused_backward.register_fake
+    def _(row, grads, name, integers, floats, wanted):
+        return [torch.empty_like(tensor) for tensor, want in zip(row, wanted) if want]
+
+    def _keep(ctx: Any, inputs: Tuple, output: List[Tensor]) -> None:
+        tensors, ctx.present, ctx.name, ctx.integers, ctx.floats = inputs
+        row = _row_of(tensors, ctx.present)
+        spec = _spec_of(tuple(ctx.integers), tuple(ctx.floats))
+        ctx.outputs = len(output) - spec.statistics
+        ctx.wanted = [tensor is not None and tensor.requires_grad for tensor in row]
+        ctx.save_for_backward(*spec.saved(row, output[ctx.outputs :]))
+
+    def _backward(ctx: Any, grads: List[Optional[Tensor]]) -> Tuple[Any, ...]:
+        found = iter(
+            torch.ops.mm_frelu.fused_backward(
+                list(ctx.saved_tensors), list(grads[: ctx.outputs]), ctx.name, ctx.integers, ctx.floats, ctx.wanted
+            )
+        )
+        wanted = [want for want, is_there in zip(ctx.wanted, ctx.present) if is_there]
+        return [next(found) if want else None for want in wanted], None, None, None, None
+
+    fused.register_autograd(_backward, setup_context=_keep)

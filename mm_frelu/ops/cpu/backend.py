@@ -1,0 +1,318 @@
+"""The funnel activation by :mod:`.kernels`: what they can serve, their arguments, and getting at them.
+
+They are loaded only when they are used, in no forked process, and run one call at a time.
+"""
+
+import os
+import threading
+from functools import cache
+from importlib.util import find_spec
+from time import perf_counter
+from types import ModuleType
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..autograd import Backend, Outputs, Plan
+from ..context import is_compiling
+from ..spec import BATCH, BRANCH_LENGTH, MODES, NONE, FunnelSpec, Norm, Row
+
+DTYPES = (torch.float32, torch.float64)
+MAX_BRANCHES = MAX_WINDOWS = 2
+COLUMNS = (1, 3, 5, 7)
+MAX_REACH, MIN_SIDE = 4, 8
+"""How many sides of the image a window may reach beyond it: the zeros around a plane take memory. Smaller images count as
+one of the least side."""
+NORMS, FIRST_BRANCH = 4, 2
+"""Norms in the kernels' tables, and the number of the first branch's: the windows' come before."""
+ROWS, GRADIENTS, MOMENTS = 5, 3, 2
+"""Rows of those tables for each norm."""
+MAX_KEPT = 256 << 20
+"""Bytes of memory that stay taken between calls, for each of the two types."""
+
+
+def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
+    if type(spec) is not FunnelSpec:
+        return 'there are no compiled loops for it'
+    if is_compiling():
+        return 'a graph is being compiled'
+    branches, x = row[: BRANCH_LENGTH * len(spec.branches) : BRANCH_LENGTH], row[0]
+    if len(branches) > MAX_BRANCHES:
+        return f'{len(branches)} branches are added before it'
+    if x.device.type != 'cpu':
+        return f'the input is on {x.device.type}'
+    if x.dtype not in DTYPES:
+        return f'the input is {x.dtype}, the kernels take float32 and float64'
+    if spec.dtype != x.dtype:
+        return f'autocast asks for {spec.dtype}, the kernels take float32 and float64'
+    for u in branches:
+        if type(u) not in (Tensor, nn.Parameter):
+            return f'the input is a {type(u).__name__}, which may have no memory of its own'
+        if u.is_contiguous(memory_format=torch.channels_last) and not u.is_contiguous():
+            return 'the input is channels_last, the kernels take NCHW'
+    if any(norm.group is not None for norm in spec.norms):
+        return 'a norm shares its statistics with other processes'
+    return _unsupported_windows(spec, x.shape[2:]) or unavailable_reason()
+
+
+def _unsupported_windows(spec: FunnelSpec, image: Sequence[int]) -> Optional[str]:
+    if len(spec.windows) > MAX_WINDOWS:
+        return f'there are {len(spec.windows)} windows, the kernels take one or two'
+    for window in spec.windows:
+        rows, columns = window.kernel_size
+        if rows % 2 == 0 or columns not in COLUMNS:
+            return f'a window has {rows} rows and {columns} columns, the kernels take odd sizes up to {COLUMNS[-1]} columns'
+        if any(pad > MAX_REACH * max(side, MIN_SIDE) for pad, side in zip(window.padding, image)):
+            return f'a window reaches {max(window.padding)} pixels beyond features of {image[0]}x{image[1]}'
+    return None
+
+
+class FunnelPlan(Plan):
+    """A :class:`.FunnelSpec` by one kernel forward and one backward."""
+
+    def __init__(self, spec: FunnelSpec, row: Row) -> None:
+        super().__init__(spec)
+        windows, (images, channels, height, width) = spec.windows, row[0].shape
+        self._windows = len(windows)
+        self._features = slice(0, BRANCH_LENGTH * len(spec.branches), BRANCH_LENGTH)
+        # Each norm by the kernels' number: in the row, those of the branches come first.
+        numbers = [*range(FIRST_BRANCH, FIRST_BRANCH + len(spec.branches)), *range(len(windows))]
+        norms = dict(zip(numbers, spec.norms))
+        self._starts = dict(zip(numbers, spec.norm_starts()))
+        over_batch = [k for k in numbers if norms[k].mode == BATCH]
+        self._moments = [MOMENTS * k + moment for k in over_batch for moment in range(MOMENTS)]
+        # A batch norm takes the bias out again.
+        self._biased = set(range(len(windows))) - set(over_batch)
+        every = [norms.get(k, Norm(NONE)) for k in range(NORMS)]
+        steps, halo = zip(*((w.dilation, w.padding) for w in (*windows, windows[-1])))
+        halo = np.max(halo, axis=0)
+        self._constants = np.array(steps[:2]), halo, spec.combine == 'max'
+        self._norms = (
+            np.array([norm.eps for norm in every]),
+            np.array([MODES.index(norm.mode) for norm in every]),
+        )
+        shape = dict(size=(channels,), dtype=spec.dtype, device='cpu')
+        zero, one = torch.zeros(**shape), torch.ones(**shape)
+        self._fillers = (zero, one, zero, zero, one)
+        # A plane with its halo, and a window's sums over it.
+        up, left = map(int, halo)
+        pitch = width + 2 * left
+        plane, sums = (height + 2 * up) * pitch, (height - 1) * pitch + width
+        self._forward_size = images * (plane + len(windows) * sums)
+        self._backward_size = (images + 1) * plane + (2 * images + 1) * len(windows) * sums
+        self._takes_memory = spec.inplace and spec.branches[0].mode == NONE
+
+    def forward(
+        self, row: Row, may_overwrite: bool = False, moves_running_statistics: bool = True
+    ) -> Tuple[Outputs, List[Tensor]]:
+        """See :class:`.Plan`. The result takes the memory of an input that is activated in place, as ReLU's would."""
+        us = [u.contiguous().resolve_neg() for u in row[self._features]]
+        is_own = us[0] is not row[0]  # a copy
+        takes = may_overwrite and self._takes_memory and not is_own and _is_free(us)
+        # The kernel is done with a channel of the branches before it writes the channel of the result.
+        y = us[0] if is_own or takes else torch.empty_like(us[0])
+        table = self._table(row)
+        moments = np.empty((MOMENTS * NORMS, table.shape[1]), table.dtype)
+        _call(
+            'forward', *_two(us), _array(y), *self._taps(row), *self._constants, table, *self._norms,
+            moments, workspace=self._forward_size,
+        )  # fmt: skip
+        if takes and not y.is_inference():  # those have no version
+            torch.autograd.graph.increment_version(y)
+        # Backward keeps some of them: as copies, lest they keep the whole table.
+        statistics = [torch.from_numpy(moments[index].copy()) for index in self._moments]
+        if moves_running_statistics:
+            self.spec.move_running_statistics(row, statistics)
+        return (y,), statistics
+
+    def backward(
+        self, row: Row, grads: Sequence[Optional[Tensor]], wanted: Sequence[bool]
+    ) -> List[Optional[Tensor]]:
+        """See :class:`.Plan`."""
+        found: List[Optional[Tensor]] = [None] * len(row)
+        us = [u.contiguous() for u in row[self._features]]
+        found[self._features] = [torch.empty_like(u) for u in us]
+        weights = [self._starts[k] - 2 for k in range(self._windows)]
+        for index in weights:
+            found[index] = row[index].new_empty(row[index].shape)
+        of_norms = us[0].new_empty(GRADIENTS * NORMS, us[0].shape[1])
+        _call(
+            'backward', *_two(us), *self._taps(row), *self._constants, self._table(row), *self._norms,
+            _array(grads[0].contiguous()), *_two(found[self._features]),
+            *_two([found[index][:, 0] for index in weights]), _array(of_norms),
+            workspace=self._backward_size,
+        )  # fmt: skip
+        rows = of_norms.unbind()
+        for k, start in self._starts.items():
+            # Bias, scale and shift lie side by side in both.
+            first = -1 if k < self._windows else 0
+            for offset in range(first, 2):
+                if row[start + offset] is not None:
+                    found[start + offset] = rows[GRADIENTS * k + 1 + offset]
+        return found
+
+    def _taps(self, row: Row) -> List[np.ndarray]:
+        """The windows' weights, (C, rows, columns) each."""
+        return _two([row[self._starts[k] - 2][:, 0].contiguous() for k in range(self._windows)])
+
+    def _table(self, row: Row) -> np.ndarray:
+        """Bias, scale, shift, mean and variance for four norms, a row each."""
+        rows = list(self._fillers) * NORMS
+        for k, start in self._starts.items():
+            first = ROWS * k
+            if k in self._biased and row[start - 1] is not None:
+                rows[first] = row[start - 1]
+            for offset in range(4):
+                if row[start + offset] is not None:
+                    rows[first + 1 + offset] = row[start + offset]
+        return _array(torch.stack(rows))
+
+
+BACKEND = Backend(_unsupported_reason, FunnelPlan)
+
+
+def _is_free(us: Sequence[Tensor]) -> bool:
+    """Whether the first may be overwritten: torch lets nobody change a tensor of its inference mode outside of that."""
+    first, *others = us
+    if first.is_inference() and not torch.is_inference_mode_enabled():
+        return False
+    memory = first.untyped_storage().data_ptr()
+    return all(u is first or u.untyped_storage().data_ptr() != memory for u in others)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """The tensor as an array that shares its memory; a view with another sign is copied."""
+    return tensor.numpy(force=True)
+
+
+def _two(tensors: Sequence[Tensor]) -> List[np.ndarray]:
+    """As arrays. Without a second one, an array of no values stands for it."""
+    arrays = [_array(tensor) for tensor in tensors]
+    if len(arrays) == 1:
+        (only,) = arrays
+        arrays.append(only[:, :0] if only.ndim == 3 else only[:0])
+    return arrays
+
+
+# --- getting at the kernels --------------------------------------------------------------------------------------------
+
+_process = os.getpid()
+# Not every threading layer of Numba's allows two calls at once, and two would share the same cores.
+_one_at_a_time = threading.Lock()
+
+
+def unavailable_reason() -> Optional[str]:
+    """Why there are no kernels here; None if there are."""
+    if os.getpid() != _process:
+        # OpenMP's threads do not survive a fork, and Numba ends a process that would need them.
+        return 'this is a forked process'
+    return _unloadable_reason()
+
+
+@cache
+def _unloadable_reason() -> Optional[str]:
+    if find_spec('numba') is None:
+        return 'numba is not installed'
+    of_torch = torch.get_num_threads()
+    try:
+        _kernels()
+        import numba
+
+        if numba.config.DISABLE_JIT:
+            return 'NUMBA_DISABLE_JIT is set'
+        numba.get_num_threads()  # starts them, where the threading layer that is asked for may be missing
+    except Exception as error:
+        # Whatever is wrong with an installation of Numba: there is another way to compute.
+        return f'numba does not work here ({type(error).__name__}: {error})'
+    finally:
+        _keep_torchs_threads(of_torch)
+    return None
+
+
+def _keep_torchs_threads(number: int) -> None:
+    """Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are."""
+    if torch.get_num_threads() != number:
+        torch.set_num_threads(number)
+
+
+@cache
+def _kernels() -> ModuleType:
+    from . import kernels
+
+    _announce_compilation(kernels)
+    return kernels
+
+
+def _announce_compilation(kernels: ModuleType) -> None:
+    """Have the log say when Numba compiles a kernel: not when it finds it in its cache."""
+    from numba.core import event
+
+    what = 'the CPU kernel of the funnel activation'
+
+    class Announcer(event.Listener):
+        def on_start(self, event: Any) -> None:
+            kernel, (first, *_) = event.data['dispatcher'], event.data['args']
+            if kernel in (kernels.forward, kernels.backward):
+                self.started = perf_counter()
+                name = f'{kernel.py_func.__name__}, {first.dtype}'
+                print_log(
+                    f'Compiling {what} ({name}) for this machine. It takes up to two minutes and happens once.',
+                    logger='current',
+                )
+
+        def on_end(self, event: Any) -> None:
+            kernel = event.data['dispatcher']
+            if (
+                kernel in (kernels.forward, kernels.backward)
+                and event.data['args'] in kernel.overloads
+            ):
+                took = perf_counter() - self.started
+                print_log(
+                    f'Compiled {what} ({kernel.py_func.__name__}) for this machine in {took:.0f} s. It is kept for the next time.',
+                    logger='current',
+                )
+
+    event.register('numba:compile', Announcer())
+
+
+_kept: Dict[np.dtype, np.ndarray] = {}
+
+
+def _workspace(dtype: np.dtype, threads: int, size: int) -> np.ndarray:
+    """Memory of any content, (threads, size). It is kept unless it is large: to take it anew costs page faults."""
+    memory = _kept.get(dtype)
+    if memory is None or memory.size < threads * size:
+        memory = np.empty(threads * size, dtype)
+        if memory.nbytes <= MAX_KEPT:
+            _kept[dtype] = memory
+    return memory[: threads * size].reshape(threads, size)
+
+
+def _call(name: str, *arguments: Any, workspace: int) -> None:
+    """Run a kernel with as many threads as torch may use.
+
+    Args:
+        name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
+        *arguments: All arguments but the last; the first is an array.
+        workspace: Values that a thread needs memory for.
+    """
+    import numba
+
+    if os.getpid() != _process:  # in backward only: what chooses the kernels has asked in forward
+        raise RuntimeError(
+            'A funnel activation that was computed before a fork, by the CPU kernels, cannot be differentiated after '
+            "it. Compute forward and backward in one process, or use implementation='recompute'."
+        )
+    kernel, of_torch = getattr(_kernels(), name), torch.get_num_threads()
+    threads = min(of_torch, numba.config.NUMBA_NUM_THREADS)
+    with _one_at_a_time:
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        try:
+            kernel(*arguments, _workspace(arguments[0].dtype, threads, workspace))
+        finally:
+            numba.set_num_threads(before)
+            _keep_torchs_threads(of_torch)

@@ -1,0 +1,192 @@
+r"""The activations as functions: each entry asks for a backend and computes by it.
+
+:mod:`.eager` has the definitions.
+"""
+
+from typing import Any, Optional, Sequence, Tuple
+
+from torch import Tensor, nn
+
+from . import eager
+from .autograd import Outputs, run
+from .compiled import run_compiled, select_compiled
+from .context import convolution_dtype, is_compiling, is_exporting
+from .dispatch import APART, Choice, select
+from .dynamic import PiecewiseSpec, PoolSpec, ProjectSpec, is_plain_projection
+from .eager import Branch, WindowModules
+from .spec import FunnelSpec, Row, facts, read_row, read_spec, row_key, unsupported_modules
+
+
+def activate(
+    branches: Sequence[Branch],
+    windows: Sequence[WindowModules],
+    combine: str = 'sum',
+    implementation: str = 'auto',
+    inplace: bool = False,
+) -> Tuple[Tensor, Choice]:
+    """Norms, their sum and the funnel activation of it, and what computed them.
+
+    A fused backend keeps for backward what goes into the norms, which they keep in any network, and nothing more.
+
+    Args:
+        branches: Each a feature map of shape (N, C, H, W) and the norm that follows it, or None for no norm.
+        windows: One or more windows, each a depthwise convolution and its norm. Each must keep the shape of ``x``.
+        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        implementation: See :mod:`.dispatch`.
+        inplace: Whether the memory of the first branch may be taken for the result where gradients are disabled.
+
+    Returns:
+        The activated features, and the choice.
+
+    Raises:
+        ValueError: If there is no such implementation.
+        RuntimeError: If the one that was asked for cannot compute this case.
+    """
+    if is_exporting():  # asks nothing of a tensor that stands for one
+        x = eager.sum_of_norms(branches)
+        return eager.funnel(x, windows, combine), Choice('eager', 'the graph is traced or exported')
+    x = branches[0][0]
+    dtype, is_cast = convolution_dtype(x)
+
+    def describe() -> Tuple[Optional[FunnelSpec], Optional[str]]:
+        reason = unsupported_modules(branches, windows, dtype, is_cast)
+        if reason is not None:
+            return None, reason
+        return read_spec(branches, windows, combine, dtype, inplace), None
+
+    row = read_row(branches, windows)
+    has_norms = len(branches) > 1 or branches[0][1] is not None
+    if is_compiling():
+        choice, spec = select_compiled(implementation, row, describe, has_norms)
+        if spec is not None:
+            return run_compiled(choice.name, spec, row)[0], choice
+    else:
+        key = (row_key(branches, windows, row), combine, dtype, is_cast, inplace)
+        choice, plan = select(implementation, key, row, describe, has_norms)
+        # With one value per channel, or none, there is nothing to save; and if a norm refuses it, it says so in torch's words.
+        if plan is not None and x.numel() > x.shape[1]:
+            return run(plan, row)[0], choice
+    x = eager.sum_of_norms(branches)
+    if choice.name == APART:
+        return activate([(x, None)], windows, combine, implementation, inplace)
+    return eager.funnel(x, windows, combine), choice
+
+
+def funnel(
+    x: Tensor,
+    windows: Sequence[WindowModules],
+    combine: str = 'sum',
+    implementation: str = 'auto',
+    inplace: bool = False,
+) -> Tensor:
+    r""":math:`y = \max(x, T(x))` (FReLU paper, section 3), for windows that are modules.
+
+    Args:
+        x: Input of shape (N, C, H, W).
+        windows: As of :func:`activate`.
+        combine: As of :func:`activate`.
+        implementation: As of :func:`activate`.
+        inplace: As of :func:`activate`.
+
+    Returns:
+        The activated features, of the shape of ``x``.
+    """
+    return activate([(x, None)], windows, combine, implementation, inplace)[0]
+
+
+def pool(x: Tensor, implementation: str = 'auto') -> Tuple[Tensor, Tensor]:
+    """Means of the channels, for a layer that goes on with x (see :mod:`.dynamic`).
+
+    Args:
+        x: Features of shape (N, C, H, W).
+        implementation: As of :func:`activate`.
+
+    Returns:
+        x, to go on with; and the means, of shape (N, C).
+    """
+    outputs, _ = _compute(PoolSpec(), [x], implementation)
+    return outputs or (x, eager.pool(x))
+
+
+def pool_and_project(
+    x: Tensor, projection: nn.Module, implementation: str = 'auto'
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Means of the channels, and a convolution to one channel: together, if the convolution is plain.
+
+    Args:
+        x: Features of shape (N, C, H, W).
+        projection: 1x1 convolution to one channel, without bias.
+        implementation: As of :func:`activate`.
+
+    Returns:
+        x, to go on with; the means, of shape (N, C); and the projection of x, of shape (N, 1, H, W).
+    """
+    outputs = None
+    dtype, is_cast = convolution_dtype(x)
+    if is_plain_projection(projection) and (is_cast or projection.weight.dtype == x.dtype):
+        row = [x, projection.weight]
+        outputs, _ = _compute(ProjectSpec(dtype), row, implementation)
+    if outputs is None:
+        x, means = pool(x, implementation)
+        outputs = x, means, projection(x)
+    return outputs
+
+
+def activate_piecewise(
+    x: Tensor,
+    slopes: Tensor,
+    intercepts: Optional[Tensor] = None,
+    attention: Optional[Tensor] = None,
+    implementation: str = 'auto',
+) -> Tuple[Tensor, Choice]:
+    """As :func:`piecewise_max`, with the choice of what computed it."""
+    row = [x, slopes, intercepts, attention]
+    outputs, choice = _compute(PiecewiseSpec(slopes.shape[0]), row, implementation)
+    return eager.piecewise_max(*row) if outputs is None else outputs[0], choice
+
+
+def piecewise_max(
+    x: Tensor,
+    slopes: Tensor,
+    intercepts: Optional[Tensor] = None,
+    attention: Optional[Tensor] = None,
+    implementation: str = 'auto',
+) -> Tensor:
+    r""":math:`y = \pi \max_k (a^k x + b^k)` (DY-ReLU paper, equation 2 and figure 2).
+
+    Args:
+        x: As of :func:`.eager.piecewise_max`.
+        slopes: As there.
+        intercepts: As there.
+        attention: As there.
+        implementation: As of :func:`activate`.
+
+    Returns:
+        Features of the shape of ``x``.
+    """
+    return activate_piecewise(x, slopes, intercepts, attention, implementation)[0]
+
+
+def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Outputs], Choice]:
+    """What a backend computes, or None where eager is chosen."""
+
+    def describe() -> Tuple[Any, Optional[str]]:
+        return spec, _unsupported_features(row[0]) or spec.unsupported_reason(row)
+
+    if is_exporting():  # asks nothing of a tensor that stands for one
+        return None, Choice('eager', 'the graph is traced or exported')
+    if is_compiling():
+        # An operator must not give back what it got; and what pools is the compiler's own business.
+        if type(spec) is not PiecewiseSpec:
+            return None, Choice('eager', 'a compiled graph')
+        choice, found = select_compiled(implementation, row, describe)
+        return None if found is None else run_compiled(choice.name, spec, row), choice
+    key = (spec, *(None if tensor is None else facts(tensor) for tensor in row))
+    choice, plan = select(implementation, key, row, describe)
+    return None if plan is None or row[0].numel() == 0 else run(plan, row), choice
+
+
+def _unsupported_features(x: Tensor) -> Optional[str]:
+    if x.dim() == 4 and x.is_floating_point():
+        return None
+    return f'it takes feature maps of shape (N, C, H, W), not {x.dtype} of {x.dim()} dimensions'

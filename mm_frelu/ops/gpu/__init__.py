@@ -1,0 +1,5 @@
+"""Activations by Triton kernels, on CUDA GPUs."""
+
+from .backend import BACKEND
+
+__all__ = ['BACKEND']

@@ -1,0 +1,77 @@
+"""The backend ``triton``. Nothing of Triton is imported where it cannot serve."""
+
+import os
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Any, Optional, Tuple
+
+import torch
+from mmengine.utils import digit_version
+
+from ..autograd import Backend, Plan
+from ..spec import Row
+
+OLDEST_TRITON = '3.6'
+"""The oldest version that the kernels are compiled and tested with."""
+
+PLANS = MappingProxyType(
+    {
+        'FunnelSpec': ('.funnel', 'FunnelPlan'),
+        'PiecewiseSpec': ('.dynamic', 'PiecewisePlan'),
+        'PoolSpec': ('.dynamic', 'PoolPlan'),
+        'ProjectSpec': ('.dynamic', 'ProjectPlan'),
+    }
+)
+"""Module and class of the plan for each specification."""
+
+
+def is_interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels on the CPU."""
+    return os.environ.get('TRITON_INTERPRET') == '1'
+
+
+@torch.compiler.assume_constant_result  # torch.compile cannot follow what it asks
+def missing() -> Optional[str]:
+    """Why this installation has no fused kernels; None if it has them."""
+    return _missing()
+
+
+@lru_cache(maxsize=None)
+def _missing() -> Optional[str]:
+    try:
+        found = version('triton')
+    except PackageNotFoundError:
+        return 'triton is not installed'
+    if digit_version(found) < digit_version(OLDEST_TRITON):
+        return f'it needs triton {OLDEST_TRITON} or later, found {found}'
+    if not is_interpreted() and not (torch.cuda.is_available() and torch.version.cuda):
+        return 'there is no CUDA device'
+    return None
+
+
+def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
+    """Why the kernels cannot compute a specification for tensors like these; None if they can."""
+    x = row[0]
+    if missing() is not None:
+        return missing()
+    if not x.is_cuda and not is_interpreted():
+        return f'the input is on {x.device.type}, the kernels run on CUDA'
+    return _module(spec).unsupported_reason(spec, row)
+
+
+def _module(spec: Any) -> Any:
+    # Written out: torch.compile follows an import statement, but not importlib.
+    if PLANS[type(spec).__name__][0] == '.funnel':
+        from . import funnel as module
+    else:
+        from . import dynamic as module
+    return module
+
+
+def plan(spec: Any, row: Row) -> Plan:
+    """The kernels for a specification and tensors like these."""
+    return getattr(_module(spec), PLANS[type(spec).__name__][1])(spec, row)
+
+
+BACKEND = Backend(unsupported_reason, plan)

@@ -1,0 +1,128 @@
+"""How the kernels of the funnel activation divide a feature map among programs. It follows from the shape alone."""
+
+from typing import Dict, NamedTuple, Tuple
+
+import torch
+
+from .launch import WIDE_BYTES
+
+LANES = 128
+"""Lanes of a program, one for each thread: in channels_last two channels of a thread took as long, and more registers."""
+UNROLLED = 2
+"""Rows that a lane loads before it computes with them."""
+FORWARD_PROGRAMS, GRADIENT_PROGRAMS = 8, 4
+"""Programs that a multiprocessor has room for at a time, by the registers that they need."""
+OVERHEAD_ROWS = 3
+"""What a program pays for its start and its sums, in rows."""
+ROW_BLOCKS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+MIN_ROWS = 8
+
+
+class Geometry(NamedTuple):
+    """A division of a feature map of shape (N, C, H, W), see :mod:`.funnel_kernels`.
+
+    Attributes:
+        programs: Number of programs.
+        parts: Parts of the sums over a channel.
+        sizes: Arguments of the kernels.
+        constants: Their constants.
+    """
+
+    programs: int
+    parts: int
+    sizes: Tuple[int, ...]
+    constants: Dict[str, int]
+
+
+def divide(
+    shape: Tuple[int, int, int, int],
+    dtype: torch.dtype,
+    channels_last: bool,
+    kernel_size: int,
+    is_gradient: bool,
+    multiprocessors: int,
+) -> Geometry:
+    """Divide a feature map.
+
+    Args:
+        shape: (N, C, H, W).
+        dtype: Type of the features.
+        channels_last: Their order in memory.
+        kernel_size: Side of the window.
+        is_gradient: Whether it is for the kernel that computes gradients: its strips overlap, and it needs more registers.
+        multiprocessors: Of the device.
+    """
+    halo = 2 * (kernel_size // 2) if is_gradient else kernel_size // 2
+    # The rows of a strip, and of its halo in the gradient, are a multiple of what is unrolled.
+    halo_rows = halo if is_gradient else 0
+    at_once = multiprocessors * (GRADIENT_PROGRAMS if is_gradient else FORWARD_PROGRAMS)
+    how = _channels_last if channels_last else _nchw
+    return how(shape, dtype.itemsize, halo, halo_rows, at_once)
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()
+
+
+def _vector(length: int, itemsize: int) -> int:
+    """How many neighbouring values one load takes, where a multiple of them makes up ``length``."""
+    return next(v for v in (8, 4, 2, 1) if v * itemsize <= WIDE_BYTES and length % v == 0)
+
+
+def _rows(rows: int, halo_rows: int) -> int:
+    """The least number of rows of a strip that is at least ``rows``."""
+    return -(-(rows + halo_rows) // UNROLLED) * UNROLLED - halo_rows
+
+
+def _channels_last(
+    shape: Tuple[int, int, int, int], itemsize: int, halo: int, halo_rows: int, at_once: int
+) -> Geometry:
+    n, c, h, w = shape
+    vector = _vector(c, itemsize)
+    columns = 8 if halo > 4 else 4
+    owned = min(_power_of_two(c), LANES)
+    channel_blocks, col_blocks = -(-c // owned), -(-w // (columns * (LANES // owned)))
+    strips = max(at_once // (n * channel_blocks * col_blocks), 1)
+    rows = _rows(max(-(-h // strips), MIN_ROWS), halo_rows)
+    row_blocks = -(-h // rows)
+    parts = n * row_blocks * col_blocks
+    sizes = (n, c // vector, h, w, channel_blocks, 1, rows, row_blocks, col_blocks, parts)
+    constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=True)
+    return Geometry(parts * channel_blocks, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
+
+
+def _nchw(
+    shape: Tuple[int, int, int, int], itemsize: int, halo: int, halo_rows: int, at_once: int
+) -> Geometry:
+    """Of all divisions the one with the least rows of a lane, times the rounds in which programs run."""
+    n, c, h, w = shape
+    vector = _vector(w, itemsize)
+    columns = max(_columns(w, vector, itemsize, halo_rows), vector, 8 if halo > 4 else 4)
+    groups, planes = -(-w // columns), n * c
+    abreast = min(groups, LANES)
+    col_blocks = -(-groups // abreast)
+    best = None
+    for strips in range(1, max(1, min(LANES // abreast, h)) + 1):
+        owned = LANES if col_blocks > 1 else _power_of_two(abreast * strips)
+        for blocks in ROW_BLOCKS if owned == LANES else (1,):
+            rows = _rows(-(-h // (strips * blocks)), halo_rows)
+            row_blocks = -(-h // (rows * strips))
+            programs = -(-planes // (LANES // owned)) * row_blocks * col_blocks
+            rounds = max(1.15, programs / at_once + 0.15)
+            # Taps are not the same for all lanes where a program has several planes.
+            cost = rounds * (rows + halo_rows + OVERHEAD_ROWS) * (1.0 if owned == LANES else 1.6)
+            if best is None or cost < best[0] * 0.999:
+                best = cost, strips, owned, row_blocks, rows, programs
+    _, strips, owned, row_blocks, rows, programs = best
+    parts = n * row_blocks * col_blocks
+    sizes = (planes, c, h, w // vector, abreast, strips, rows, row_blocks, col_blocks, parts)
+    constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=False)
+    return Geometry(programs, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
+
+
+def _columns(w: int, vector: int, itemsize: int, halo_rows: int) -> int:
+    """Columns of a lane: 8 share more of what is loaded, 4 leave more registers and more lanes."""
+    if vector >= 4 and w >= 16 and (halo_rows or itemsize == 2):
+        return 8
+    # Else a third of the lanes would have nothing to do.
+    return 8 if vector == 4 and LANES // 2 < w // 4 < LANES * 3 // 4 else 4

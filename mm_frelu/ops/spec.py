@@ -1,0 +1,474 @@
+r"""What a funnel activation with the norms before it computes, apart from its tensors. The one place that reads modules.
+
+.. math::
+    x = \sum_i \mathrm{norm}_i(u_i), \qquad y = \max(x,\ T(x))
+
+Each branch :math:`u_i` is the output of a convolution, or a shortcut without norm; :math:`T` is made of windows. A backend
+sees a :class:`FunnelSpec` and a flat row of tensors:
+
+==================  ==========================================================
+for each branch     features, then the tensors of its norm
+for each window     weight (C, 1, kh, kw), bias (C,), the tensors of its norm
+tensors of a norm   scale, shift, mean, variance, each (C,); number of batches
+==================  ==========================================================
+
+None stands for what a layer does not have. In forward the mean and variance are the running ones, which a norm in training
+moves. In backward they are those that forward used.
+"""
+
+from functools import reduce
+from typing import Any, Hashable, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .eager import COMBINE, Branch, WindowModules
+
+NONE, FIXED, BATCH = 'none', 'fixed', 'batch'
+MODES = (NONE, FIXED, BATCH)
+
+Row = Sequence[Optional[Tensor]]
+NORM_LENGTH, BRANCH_LENGTH, WINDOW_LENGTH = 5, 6, 7
+
+
+class Norm(NamedTuple):
+    """What a norm does.
+
+    Attributes:
+        mode: ``'none'``, ``'fixed'`` (running statistics) or ``'batch'`` (statistics of the input).
+        eps: Added to the variance.
+        momentum: Share of the batch in the running statistics; None for their mean over all batches.
+        group: Process group whose batches are one batch; None for the own batch only.
+    """
+
+    mode: str
+    eps: float = 0.0
+    momentum: Optional[float] = 0.0
+    group: Any = None
+
+
+class NormTensors(NamedTuple):
+    """The tensors of a norm; None for what it does not have."""
+
+    gamma: Optional[Tensor] = None
+    beta: Optional[Tensor] = None
+    mean: Optional[Tensor] = None
+    var: Optional[Tensor] = None
+    batches: Optional[Tensor] = None
+
+
+class Window(NamedTuple):
+    """What a window does: a depthwise convolution that keeps the shape of its input, and a norm."""
+
+    kernel_size: Tuple[int, int]
+    padding: Tuple[int, int]
+    dilation: Tuple[int, int]
+    norm: Norm
+
+
+class FunnelSpec(NamedTuple):
+    """What a funnel activation with the norms before it does.
+
+    Attributes:
+        branches: The norm of each branch of ``x``.
+        windows: The windows.
+        combine: How they become one condition, ``'sum'`` or ``'max'``.
+        dtype: Type that the convolutions compute in: that of the input, or what autocast says.
+        inplace: Whether the memory of the first branch may be taken for the result where no gradient is wanted.
+    """
+
+    branches: Tuple[Norm, ...]
+    windows: Tuple[Window, ...]
+    combine: str
+    dtype: torch.dtype
+    inplace: bool = False
+
+    @property
+    def norms(self) -> List[Norm]:
+        """The norms of the branches, then those of the windows."""
+        return [*self.branches, *(window.norm for window in self.windows)]
+
+    @property
+    def statistics(self) -> int:
+        """How many tensors of statistics forward gives: mean and variance of each norm of mode ``'batch'``."""
+        return 2 * sum(norm.mode == BATCH for norm in self.norms)
+
+    def branch(self, row: Row, index: int) -> Tuple[Tensor, NormTensors]:
+        """Features of a branch and the tensors of its norm."""
+        start = BRANCH_LENGTH * index
+        return row[start], NormTensors(*row[start + 1 : start + BRANCH_LENGTH])
+
+    def window(self, row: Row, index: int) -> Tuple[Tensor, Optional[Tensor], NormTensors]:
+        """Weight and bias of a window and the tensors of its norm."""
+        start = BRANCH_LENGTH * len(self.branches) + WINDOW_LENGTH * index
+        return row[start], row[start + 1], NormTensors(*row[start + 2 : start + WINDOW_LENGTH])
+
+    def norm_starts(self) -> List[int]:
+        """Where the tensors of each norm begin in the row."""
+        split = BRANCH_LENGTH * len(self.branches)
+        end = split + WINDOW_LENGTH * len(self.windows)
+        return [*range(1, split, BRANCH_LENGTH), *range(split + 2, end, WINDOW_LENGTH)]
+
+    def saved(self, row: Row, statistics: Sequence[Tensor]) -> List[Optional[Tensor]]:
+        """The row for backward.
+
+        Args:
+            row: The row of forward.
+            statistics: Mean and variance of each norm of mode ``'batch'``.
+        """
+        kept, rest = list(row), iter(statistics)
+        for norm, start, _ in _norms_in_row(self):
+            if norm.mode == BATCH:
+                kept[start + 2], kept[start + 3] = next(rest), next(rest)
+            kept[start + 4] = None
+        return kept
+
+    def compute(self, row: Row) -> Tuple[Tensor]:
+        """The activated features op by op, for autograd.
+
+        Raises:
+            RuntimeError: If a norm shares its statistics with other processes.
+        """
+        if any(norm.group is not None for norm in self.norms):
+            raise RuntimeError(
+                'SyncBN over several processes has no second derivative and takes one gradient at a time, here and in '
+                'torch. Use BN.'
+            )
+        branches = [self.branch(row, index) for index in range(len(self.branches))]
+        x = reduce(torch.add, (_normed(n, u, own) for n, (u, own) in zip(self.branches, branches)))
+        conditions = []
+        for index, window in enumerate(self.windows):
+            weight, bias, own = self.window(row, index)
+            z = F.conv2d(
+                x.to(self.dtype),
+                weight.to(self.dtype),
+                None if bias is None else bias.to(self.dtype),
+                padding=window.padding,
+                dilation=window.dilation,
+                groups=len(weight),
+            )
+            conditions.append(_normed(window.norm, z, own))
+        return (torch.maximum(x, reduce(COMBINE[self.combine], conditions)),)
+
+    def outputs_like(self, row: Row) -> Tuple[List[Tensor], List[Tensor]]:
+        """Tensors of the shapes of the outputs and of the statistics, without values."""
+        x = row[0]
+        exact = accurate(x.dtype)
+        statistics = [x.new_empty(x.shape[1], dtype=exact) for _ in range(self.statistics)]
+        return [torch.empty_like(x)], statistics
+
+    def move_running_statistics(
+        self, row: Row, statistics: Sequence[Tensor], counts: Optional[Sequence[Any]] = None
+    ) -> None:
+        """Move running statistics towards those of the batch, by torch's rules.
+
+        Args:
+            row: The row of forward.
+            statistics: Mean and biased variance of each norm of mode ``'batch'``, without the bias of a convolution.
+            counts: Values of a channel for each of those norms, where they are not those of the first features.
+        """
+        batch = [entry for entry in _norms_in_row(self) if entry[0].mode == BATCH]
+        count = row[0].numel() // row[0].shape[1]
+        for index, (norm, start, bias) in enumerate(batch):
+            move_running(
+                norm,
+                NormTensors(*row[start : start + NORM_LENGTH]),
+                statistics[2 * index],
+                statistics[2 * index + 1],
+                counts[index] if counts else count,
+                None if bias is None else row[bias],
+            )
+
+    def numbers(self) -> Tuple[List[int], List[float]]:
+        """The specification as integers and floats, for an operator of a compiled graph; :meth:`of_numbers` reads them."""
+        integers = [self.combine == 'max', DTYPES.index(self.dtype), len(self.branches)]
+        integers += [MODES.index(norm.mode) for norm in self.branches]
+        for window in self.windows:
+            integers += [*window.kernel_size, *window.padding, *window.dilation]
+            integers.append(MODES.index(window.norm.mode))
+        return [int(value) for value in integers], [norm.eps for norm in self.norms]
+
+    @classmethod
+    def of_numbers(cls, integers: Sequence[int], floats: Sequence[float]) -> 'FunnelSpec':
+        """What :meth:`numbers` wrote. Momentum is not among it: compiled graphs move running statistics themselves."""
+        combine, dtype, count, *rest = integers
+        norms = iter(floats)
+        branches = tuple(Norm(MODES[mode], next(norms)) for mode in rest[:count])
+        windows = []
+        for start in range(count, len(rest), 7):
+            sizes = rest[start : start + 6]
+            norm = Norm(MODES[rest[start + 6]], next(norms))
+            windows.append(Window(tuple(sizes[:2]), tuple(sizes[2:4]), tuple(sizes[4:]), norm))
+        return cls(branches, tuple(windows), ('sum', 'max')[combine], DTYPES[dtype])
+
+
+def _norms_in_row(spec: FunnelSpec) -> List[Tuple[Norm, int, Optional[int]]]:
+    """Each norm, where its tensors begin in the row, and where the bias of its convolution is."""
+    branches = len(spec.branches)
+    return [
+        (norm, start, start - 1 if index >= branches else None)
+        for index, (norm, start) in enumerate(zip(spec.norms, spec.norm_starts()))
+    ]
+
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def _normed(norm: Norm, z: Tensor, tensors: NormTensors) -> Tensor:
+    if norm.mode == NONE:
+        return z
+    gamma, beta, mean, var, _ = tensors
+    return F.batch_norm(z, mean, var, gamma, beta, norm.mode == BATCH, 0.0, norm.eps)
+
+
+def accurate(dtype: torch.dtype) -> torch.dtype:
+    """The type that statistics and products of a half-precision tensor are computed in."""
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def move_running(
+    norm: Norm,
+    tensors: NormTensors,
+    mean: Tensor,
+    var: Tensor,
+    count: Any,
+    bias: Optional[Tensor] = None,
+) -> None:
+    """Move the running statistics of one norm, in place.
+
+    Args:
+        norm: The norm.
+        tensors: Its tensors.
+        mean: Mean of the batch, of shape (C,), without a convolution's bias.
+        var: Its biased variance.
+        count: Values of a channel, a number or a tensor of one.
+        bias: The convolution's bias, which moves the mean and nothing else.
+    """
+    momentum = norm.momentum
+    with torch.no_grad():
+        if tensors.batches is not None:
+            tensors.batches.add_(1)
+            if momentum is None:  # the mean over all batches, as a tensor: nothing waits for the device
+                momentum = (1 / tensors.batches).to(mean.dtype)
+        if tensors.mean is None:
+            return
+        mean = mean if bias is None else mean + bias
+        unbiased = var * (count / (count - 1))
+        for running, value in ((tensors.mean, mean), (tensors.var, unbiased)):
+            running.lerp_(value.to(running.dtype), momentum)
+
+
+# --- reading modules ---------------------------------------------------------------------------------------------------
+
+CONV_FIELDS = ('in_channels', 'out_channels', 'groups', 'kernel_size', 'stride', 'padding', 'dilation', 'padding_mode')
+NORM_FIELDS = ('training', 'eps', 'momentum', 'track_running_stats', 'num_features')
+BATCH_NORM_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+
+
+def read_row(branches: Sequence[Branch], windows: Sequence[WindowModules]) -> List[Optional[Tensor]]:
+    """The tensors of a funnel activation with the norms before it, in the order of this module's header."""
+    row: List[Optional[Tensor]] = []
+    for u, norm in branches:
+        row += (u, *_norm_tensors(norm))
+    for conv, norm in windows:
+        # nn.Module.__getattr__ would take several times as long, in each call.
+        parameters = conv._parameters
+        row += (parameters.get('weight'), parameters.get('bias'), *_norm_tensors(norm))
+    return row
+
+
+def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:
+    if not isinstance(norm, _BatchNorm):
+        return (None,) * NORM_LENGTH
+    of, held = norm._parameters, norm._buffers
+    affine = of.get('weight'), of.get('bias')
+    if norm.training and not norm.track_running_stats:  # nothing to move
+        return (*affine, None, None, None)
+    running = held.get('running_mean'), held.get('running_var'), held.get('num_batches_tracked')
+    return (*affine, *running)
+
+
+def row_key(
+    branches: Sequence[Branch], windows: Sequence[WindowModules], row: Row
+) -> Tuple[Hashable, ...]:
+    """All that decides how a funnel activation can be computed: while it is equal, so is what :func:`read_spec` returns."""
+    key: List[Hashable] = []
+    for _, norm in branches:
+        key += _norm_key(norm)
+    for conv, norm in windows:
+        fields = conv.__dict__
+        key += (type(conv), has_hooks(conv), *[fields.get(name) for name in CONV_FIELDS])
+        key += _norm_key(norm)
+    key += [None if tensor is None else facts(tensor) for tensor in row]
+    return tuple(key)
+
+
+def _norm_key(norm: Optional[nn.Module]) -> Tuple[Hashable, ...]:
+    if norm is None:
+        return (None,)
+    key = type(norm), has_hooks(norm)
+    if not isinstance(norm, _BatchNorm):
+        return key
+    fields = norm.__dict__
+    return (*key, group_of(norm), *[fields.get(name) for name in NORM_FIELDS])
+
+
+def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
+    """What kernels have to know of a tensor beside where it is."""
+    if torch._C._functorch.is_batchedtensor(tensor):  # of vmap: it has no layout, and no backend takes it
+        return type(tensor), tensor.shape, tensor.dtype, tensor.device
+    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.is_contiguous(), last
+
+
+def read_spec(
+    branches: Sequence[Branch],
+    windows: Sequence[WindowModules],
+    combine: str,
+    dtype: torch.dtype,
+    inplace: bool = False,
+) -> FunnelSpec:
+    """What the modules do in the mode that they are in.
+
+    Args:
+        branches: Features and the norm behind each, or None.
+        windows: Convolution and norm of each window, for which :func:`unsupported_modules` has no reason.
+        combine: See :class:`FunnelSpec`.
+        dtype: See there.
+        inplace: See there.
+    """
+    return FunnelSpec(
+        tuple(_spec_of(norm) for _, norm in branches),
+        tuple(
+            Window(tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm))
+            for conv, norm in windows
+        ),
+        combine,
+        dtype,
+        inplace,
+    )
+
+
+def _spec_of(norm: Optional[nn.Module]) -> Norm:
+    if not isinstance(norm, _BatchNorm):
+        return Norm(NONE)
+    if not norm.training and norm.running_mean is not None:
+        return Norm(FIXED, norm.eps)
+    return Norm(BATCH, norm.eps, norm.momentum, group_of(norm))
+
+
+def group_of(norm: Optional[nn.Module]) -> Any:
+    """The process group whose batches are one batch for a norm; None for the own batch only."""
+    if not isinstance(norm, nn.SyncBatchNorm) or not norm.training:
+        return None
+    if not (dist.is_available() and dist.is_initialized()):
+        return None
+    group = norm.process_group or dist.group.WORLD
+    return group if dist.get_world_size(group) > 1 else None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module does more, or other things, than the forward of its class."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or 'forward' in module.__dict__
+        or torch_module._global_forward_hooks
+        or torch_module._global_forward_pre_hooks
+        or torch_module._global_backward_hooks
+        or torch_module._global_backward_pre_hooks
+    )
+
+
+# --- what a specification cannot say -----------------------------------------------------------------------------------
+
+
+def unsupported_modules(
+    branches: Sequence[Branch],
+    windows: Sequence[WindowModules],
+    dtype: torch.dtype,
+    is_cast: bool,
+) -> Optional[str]:
+    """Why modules cannot be read into a :class:`FunnelSpec`; None if they can.
+
+    Anything that a user put onto these modules (hooks, parametrizations, a forward of their own) has to run, so it is a
+    reason.
+
+    Args:
+        branches: Features and the norm behind each, or None.
+        windows: Convolution and norm of each window.
+        dtype: Type that the convolutions compute in.
+        is_cast: Whether that is autocast's.
+    """
+    x = branches[0][0]
+    for u, norm in branches:
+        if u.dim() != 4 or not u.is_floating_point():
+            return f'it takes feature maps of shape (N, C, H, W), not {u.dtype} of {u.dim()} dimensions'
+        if u.shape != x.shape or u.dtype != x.dtype:
+            return 'the branches differ in shape or type'
+        reason = None if norm is None else _unsupported_norm(norm, u, u.dtype)
+        if reason is not None:
+            return reason
+    for conv, norm in windows:
+        reason = _unsupported_convolution(conv, x, is_cast) or _unsupported_norm(norm, x, dtype)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optional[str]:
+    if type(conv) is not nn.Conv2d:
+        return f'a window is a {type(conv).__name__}, not a plain Conv2d'
+    plain = (
+        conv.groups == conv.in_channels == conv.out_channels == x.shape[1]
+        and conv.stride == (1, 1)
+        and conv.padding_mode == 'zeros'
+        and all(
+            2 * pad == step * (size - 1)
+            for pad, step, size in zip(conv.padding, conv.dilation, conv.kernel_size)
+        )
+    )
+    if not plain:
+        return 'a window is not a depthwise convolution that keeps the shape of its input'
+    weight, bias = conv.weight, conv.bias
+    if weight.dtype != x.dtype and not is_cast:
+        return f'a window has weights of {weight.dtype}, the input is {x.dtype}'
+    # Kernels trust these numbers, as nothing stands between them and memory that is not the window's.
+    expected = (conv.out_channels, 1, *conv.kernel_size)
+    if weight.shape != expected:
+        return f'a window has weights of shape {tuple(weight.shape)}, its convolution says {expected}'
+    if bias is not None and (bias.dtype != weight.dtype or bias.shape != weight.shape[:1]):
+        return 'the bias of a window differs from its weights in type or length'
+    if weight.device != x.device:
+        return f'a window is on {weight.device}, the input is on {x.device}'
+    return _unsupported_hooks(conv)
+
+
+def _unsupported_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Optional[str]:
+    if isinstance(norm, nn.Identity):
+        return _unsupported_hooks(norm)
+    name = type(norm).__name__
+    if not isinstance(norm, _BatchNorm) or type(norm).forward not in BATCH_NORM_FORWARDS:
+        return f'{name} is not a batch norm'
+    dtype, channels = accurate(dtype), x.shape[1:2]
+    for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        if value is None:
+            continue
+        if value.dtype != dtype:
+            return f'the values of {name} are not {dtype}'
+        if value.shape != channels:
+            return f'{name} is not for {x.shape[1]} channels'
+        if value.device != x.device:
+            return f'{name} is not on {x.device}'
+    return _unsupported_hooks(norm)
+
+
+def _unsupported_hooks(module: nn.Module) -> Optional[str]:
+    name = type(module).__name__
+    return f'{name} has hooks or a forward of its own' if has_hooks(module) else None

@@ -1,0 +1,41 @@
+"""Statistics of a batch that several processes share, as SyncBN takes them."""
+
+from typing import Any, Tuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def merge_moments(
+    mean: Tensor, var: Tensor, count: int, group: Any
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Mean, biased variance and number of values of all processes' batches together (Chan, Golub and LeVeque, 1979).
+
+    Args:
+        mean: Mean of this process's batch, of shape (C,).
+        var: Its biased variance.
+        count: Its values for each channel.
+        group: The processes.
+    """
+    own = torch.cat([mean, var, mean.new_full((1,), count)])
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(every, own, group=group)
+    means, variances, counts = torch.stack(every).split([len(mean), len(mean), 1], dim=1)
+    total = counts.sum()
+    joint = (means * counts).sum(0) / total
+    spread = (counts * (variances + (means - joint) ** 2)).sum(0) / total
+    return joint, spread, total
+
+
+def merge_means(means: Tensor, count: int, group: Any) -> Tensor:
+    """Means over all processes' batches.
+
+    Args:
+        means: Means over this process's batch, of shape (numbers, C).
+        count: Its values for each channel.
+        group: The processes.
+    """
+    joint = torch.cat([means * count, means.new_full((1, means.shape[1]), count)])
+    dist.all_reduce(joint, group=group)
+    return joint[:-1] / joint[-1]
