@@ -10,13 +10,12 @@ The tools of mmdet and mmseg import their library in their first lines, before a
 import difflib
 import runpy
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import List, Optional, Sequence
 
 import mm_frelu  # noqa: F401  (first: it supplies missing ops)
 from mm_frelu.engine.errors import UserError, exit_on_user_error
-from mm_frelu.engine.packaged_configs import LIBRARIES
+from mm_frelu.engine.packaged_configs import folder_of
 
 
 @exit_on_user_error
@@ -64,20 +63,8 @@ def locate_tool(library: str, name: str) -> Path:
 
 
 def _tools_of(library: str) -> Path:
-    spec = find_spec(library) if library in LIBRARIES else None
-    if spec is None:
-        known = ', '.join(found for found in LIBRARIES if find_spec(found))
-        raise UserError(
-            f'There is no library {library!r} with tools here. Installed: {known}. Write python -m mm_frelu.run LIBRARY '
-            'tools/TOOL.py.'
-        )
-    root = Path(spec.origin).parent / '.mim' / 'tools'
-    if not root.is_dir():
-        raise UserError(
-            f'The installed {library} brings no tools (looked for {root}). Give the path of a file: python -m mm_frelu.run '
-            f'{library} PATH.py.'
-        )
-    return root
+    example = 'python -m mm_frelu.run mmdet tools/NAME.py'
+    return folder_of(library, 'tools', f'mm_frelu.run {library}', example)
 
 
 def _names(root: Path) -> List[str]:

@@ -64,6 +64,11 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
         raise UserError(
             f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to {purpose}.'
         )
+    if not counts.usable:
+        warn(
+            f'{key}.ann_file: {ann_file} has images but no annotations: predictions can be written, but every score will be '
+            '-1. test_evaluator.format_only=True leaves the scores out.'
+        )
     check_classes(
         key, ann_file, data['categories'], counts.usable, settings.get('classes'), must_have_boxes
     )

@@ -29,7 +29,8 @@ def check_classes(
         categories (List[dict]): Its categories, each with ``id`` and ``name``.
         boxes (Dict[Any, int]): Annotations of each category id.
         classes (Any): The classes of the dataset; nothing is checked where they are none, or a file of names.
-        must_have_boxes (bool): Whether the dataset is there to learn from or to compare with.
+        must_have_boxes (bool): Whether the dataset is there to learn from or to validate; without boxes a test set may still
+            have its predictions written.
 
     Raises:
         UserError: When the classes are not categories of the file in the same order, when two categories have the name of one,
@@ -45,10 +46,10 @@ def check_classes(
     chosen = [category for category in categories if category['name'] in set(classes)]
     _require_one_category_each(key, ann_file, chosen, boxes)
     require_order(key, ann_file, [category['name'] for category in categories], classes)
-    if not must_have_boxes:
+    if not boxes:  # the caller has said it
         return
     without = [category['name'] for category in chosen if not boxes.get(category['id'])]
-    if len(without) == len(chosen):
+    if len(without) == len(chosen) and must_have_boxes:
         total = sum(boxes.values())
         raise UserError(
             f'{key}: no annotation of {ann_file} is of the chosen class'
@@ -59,7 +60,7 @@ def check_classes(
     if without:
         print_log(
             f'{key}: {len(without)} of the {len(classes)} classes have no annotation in {ann_file}: {_names(without)}. '
-            'They cannot be learnt from it, and have no AP.',
+            'They cannot be learnt from it, and their AP is nan.',
             'current',
             logging.WARNING,
         )

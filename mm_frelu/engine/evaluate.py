@@ -50,9 +50,10 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     if args.tta:
         apply_tta(cfg)
     try:
-        runner = build_runner(cfg, strict=True)
-        _place_pictures(runner, args.show_dir)
-        with explained(runner, 'test_dataloader'):
+        with explained(cfg, 'test_dataloader') as built:
+            runner = build_runner(cfg, strict=True)
+            built.append(runner)
+            _place_pictures(runner, args.show_dir)
             keep_folders(runner)
             _tell_of_letters(runner, args)
             metrics = runner.test()

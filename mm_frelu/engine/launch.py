@@ -59,8 +59,9 @@ def train(cfg: Config) -> Runner:
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     check_pretrained_addresses(cfg.model)
     try:
-        runner = build_runner(cfg, strict=bool(cfg.get('resume')))
-        with explained(runner, 'train_dataloader'):
+        with explained(cfg, 'train_dataloader') as built:
+            runner = build_runner(cfg, strict=bool(cfg.get('resume')))
+            built.append(runner)
             runner.train()
     finally:
         close_distributed()

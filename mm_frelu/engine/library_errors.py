@@ -1,8 +1,9 @@
 """Errors of MMEngine's loops, in the words of the config that leads to them."""
 
 import logging
+import re
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List, Optional
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -12,32 +13,72 @@ from .errors import UserError
 
 
 @contextmanager
-def explained(runner: Runner, loader: str) -> Iterator[None]:
+def explained(cfg: Config, loader: str) -> Iterator[List[Runner]]:
     """Say what to change where a library's error has one known cause; for others, which pictures were worked on.
 
     Args:
-        runner: The Runner that trains or tests in here.
+        cfg: The config that a Runner is built from in here, and runs.
         loader: Config key of its dataloader.
+
+    Yields:
+        A list to put the Runner into once it is built.
 
     Raises:
         UserError: In place of a library's error.
         Exception: Any other error, as it is.
     """
+    built: List[Runner] = []
     try:
-        yield
+        yield built
     except UserError:
         raise
     except Exception as error:
-        pictures = _pictures(getattr(runner, 'batch', None))
-        sentence = _explanation(str(error), runner.cfg, loader)
+        pictures = _pictures(getattr(built[0], 'batch', None)) if built else ''
+        sentence = _misspelt(str(error), cfg) or _explanation(str(error), cfg, loader)
         if sentence is not None:
-            raise UserError(f'{sentence} The batch: {pictures}.') from error
+            raise UserError(
+                f'{sentence} The batch: {pictures}.' if pictures else sentence
+            ) from error
         if pictures:
             print_log(f'The last batch before the error: {pictures}.', 'current', logging.ERROR)
         raise
 
 
-def _explanation(text: str, cfg: Config, loader: str) -> Any:
+def _misspelt(text: str, cfg: Config) -> Optional[str]:
+    """A type or a setting of the config that the libraries do not know."""
+    unknown = re.match(r"'?([\w.]+) is not in the ([\w:]+) registry", text)
+    if unknown is not None:
+        place = _place_of(cfg, lambda key, value: key == 'type' and value == unknown[1])
+        if place is not None:
+            return (
+                f'{place}={unknown[1]!r} is not registered in {unknown[2]}. Mind the spelling; one of your own has to be imported '
+                'by custom_imports of the config.'
+            )
+    refused = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    if refused is not None:
+        place = _place_of(cfg, lambda key, value: key == refused[2])
+        if place is not None:
+            return f'{place}: {refused[1]} takes no {refused[2]!r}. Mind the spelling, or leave it out.'
+    return None
+
+
+def _place_of(node: Any, is_it: Callable[[str, Any], bool], place: str = '') -> Optional[str]:
+    """The config key of the first entry that is it."""
+    if isinstance(node, (dict, Config)):
+        entries = list(node.items())
+    elif isinstance(node, (list, tuple)):
+        entries = [(str(index), value) for index, value in enumerate(node)]
+    else:
+        return None
+    for key, value in entries:
+        below = f'{place}.{key}'.lstrip('.')
+        found = below if is_it(key, value) else _place_of(value, is_it, below)
+        if found is not None:
+            return found
+    return None
+
+
+def _explanation(text: str, cfg: Config, loader: str) -> Optional[str]:
     batch_size = f'{loader}.batch_size={(cfg.get(loader) or {}).get("batch_size")}'
     if 'Expected more than 1 value per channel' in text:
         return (

@@ -9,7 +9,15 @@ from .errors import UserError
 
 
 class SettingsAction(DictAction):
-    """MMEngine's ``DictAction``, which ends in a ValueError where a ``=`` or a bracket is missing."""
+    """MMEngine's ``DictAction``, which ends in a ValueError where a ``=`` or a bracket is missing, and takes spaces out of paths."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """Read a value; one that is no list keeps its spaces and apostrophes."""
+        if ',' in val or val.strip(' \'"').startswith(('(', '[')):
+            return DictAction._parse_iterable(val)
+        quoted = len(val) > 1 and val[0] == val[-1] and val[0] in '\'"'
+        return DictAction._parse_int_float_bool(val[1:-1] if quoted else val)
 
     def __call__(
         self,

@@ -95,6 +95,21 @@ def test_one_class_without_a_box_is_a_warning(data, size, monkeypatch):
     assert "'train'" in text
 
 
+def test_a_test_set_may_have_none(data, size, monkeypatch):
+    """Its predictions can be written; that the scores mean nothing is said."""
+    said = []
+    for module in ('notices', 'check_coco_classes'):
+        monkeypatch.setattr(
+            f'mm_frelu.datasets.{module}.print_log', lambda text, *_: said.append(text)
+        )
+    edit(data, remove_boxes('bus'), 'val')
+    check_datasets(config_of(data, ('bus',)), ('test_dataloader',))
+    edit(data, lambda content: content['annotations'].clear(), 'val')
+    check_datasets(config_of(data, ('bus',)), ('test_dataloader',))
+    assert sum('1 of the 1 classes have no annotation' in text for text in said) == 1
+    assert sum('every score will be -1' in text for text in said) == 1
+
+
 def test_boxes_that_mmdet_leaves_out_do_not_count(data):
     def change(content):
         for annotation in content['annotations']:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from mm_frelu.engine import UserError
 from mm_frelu.engine.launch import train
-from mm_frelu.engine.library_errors import explained
 
 
 @pytest.fixture
@@ -61,17 +60,3 @@ def test_a_training_batch_of_several_shapes_names_its_pictures(data, tmp_path):
     assert 'larger than model.data_preprocessor.size' in str(raised.value)
     assert 'RandomCrop' in str(raised.value)
     assert str(odd.parent) in str(raised.value)
-
-
-def test_other_errors_keep_their_kind_and_the_log_names_the_pictures(data, tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        'mm_frelu.engine.library_errors.print_log', lambda text, *_: said.append(text)
-    )
-    from types import SimpleNamespace
-
-    sample = SimpleNamespace(img_path='a/b.png')
-    runner = SimpleNamespace(batch=dict(data_samples=[sample, [sample]]), cfg=Config())
-    with pytest.raises(KeyError), explained(runner, 'train_dataloader'):
-        raise KeyError('a bug')
-    assert said == ['The last batch before the error: a/b.png.']

@@ -16,8 +16,16 @@ def parse(*words):
 
 
 def test_values_are_read_as_mmengine_reads_them():
-    expected = {'a.b': 1, 'c': [(1, 2), 'x'], 'd': None, 'e': "Anna's"}
-    assert parse('a.b=1', 'c=[(1,2),x]', 'd=None', "e=Anna's") == expected
+    expected = {'a.b': 1, 'c': [(1, 2), 'x'], 'd': None, 'e': 'text', 'f': [1, 2]}
+    assert parse('a.b=1', 'c=[(1, 2), x]', 'd=None', "e='text'", 'f=1,2') == expected
+
+
+@pytest.mark.parametrize(
+    'folder', ["/media/Anna's disk/Straße 1", "/the Annas'", 'C:/Program Files']
+)
+def test_a_path_stays_what_it_is(folder):
+    """DictAction would take out its spaces, and an apostrophe at its end."""
+    assert parse(f'data_root={folder}') == dict(data_root=folder)
 
 
 @pytest.mark.parametrize('word', ['a', 'a=[1,(2', '--'])

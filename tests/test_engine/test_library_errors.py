@@ -1,0 +1,63 @@
+"""Errors of the libraries in the words of the config, and the pictures that were worked on."""
+
+from types import SimpleNamespace
+
+import pytest
+import tiny_project
+from mmengine.config import Config
+
+from mm_frelu.engine import UserError
+from mm_frelu.engine.launch import train
+from mm_frelu.engine.library_errors import explained
+
+
+@pytest.fixture
+def cfg(street_scenes, tmp_path):
+    settings = tiny_project.segmentation(street_scenes)
+    return Config(dict(settings, work_dir=str(tmp_path / 'run'), launcher='none'))
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'said'),
+    [
+        (
+            'model.type',
+            'EncodrDecoder',
+            "model.type='EncodrDecoder' is not registered in mmseg::model",
+        ),
+        ('model.decode_head.chanels', 8, r"model.decode_head.chanels: \w+ takes no 'chanels'"),
+        ('train_cfg.max_iter', 8, "train_cfg.max_iter: IterBasedTrainLoop takes no 'max_iter'"),
+        ('train_dataloader.batchsize', 2, 'train_dataloader.batchsize: DataLoader takes no'),
+        ('default_hooks.own', dict(type='Own'), "default_hooks.own.type='Own' is not registered"),
+    ],
+)
+def test_words_that_the_libraries_do_not_know(cfg, key, value, said):
+    cfg.merge_from_dict({key: value})
+    with pytest.raises(UserError, match=f'^{said}'):
+        train(cfg)
+
+
+def fail(cfg, error, *runners):
+    with explained(cfg, 'train_dataloader') as built:
+        built.extend(runners)
+        raise error
+
+
+@pytest.mark.parametrize(
+    'error', [KeyError('a bug'), TypeError("A.__init__() got an unexpected keyword argument 'x'")]
+)
+def test_other_errors_keep_their_kind_and_the_log_names_the_pictures(error, cfg, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mm_frelu.engine.library_errors.print_log', lambda text, *_: said.append(text)
+    )
+    sample = SimpleNamespace(img_path='a/b.png')
+    with pytest.raises(type(error)):
+        fail(cfg, error, SimpleNamespace(batch=dict(data_samples=[sample, [sample]])))
+    assert said == ['The last batch before the error: a/b.png.']
+
+
+def test_one_value_for_a_norm(cfg):
+    message = 'Expected more than 1 value per channel when training, got input size [1, 8, 1, 1]'
+    with pytest.raises(UserError, match=r'train_dataloader\.batch_size=2.*drop_last=True'):
+        fail(cfg, ValueError(message))
