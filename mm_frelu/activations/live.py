@@ -1,4 +1,4 @@
-"""Showing which implementation computes a layer: in its repr, and once per kind of case in the log."""
+"""Showing which backend computes a layer: in its repr, and once per kind of case in the log."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,7 +25,7 @@ def unnoticed() -> Iterator[None]:
 
 
 class ShowsImplementation(nn.Module):
-    """A layer whose computation has interchangeable implementations.
+    """A layer that several backends can compute.
 
     Attributes:
         implementation: The word of the config.

@@ -161,7 +161,12 @@ if HAS_OPERATORS:
     def _backward(ctx: Any, grads: List[Optional[Tensor]]) -> Tuple[Any, ...]:
         found = iter(
             torch.ops.mm_frelu.fused_backward(
-                list(ctx.saved_tensors), list(grads[: ctx.outputs]), ctx.name, ctx.integers, ctx.floats, ctx.wanted
+                list(ctx.saved_tensors),
+                list(grads[: ctx.outputs]),
+                ctx.name,
+                ctx.integers,
+                ctx.floats,
+                ctx.wanted,
             )
         )
         wanted = [want for want, is_there in zip(ctx.wanted, ctx.present) if is_there]

@@ -33,6 +33,7 @@ VARIABLE = 'MM_FRELU_IMPLEMENTATION'
 MAX_PLANS = 4096
 """Choices that are remembered. Detectors see many shapes."""
 
+
 class Choice(NamedTuple):
     """What computes an activation.
 
@@ -130,9 +131,7 @@ def _choose(
     refusals: Dict[str, List[str]] = {}
     for name in names:
         backend = BACKENDS[name]
-        reason = (
-            unreadable or context.unsupported_reason() or backend.unsupported_reason(spec, row)
-        )
+        reason = unreadable or context.unsupported_reason() or backend.unsupported_reason(spec, row)
         if reason is None and context.has_dispatch_mode and name != 'recompute':
             # FakeTensorMode, make_fx and the like would not see the kernels, and record a graph without them.
             reason = 'a TorchDispatchMode looks at every operator'

@@ -252,7 +252,9 @@ def move_running(
     with torch.no_grad():
         if tensors.batches is not None:
             tensors.batches.add_(1)
-            if momentum is None:  # the mean over all batches, as a tensor: nothing waits for the device
+            if (
+                momentum is None
+            ):  # the mean over all batches, as a tensor: nothing waits for the device
                 momentum = (1 / tensors.batches).to(mean.dtype)
         if tensors.mean is None:
             return
@@ -264,12 +266,23 @@ def move_running(
 
 # --- reading modules ---------------------------------------------------------------------------------------------------
 
-CONV_FIELDS = ('in_channels', 'out_channels', 'groups', 'kernel_size', 'stride', 'padding', 'dilation', 'padding_mode')
+CONV_FIELDS = (
+    'in_channels',
+    'out_channels',
+    'groups',
+    'kernel_size',
+    'stride',
+    'padding',
+    'dilation',
+    'padding_mode',
+)
 NORM_FIELDS = ('training', 'eps', 'momentum', 'track_running_stats', 'num_features')
 BATCH_NORM_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
 
-def read_row(branches: Sequence[Branch], windows: Sequence[WindowModules]) -> List[Optional[Tensor]]:
+def read_row(
+    branches: Sequence[Branch], windows: Sequence[WindowModules]
+) -> List[Optional[Tensor]]:
     """The tensors of a funnel activation with the norms before it, in the order of this module's header."""
     row: List[Optional[Tensor]] = []
     for u, norm in branches:
@@ -319,7 +332,9 @@ def _norm_key(norm: Optional[nn.Module]) -> Tuple[Hashable, ...]:
 
 def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
     """What kernels have to know of a tensor beside where it is."""
-    if torch._C._functorch.is_batchedtensor(tensor):  # of vmap: it has no layout, and no backend takes it
+    if torch._C._functorch.is_batchedtensor(
+        tensor
+    ):  # of vmap: it has no layout, and no backend takes it
         return type(tensor), tensor.shape, tensor.dtype, tensor.device
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.is_contiguous(), last
@@ -344,7 +359,9 @@ def read_spec(
     return FunnelSpec(
         tuple(_spec_of(norm) for _, norm in branches),
         tuple(
-            Window(tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm))
+            Window(
+                tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm)
+            )
             for conv, norm in windows
         ),
         combine,
@@ -442,7 +459,9 @@ def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optio
     # Kernels trust these numbers, as nothing stands between them and memory that is not the window's.
     expected = (conv.out_channels, 1, *conv.kernel_size)
     if weight.shape != expected:
-        return f'a window has weights of shape {tuple(weight.shape)}, its convolution says {expected}'
+        return (
+            f'a window has weights of shape {tuple(weight.shape)}, its convolution says {expected}'
+        )
     if bias is not None and (bias.dtype != weight.dtype or bias.shape != weight.shape[:1]):
         return 'the bias of a window differs from its weights in type or length'
     if weight.device != x.device:

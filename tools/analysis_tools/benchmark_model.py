@@ -31,7 +31,7 @@ from mm_frelu.activations import DynamicReLU, FunnelActivation
 from mm_frelu.activations.live import ShowsImplementation
 from mm_frelu.analysis.input_shape import input_shape
 from mm_frelu.analysis.kept_for_backward import kept_bytes
-from mm_frelu.analysis.measure import device_ms, host_ms, interleaved, peak_bytes
+from mm_frelu.analysis.measure import device_ms, interleaved, peak_bytes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.json_file import write_json
@@ -163,13 +163,11 @@ def measure(
     for name, model in models.items():
         with low:
             kept = kept_bytes(Called(model, forward), images)
-        of_device = device_ms(steps[name], device, calls=3)
         rows.append(
             dict(
                 variant=name,
                 step_ms=step_times[name]._asdict(),
-                step_device_ms=of_device,
-                step_host_ms=None if of_device is None else host_ms(steps[name], device, 5),
+                step_device_ms=device_ms(steps[name], device, calls=3),
                 inference_ms=inference_times[name]._asdict(),
                 inference_device_ms=device_ms(inference[name], device, calls=3),
                 kept_bytes=kept,

@@ -55,6 +55,8 @@ def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
     x = row[0]
     if missing() is not None:
         return missing()
+    if type(spec).__name__ not in PLANS:
+        return f'there are no kernels for {type(spec).__name__}'
     if not x.is_cuda and not is_interpreted():
         return f'the input is on {x.device.type}, the kernels run on CUDA'
     return _module(spec).unsupported_reason(spec, row)

@@ -192,7 +192,17 @@ class FunnelPlan(Plan):
         for place, branch in zip(self.branches, features):
             if place.norm.mode == BATCH:
                 ones = call.at(self.ones)
-                call(self.measure, branch, None, parts, ones, None, *call.no_norm, *call.no_norm, *cut.sizes)
+                call(
+                    self.measure,
+                    branch,
+                    None,
+                    parts,
+                    ones,
+                    None,
+                    *call.no_norm,
+                    *call.no_norm,
+                    *cut.sizes,
+                )
                 moved += self._finish(place, row, call, parts, 0, None, statistics, moves)
         norms = self._branch_norms(row, call, statistics)
         weights = self._weights(row, call)
@@ -237,7 +247,9 @@ class FunnelPlan(Plan):
 
     # --- what the kernels are told of norms and windows ----------------------------------------------------------------
 
-    def _norm(self, place: '_Place', row: Row, call: '_Call', statistics: Sequence[Tensor]) -> Tuple:
+    def _norm(
+        self, place: '_Place', row: Row, call: '_Call', statistics: Sequence[Tensor]
+    ) -> Tuple:
         """Mean, variance, scale, shift and eps of a norm; those of one that is not there change nothing."""
         norm, start = place.norm, place.start
         if norm.mode == NONE:
@@ -281,7 +293,9 @@ class FunnelPlan(Plan):
         grad = laid_out_as(u, grad)
         norms = self._branch_norms(row, call)
         weights, conditions = self._weights(row, call), self._conditions(row, call)
-        features = [call.at(branch) for branch in branches] + [None] * (not self.two) + [call.at(grad)]
+        features = (
+            [call.at(branch) for branch in branches] + [None] * (not self.two) + [call.at(grad)]
+        )
         # All of them, wanted or not: kernels are compiled for what is there.
         found: List[Optional[Tensor]] = [None] * len(row)
         for index in self.per_channel:
@@ -299,9 +313,20 @@ class FunnelPlan(Plan):
         parts, to_du = call.at(workspace), call.at(du)
         to_dv = None if dv is None else call.at(dv)
         call(
-            self.gradient, *features, to_du, to_dv, parts, *means, *weights, *norms, *conditions, *cut.sizes
+            self.gradient,
+            *features,
+            to_du,
+            to_dv,
+            parts,
+            *means,
+            *weights,
+            *norms,
+            *conditions,
+            *cut.sizes,
         )
-        taken = workspace[ends[0] : ends[1]].view(3, c) if self.branches[0].norm.mode == BATCH else None
+        taken = (
+            workspace[ends[0] : ends[1]].view(3, c) if self.branches[0].norm.mode == BATCH else None
+        )
         taken = self._finish_backward(found, call, parts, norms, conditions, taken)
         if not self.scaled:
             du, dv = self._through_norms(branches, du, taken, norms, call)
@@ -360,7 +385,12 @@ class FunnelPlan(Plan):
         return means if group is None else merge_means(means, self.count, group)
 
     def _through_norms(
-        self, branches: Sequence[Tensor], dx: Tensor, means: Optional[Tensor], norms: Sequence, call: '_Call'
+        self,
+        branches: Sequence[Tensor],
+        dx: Tensor,
+        means: Optional[Tensor],
+        norms: Sequence,
+        call: '_Call',
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """Gradients of the branches from that of x."""
         if means is None:

@@ -42,7 +42,12 @@ class Launch:
     """
 
     def __init__(
-        self, kernel: Any, grid: Sequence[int], wide: Sequence[str] = (), num_warps: int = 4, **constants: Any
+        self,
+        kernel: Any,
+        grid: Sequence[int],
+        wide: Sequence[str] = (),
+        num_warps: int = 4,
+        **constants: Any,
     ) -> None:
         self.kernel = kernel
         self.grid = (*grid, 1, 1)[:3]
