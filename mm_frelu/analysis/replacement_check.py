@@ -1,6 +1,6 @@
 """Does ReplaceActivation do to a config's model what it promises?
 
-A model is built twice, as it is and with another activation, started and loaded as a Runner does, and run on invented images:
+A model is built twice, as it is and with another activation, started and loaded as a Runner does, and run on dummy images:
 the outputs are compared, and the second takes a training step.
 """
 
@@ -154,7 +154,7 @@ def _train_a_step(model: nn.Module, new: Dict[str, Tensor], verdict: Verdict) ->
 
 
 def _first_that_runs(model: nn.Module, mode: str, grad: bool = False) -> Any:
-    """Run a model on the smallest invented images that it takes; the last failure is raised."""
+    """Run a model on the smallest dummy images that it takes; the last failure is raised."""
     failure: Optional[Exception] = None
     for run in passes(model, mode):
         try:

@@ -36,7 +36,7 @@ def require_fetchable(address: str, key: str) -> None:
     url = url_of(address, key)
     if url is None or cached_file(url).is_file():
         return
-    reason = _why_not(url)
+    reason = _unreachable_reason(url)
     if reason is None:
         return
     named = address if address == url else f'{address} ({url})'
@@ -89,7 +89,7 @@ def _without(key: str) -> str:
     )
 
 
-def _why_not(url: str) -> Optional[str]:
+def _unreachable_reason(url: str) -> Optional[str]:
     """The reason why an address does not answer; None where it does."""
     try:
         with urlopen(

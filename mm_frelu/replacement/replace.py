@@ -17,14 +17,14 @@ from mm_frelu.engine.act_options import with_settings
 from mm_frelu.engine.errors import UserError
 
 from .call_sites import CallSites
-from .companion import ReplacedActivations
 from .patterns import choose, default_include, matches
+from .replaced_activations import ReplacedActivations
 from .samples import Run
 from .sites import Site, find_sites
 from .table import kept_table, replaced_table
 from .tracing import trace
 
-COMPANION = 'replaced_activations'
+MODULE_NAME = 'replaced_activations'
 """Name of the child that a model with replaced activations has."""
 
 
@@ -90,7 +90,7 @@ class Replacement:
             return []
         reasons = '; '.join(self.failures)
         return [
-            f'The model could not be run on invented images to the end ({reasons}). Sites that only come after that were '
+            f'The model could not be run on dummy images to the end ({reasons}). Sites that only come after that were '
             f'not seen; channels there are those of the layer in front.'
         ]
 
@@ -198,7 +198,7 @@ def replace_activations(
         ) from None
     for site in sites:
         if site.name in chosen:
-            reason = _why_not(site, kind, bool(seen.failures))
+            reason = _unsupported_reason(site, kind, bool(seen.failures))
             if reason is None:
                 result.replaced.append(site)
             else:
@@ -218,8 +218,8 @@ def replace_activations(
         )
     for sentence in result.functions():
         print_log(f'{sentence}.', logger='current', level=logging.WARNING)
-    companion = _put_in(model, sites, _build(result.replaced, act_cfg, defaults, kind))
-    companion.reports.append(result)
+    replaced = _put_in(model, sites, _build(result.replaced, act_cfg, defaults, kind))
+    replaced.reports.append(result)
     for module in model.modules():
         if getattr(module, 'act_norm_eval', False):  # backbones of mm_frelu, which would warn
             module.act_norm_eval = False
@@ -230,8 +230,8 @@ def replace_activations(
 
 def log_replacements(model: nn.Module) -> None:
     """Print the tables of a model that :func:`replace_activations` worked on."""
-    companion = getattr(model, COMPANION, None)
-    for report in companion.reports if companion is not None else ():
+    replaced = getattr(model, MODULE_NAME, None)
+    for report in replaced.reports if replaced is not None else ():
         report.log()
 
 
@@ -239,7 +239,7 @@ def _as_list(patterns: Union[str, Sequence[str], None]) -> List[str]:
     return [patterns] if isinstance(patterns, str) else list(patterns or ())
 
 
-def _why_not(site: Site, kind: type, broken_off: bool) -> Optional[str]:
+def _unsupported_reason(site: Site, kind: type, broken_off: bool) -> Optional[str]:
     """The reason why an activation cannot take the place of a site, or None."""
     per_channel = any(name in _defaults(kind) for name in CHANNEL_ARGUMENTS)
     if site.frozen:
@@ -312,10 +312,10 @@ def _put_in(
     model: nn.Module, sites: Sequence[Site], new: Dict[str, nn.Module]
 ) -> ReplacedActivations:
     """Exchange the modules of the sites in ``new``; a module of several sites becomes a :class:`.CallSites`."""
-    companion = getattr(model, COMPANION, None)
-    if companion is None:
-        companion = ReplacedActivations()
-        companion.watch(model)
+    replaced = getattr(model, MODULE_NAME, None)
+    if replaced is None:
+        replaced = ReplacedActivations()
+        replaced.watch(model)
     device = next((parameter.device for parameter in model.parameters()), None)
     by_module: Dict[str, List[Site]] = {}
     for site in sites:
@@ -333,7 +333,7 @@ def _put_in(
                 layer = new[site.name].to(device).train(old.training)
                 ours = type(old).__module__.startswith('mm_frelu.')
                 layer.in_place_of = getattr(old, 'in_place_of', 'ReLU' if ours else site.kind)
-                companion.add(site, layer)
+                replaced.add(site, layer)
                 if site.overwritten:
                     layer.register_forward_pre_hook(_keep_input)
             layers[site.name.rpartition('.')[2]] = layer
@@ -342,5 +342,5 @@ def _put_in(
         else:
             parent._modules[attribute] = CallSites(layers, group)
             parent._modules[attribute].listen(model)
-    model.add_module(COMPANION, companion)
-    return companion
+    model.add_module(MODULE_NAME, replaced)
+    return replaced

@@ -1,4 +1,4 @@
-"""Small invented inputs, with labels, for the models of mmdet, mmseg and mmpretrain and for plain modules.
+"""Small dummy inputs, with labels, for the models of mmdet, mmseg and mmpretrain and for plain modules.
 
 They exist to make a forward pass run through every branch, the auxiliary and training-only ones too. Their values mean
 nothing.
@@ -32,7 +32,7 @@ def library_of(model: nn.Module) -> Optional[str]:
     return None
 
 
-def invented_run(
+def dummy_run(
     model: nn.Module, channels: int, size: Tuple[int, int], device: torch.device, mode: str
 ) -> Run:
     """A forward pass over a few images.
@@ -69,7 +69,7 @@ def _metainfo(images: Tensor) -> dict:
         scale_factor=(1.0, 1.0),
         flip=False,
         img_id=0,
-        img_path='invented.png',
+        img_path='dummy.png',
     )
 
 

@@ -1,6 +1,6 @@
 """Watching a model run: which activation is called by whom, behind what, on what shape.
 
-The model runs for real, on two small invented images. The meta device would be cheaper, but most detectors read values
+The model runs for real, on two small dummy images. The meta device would be cheaper, but most detectors read values
 while they compute a loss (assigning boxes, sampling), and the loss is what reaches auxiliary heads. What runs is a copy that
 shares the parameters: buffers, counters and modes of the user's model stay as they are, and so do the random number
 generators.
@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..activations.live import unnoticed
 from .kinds import FUNCTIONS, is_replaceable
-from .samples import Run, invented_run
+from .samples import Run, dummy_run
 
 # Multiples of 32, which detectors ask for, and not square: a tensor whose second dimension is not the channels then
 # differs between the two passes. SSD needs the larger ones.
@@ -76,7 +76,7 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
 
     Args:
         model: The model. It is not changed.
-        run: Runs it once; default: two invented images, in the way of the model's library.
+        run: Runs it once; default: two dummy images, in the way of the model's library.
 
     Returns:
         The calls that were seen, those before a failure included.
@@ -155,7 +155,7 @@ def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
     for sizes in SIZES[1:] if larger else SIZES:
         for channels in dict.fromkeys((3, first)):
             size = sizes[0] if mode == 'loss' else sizes[1]
-            yield invented_run(model, channels, size, device, mode)
+            yield dummy_run(model, channels, size, device, mode)
 
 
 def _give_each_reference_its_own(model: nn.Module) -> None:

@@ -15,7 +15,10 @@ convolutions' biases. A norm that is not there has mean 0, variance 1, scale 1, 
 or, with ``LIGHT == 2``, their maximum. ``TWO`` says that there is a second branch.
 """
 
-# fmt: off  (Triton has no structs: the same long lists of arguments come again and again, one line of them for each idea)
+# Triton has no structs: the same long lists of arguments come again and again, and with one argument in each line they would
+# bury the code.
+# fmt: off
+
 import triton
 import triton.language as tl
 
@@ -41,21 +44,8 @@ def program(REVERSE: tl.constexpr):
 
 @triton.jit
 def locate(
-    planes,
-    channels,
-    H,
-    width,
-    B,
-    R,
-    rows,
-    row_blocks,
-    col_blocks,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    LAST: tl.constexpr,
-    REVERSE: tl.constexpr,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
+    LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
 ):
     """Where each lane is.
 
@@ -132,20 +122,8 @@ def total_to_lanes(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constex
 
 @triton.jit
 def put_part(
-    partials,
-    value,
-    index,
-    COUNT: tl.constexpr,
-    planes,
-    channels,
-    B,
-    row_blocks,
-    col_blocks,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    VEC: tl.constexpr,
-    LAST: tl.constexpr,
-    REVERSE: tl.constexpr,
+    partials, value, index, COUNT: tl.constexpr, planes, channels, B, row_blocks, col_blocks,
+    LANES: tl.constexpr, S: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
 ):
     """Write this program's part of number ``index`` of ``COUNT``."""
     pid = program(REVERSE)
@@ -203,9 +181,7 @@ def pack(values, LANES: tl.constexpr, N: tl.constexpr, FIRST: tl.constexpr, STEP
 
 
 @triton.jit
-def is_inside(
-    here, col, W, j, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr
-):
+def is_inside(here, col, W, j, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr):
     """Whether column ``j`` of a lane, which may lie before or behind its own, is in the map. Lanes own COLS or more."""
     if j < 0:
         return here & (col > 0)
@@ -241,9 +217,7 @@ def normed(
         values = ()
         if not TWO:
             for i in tl.static_range(N):
-                values = values + (
-                    ((first[i] - norms[0]) * scale + shift).to(u.dtype).to(tl.float32),
-                )
+                values = values + (((first[i] - norms[0]) * scale + shift).to(u.dtype).to(tl.float32),)
         else:
             second = unpack(v.to(tl.float32), LANES, N) if N > 1 else (v.to(tl.float32),)
             scale2 = tl.where(mask, norms[4], 0.0)
@@ -257,22 +231,8 @@ def normed(
 
 @triton.jit
 def load_chunk(
-    u,
-    v,
-    j,
-    here,
-    col,
-    W,
-    stride,
-    norms,
-    N: tl.constexpr,
-    LANES: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
+    u, v, j, here, col, W, stride, norms, N: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
+    FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
 ):
     """Load x of the N columns from ``j`` on."""
     mask = is_inside(here, col, W, j, COLS, VEC, FULL, LAST)
@@ -283,21 +243,8 @@ def load_chunk(
 
 @triton.jit
 def load_row(
-    u,
-    v,
-    here,
-    col,
-    W,
-    stride,
-    norms,
-    HALO: tl.constexpr,
-    LANES: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
+    u, v, here, col, W, stride, norms, HALO: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
+    FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
 ):
     """A row of a lane's pixels with ``HALO`` more on both sides, in float32, zero outside of the map.
 
@@ -312,78 +259,23 @@ def load_row(
     row = ()
     for i in tl.static_range(HALO // SIDE):
         row = row + load_chunk(
-            u,
-            v,
-            i * SIDE - HALO,
-            here,
-            col,
-            W,
-            stride,
-            norms,
-            SIDE,
-            LANES,
-            COLS,
-            VEC,
-            FULL,
-            LAST,
-            NORMED,
-            TWO,
+            u, v, i * SIDE - HALO, here, col, W, stride, norms, SIDE, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
         )
     for i in tl.static_range(COLS // STEP):
         row = row + load_chunk(
-            u,
-            v,
-            i * STEP,
-            here,
-            col,
-            W,
-            stride,
-            norms,
-            STEP,
-            LANES,
-            COLS,
-            VEC,
-            FULL,
-            LAST,
-            NORMED,
-            TWO,
+            u, v, i * STEP, here, col, W, stride, norms, STEP, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
         )
     for i in tl.static_range(HALO // SIDE):
         row = row + load_chunk(
-            u,
-            v,
-            i * SIDE + COLS,
-            here,
-            col,
-            W,
-            stride,
-            norms,
-            SIDE,
-            LANES,
-            COLS,
-            VEC,
-            FULL,
-            LAST,
-            NORMED,
-            TWO,
+            u, v, i * SIDE + COLS, here, col, W, stride, norms, SIDE, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
         )
     return row
 
 
 @triton.jit
 def store_row(
-    pointer,
-    values,
-    factor,
-    here,
-    col,
-    W,
-    stride,
-    LANES: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
+    pointer, values, factor, here, col, W, stride, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
+    FULL: tl.constexpr, LAST: tl.constexpr,
 ):
     """Write a row of a lane's pixels, times ``factor``."""
     STEP: tl.constexpr = 1 if LAST else VEC
@@ -462,14 +354,7 @@ def load_taps(wa, wb, channel, K: tl.constexpr, LIGHT: tl.constexpr):
 
 @triton.jit
 def slide(
-    rows,
-    taps,
-    start,
-    FIRST: tl.constexpr,
-    ROW: tl.constexpr,
-    COLUMN: tl.constexpr,
-    KH: tl.constexpr,
-    KW: tl.constexpr,
+    rows, taps, start, FIRST: tl.constexpr, ROW: tl.constexpr, COLUMN: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr
 ):
     """``start`` plus the sum of a window whose first tap is on a row and a column."""
     total = start
@@ -481,13 +366,7 @@ def slide(
 
 @triton.jit
 def window_sums(
-    rows,
-    taps,
-    starts,
-    ROW: tl.constexpr,
-    COLUMN: tl.constexpr,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
+    rows, taps, starts, ROW: tl.constexpr, COLUMN: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr
 ):
     """The sums of one window or two, for the pixel in the middle of the K by K from a row and a column on."""
     if LIGHT:
@@ -520,12 +399,7 @@ def share(gradient, mine, other):
     if SATURATE:
         # 0, a half or 1 in one instruction: (mine - other) * 2**100 + 0.5, saturated.
         part = tl.inline_asm_elementwise(
-            'fma.rn.sat.f32 $0, $1, 0f71800000, 0f3F000000;',
-            '=f,f',
-            [mine - other],
-            dtype=tl.float32,
-            is_pure=True,
-            pack=1,
+            'fma.rn.sat.f32 $0, $1, 0f71800000, 0f3F000000;', '=f,f', [mine - other], dtype=tl.float32, is_pure=True, pack=1
         )
         return gradient * part
     else:
@@ -554,42 +428,10 @@ def shares_of(gradient, sums, conditions, x, LIGHT: tl.constexpr):
 
 @triton.jit(do_not_specialize=NUMBERS)
 def moments_kernel(
-    u,
-    v,
-    partials,
-    wa,
-    wb,
-    m1,
-    v1,
-    g1,
-    b1,
-    eps1,
-    m2,
-    v2,
-    g2,
-    b2,
-    eps2,
-    planes,
-    channels,
-    H,
-    width,
-    B,
-    R,
-    rows,
-    row_blocks,
-    col_blocks,
-    parts,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
-    U: tl.constexpr,
+    u, v, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
+    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
     """Count, sum and squared deviations of the windows' sums, in parts.
 
@@ -599,21 +441,7 @@ def moments_kernel(
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     stride, pitch, W = strides(channels, width, VEC, LAST)
     offset, channel, row0, col, exists = locate(
-        planes,
-        channels,
-        H,
-        width,
-        B,
-        R,
-        rows,
-        row_blocks,
-        col_blocks,
-        LANES,
-        S,
-        COLS,
-        VEC,
-        LAST,
-        False,
+        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, False
     )
     up = u + offset
     vp = v + offset if TWO else up
@@ -623,29 +451,9 @@ def moments_kernel(
     for i in tl.static_range(2 * P):
         here = exists & (row0 + i >= P) & (row0 + i - P < H)
         at = (i - P) * pitch
-        window = window + (
-            load_row(
-                up + at,
-                vp + at,
-                here,
-                col,
-                W,
-                stride,
-                norms,
-                P,
-                LANES,
-                COLS,
-                VEC,
-                FULL,
-                LAST,
-                NORMED,
-                TWO,
-            ),
-        )
+        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
     # Deviations are taken from a guess of the mean, the window's answer to a constant of the first pixel.
-    first = load_row(
-        up, vp, exists, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
-    )[0]
+    first = load_row(up, vp, exists, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, NORMED, TWO)[0]
     origins = ()
     totals = ()
     for k in tl.static_range(WINDOWS):
@@ -660,25 +468,7 @@ def moments_kernel(
             below = step + i + P
             here = exists & (row0 + below < H)
             at = below * pitch
-            window = window + (
-                load_row(
-                    up + at,
-                    vp + at,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    P,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    NORMED,
-                    TWO,
-                ),
-            )
+            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
         for i in tl.static_range(U):
             here = exists & (row0 + step + i < H)
             for j in tl.static_range(COLS):
@@ -703,73 +493,15 @@ def moments_kernel(
         centre = total_to_lanes(total, LANES, S, LAST) / tl.maximum(joint, 1.0)
         away = total / some - centre
         squares = tl.where(count > 0, squares + count * away * away, 0.0)
-        put_part(
-            partials,
-            count,
-            3 * k,
-            3 * WINDOWS,
-            planes,
-            channels,
-            B,
-            row_blocks,
-            col_blocks,
-            LANES,
-            S,
-            VEC,
-            LAST,
-            False,
-        )
-        put_part(
-            partials,
-            total,
-            3 * k + 1,
-            3 * WINDOWS,
-            planes,
-            channels,
-            B,
-            row_blocks,
-            col_blocks,
-            LANES,
-            S,
-            VEC,
-            LAST,
-            False,
-        )
-        put_part(
-            partials,
-            squares,
-            3 * k + 2,
-            3 * WINDOWS,
-            planes,
-            channels,
-            B,
-            row_blocks,
-            col_blocks,
-            LANES,
-            S,
-            VEC,
-            LAST,
-            False,
-        )
+        put_part(partials, count, 3 * k, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
+        put_part(partials, total, 3 * k + 1, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
+        put_part(partials, squares, 3 * k + 2, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
 def finish_moments_kernel(
-    partials,
-    mean,
-    variance,
-    running_mean,
-    running_var,
-    batches,
-    bias,
-    momentum,
-    C,
-    parts,
-    first,
-    COUNT: tl.constexpr,
-    CUMULATIVE: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    PARTS: tl.constexpr,
+    partials, mean, variance, running_mean, running_var, batches, bias, momentum, C, parts, first,
+    COUNT: tl.constexpr, CUMULATIVE: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """Mean and biased variance from the parts, from number ``first`` on; and the running statistics, where there are any.
 
@@ -792,13 +524,8 @@ def finish_moments_kernel(
     for low in range(0, parts, PARTS):
         mask = there[None, :] & (low + part < parts)
         own = tl.load(start + (low + part) * step, mask=mask, other=0.0)
-        away = (
-            tl.load(start + (low + part) * step + C, mask=mask, other=0.0) / tl.maximum(own, 1.0)
-            - centre[None, :]
-        )
-        squares += (
-            tl.load(start + (low + part) * step + 2 * C, mask=mask, other=0.0) + own * away * away
-        )
+        away = tl.load(start + (low + part) * step + C, mask=mask, other=0.0) / tl.maximum(own, 1.0) - centre[None, :]
+        squares += tl.load(start + (low + part) * step + 2 * C, mask=mask, other=0.0) + own * away * away
     square = tl.sum(squares, axis=0)
     tl.store(mean + channel, centre, mask=there)
     tl.store(variance + channel, square / tl.maximum(count, 1.0), mask=there)
@@ -822,75 +549,18 @@ def finish_moments_kernel(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def activate_kernel(
-    u,
-    v,
-    y,
-    wa,
-    wb,
-    m1,
-    v1,
-    g1,
-    b1,
-    eps1,
-    m2,
-    v2,
-    g2,
-    b2,
-    eps2,
-    ma,
-    va,
-    ga,
-    ba,
-    ca,
-    epsa,
-    mb,
-    vb,
-    gb,
-    bb,
-    cb,
-    epsb,
-    planes,
-    channels,
-    H,
-    width,
-    B,
-    R,
-    rows,
-    row_blocks,
-    col_blocks,
-    parts,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
-    U: tl.constexpr,
+    u, v, y, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
+    ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
+    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
     """``y = max(x, T(x))``."""
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     stride, pitch, W = strides(channels, width, VEC, LAST)
     offset, channel, row0, col, exists = locate(
-        planes,
-        channels,
-        H,
-        width,
-        B,
-        R,
-        rows,
-        row_blocks,
-        col_blocks,
-        LANES,
-        S,
-        COLS,
-        VEC,
-        LAST,
-        True,
+        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, True
     )
     up = u + offset
     vp = v + offset if TWO else up
@@ -905,49 +575,13 @@ def activate_kernel(
     for i in tl.static_range(2 * P):
         here = exists & (row0 + i >= P) & (row0 + i - P < H)
         at = (i - P) * pitch
-        window = window + (
-            load_row(
-                up + at,
-                vp + at,
-                here,
-                col,
-                W,
-                stride,
-                norms,
-                P,
-                LANES,
-                COLS,
-                VEC,
-                FULL,
-                LAST,
-                NORMED,
-                TWO,
-            ),
-        )
+        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
     for step in range(0, rows, U):
         for i in tl.static_range(U):
             below = step + i + P
             here = exists & (row0 + below < H)
             at = below * pitch
-            window = window + (
-                load_row(
-                    up + at,
-                    vp + at,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    P,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    NORMED,
-                    TWO,
-                ),
-            )
+            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
         for i in tl.static_range(U):
             here = exists & (row0 + step + i < H)
             out = ()
@@ -957,20 +591,7 @@ def activate_kernel(
                 for k in tl.static_range(WINDOWS):
                     values = values + (sums[k] * conditions[k][1] + conditions[k][2],)
                 out = out + (larger(window[i + P][j + P], condition_of(values, LIGHT)),)
-            store_row(
-                yp + (step + i) * pitch,
-                out,
-                1.0,
-                here,
-                col,
-                W,
-                stride,
-                LANES,
-                COLS,
-                VEC,
-                FULL,
-                LAST,
-            )
+            store_row(yp + (step + i) * pitch, out, 1.0, here, col, W, stride, LANES, COLS, VEC, FULL, LAST)
         kept = ()
         for i in tl.static_range(2 * P):
             kept = kept + (window[U + i],)
@@ -982,76 +603,18 @@ def activate_kernel(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def sums_kernel(
-    u,
-    v,
-    grad,
-    partials,
-    wa,
-    wb,
-    m1,
-    v1,
-    g1,
-    b1,
-    eps1,
-    m2,
-    v2,
-    g2,
-    b2,
-    eps2,
-    ma,
-    va,
-    ga,
-    ba,
-    ca,
-    epsa,
-    mb,
-    vb,
-    gb,
-    bb,
-    cb,
-    epsb,
-    planes,
-    channels,
-    H,
-    width,
-    B,
-    R,
-    rows,
-    row_blocks,
-    col_blocks,
-    parts,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
-    U: tl.constexpr,
+    u, v, grad, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
+    ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
+    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
     """For each window, in parts: the sum of its value's gradient, and that of its products with the centred sums."""
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     stride, pitch, W = strides(channels, width, VEC, LAST)
     offset, channel, row0, col, exists = locate(
-        planes,
-        channels,
-        H,
-        width,
-        B,
-        R,
-        rows,
-        row_blocks,
-        col_blocks,
-        LANES,
-        S,
-        COLS,
-        VEC,
-        LAST,
-        False,
+        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, False
     )
     up = u + offset
     vp = v + offset if TWO else up
@@ -1068,143 +631,48 @@ def sums_kernel(
     for i in tl.static_range(2 * P):
         here = exists & (row0 + i >= P) & (row0 + i - P < H)
         at = (i - P) * pitch
-        window = window + (
-            load_row(
-                up + at,
-                vp + at,
-                here,
-                col,
-                W,
-                stride,
-                norms,
-                P,
-                LANES,
-                COLS,
-                VEC,
-                FULL,
-                LAST,
-                NORMED,
-                TWO,
-            ),
-        )
+        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
     for step in range(0, rows, U):
         grads = ()
         for i in tl.static_range(U):
             below = step + i + P
             here = exists & (row0 + below < H)
             at = below * pitch
-            window = window + (
-                load_row(
-                    up + at,
-                    vp + at,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    P,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    NORMED,
-                    TWO,
-                ),
-            )
+            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
             own = gp + (step + i) * pitch
             here = exists & (row0 + step + i < H)
-            grads = grads + (
-                load_row(
-                    own,
-                    own,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    0,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    False,
-                    False,
-                ),
-            )
+            grads = grads + (load_row(own, own, here, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False),)
         for i in tl.static_range(U):
             for j in tl.static_range(COLS):
                 sums = window_sums(window, taps, starts, i, j, K, LIGHT)
                 _, shares = shares_of(grads[i][j], sums, conditions, window[i + P][j + P], LIGHT)
                 grown = ()
                 for k in tl.static_range(WINDOWS):
-                    grown = grown + (
-                        totals[2 * k] + shares[k],
-                        totals[2 * k + 1] + shares[k] * sums[k],
-                    )
+                    grown = grown + (totals[2 * k] + shares[k], totals[2 * k + 1] + shares[k] * sums[k])
                 totals = grown
         kept = ()
         for i in tl.static_range(2 * P):
             kept = kept + (window[U + i],)
         window = kept
     for k in tl.static_range(2 * WINDOWS):
-        put_part(
-            partials,
-            totals[k],
-            k,
-            2 * WINDOWS,
-            planes,
-            channels,
-            B,
-            row_blocks,
-            col_blocks,
-            LANES,
-            S,
-            VEC,
-            LAST,
-            False,
-        )
+        put_part(partials, totals[k], k, 2 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
 
 
 @triton.jit
-def total_of_parts(
-    partials,
-    channel,
-    there,
-    number,
-    C,
-    parts,
-    COUNT: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    PARTS: tl.constexpr,
-):
+def total_of_parts(partials, channel, there, number, C, parts, COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr):
     """Sum of the parts of a number, for some channels."""
     part = tl.arange(0, PARTS)[:, None]
     total = tl.zeros((PARTS, CHANNELS), tl.float32)
     for low in range(0, parts, PARTS):
         mask = there[None, :] & (low + part < parts)
-        total += tl.load(
-            partials + ((low + part) * COUNT + number) * C + channel[None, :], mask=mask, other=0.0
-        )
+        total += tl.load(partials + ((low + part) * COUNT + number) * C + channel[None, :], mask=mask, other=0.0)
     return tl.sum(total, axis=0)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
 def finish_sums_kernel(
-    partials,
-    means,
-    of_scale,
-    of_shift,
-    variance,
-    eps,
-    count,
-    C,
-    parts,
-    first,
-    COUNT: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    PARTS: tl.constexpr,
+    partials, means, of_scale, of_shift, variance, eps, count, C, parts, first,
+    COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """From the parts, from number ``first`` on: two sums over ``count``, into ``means`` (2, C); gradients of scale and shift."""
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
@@ -1222,60 +690,11 @@ def finish_sums_kernel(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def gradient_kernel(
-    u,
-    v,
-    grad,
-    du,
-    dv,
-    partials,
-    meansa,
-    meansb,
-    wa,
-    wb,
-    m1,
-    v1,
-    g1,
-    b1,
-    eps1,
-    m2,
-    v2,
-    g2,
-    b2,
-    eps2,
-    ma,
-    va,
-    ga,
-    ba,
-    ca,
-    epsa,
-    mb,
-    vb,
-    gb,
-    bb,
-    cb,
-    epsb,
-    planes,
-    channels,
-    H,
-    width,
-    B,
-    R,
-    rows,
-    row_blocks,
-    col_blocks,
-    parts,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
-    BATCH: tl.constexpr,
-    NORMED: tl.constexpr,
-    SCALED: tl.constexpr,
-    TWO: tl.constexpr,
-    LANES: tl.constexpr,
-    S: tl.constexpr,
-    COLS: tl.constexpr,
-    VEC: tl.constexpr,
-    FULL: tl.constexpr,
-    LAST: tl.constexpr,
+    u, v, grad, du, dv, partials, meansa, meansb, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
+    ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, SCALED: tl.constexpr, TWO: tl.constexpr,
+    LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr,
     U: tl.constexpr,
 ):
     """Gradients of the branches and, in parts, of the taps and of the norms' numbers.
@@ -1294,21 +713,7 @@ def gradient_kernel(
     COUNT: tl.constexpr = VALUES + ((3 if TWO else 2) if NORMED else 0)
     stride, pitch, W = strides(channels, width, VEC, LAST)
     offset, channel, row0, col, exists = locate(
-        planes,
-        channels,
-        H,
-        width,
-        B,
-        R,
-        rows,
-        row_blocks,
-        col_blocks,
-        LANES,
-        S,
-        COLS,
-        VEC,
-        LAST,
-        True,
+        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, True
     )
     up = u + offset
     vp = v + offset if TWO else up
@@ -1327,80 +732,24 @@ def gradient_kernel(
             means = meansa if k == 0 else meansb
             factor = conditions[k][1]
             levels = levels + (-factor * tl.load(means + channel),)
-            slopes = slopes + (
-                -factor * conditions[k][3] * conditions[k][3] * tl.load(means + C + channel),
-            )
+            slopes = slopes + (-factor * conditions[k][3] * conditions[k][3] * tl.load(means + C + channel),)
     totals = (zero,) * COUNT
     growing = ((zero,) * COLS,) * (2 * P)  # dx of the rows that are not complete
     window = ()
     for i in tl.static_range(2 * P):
         here = exists & (row0 + i >= 2 * P) & (row0 + i - 2 * P < H)
         at = (i - 2 * P) * pitch
-        window = window + (
-            load_row(
-                up + at,
-                vp + at,
-                here,
-                col,
-                W,
-                stride,
-                norms,
-                2 * P,
-                LANES,
-                COLS,
-                VEC,
-                FULL,
-                LAST,
-                NORMED,
-                TWO,
-            ),
-        )
+        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, 2 * P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
     for step in range(-P, rows + P, U):
         grads = ()
         for i in tl.static_range(U):
             below = step + i + P
             here = exists & (row0 + below >= 0) & (row0 + below < H)
             at = below * pitch
-            window = window + (
-                load_row(
-                    up + at,
-                    vp + at,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    2 * P,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    NORMED,
-                    TWO,
-                ),
-            )
+            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, 2 * P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
             here = exists & (row0 + step + i >= 0) & (row0 + step + i < H)
             own = gp + (step + i) * pitch
-            grads = grads + (
-                load_row(
-                    own,
-                    own,
-                    here,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    P,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    False,
-                    False,
-                ),
-            )
+            grads = grads + (load_row(own, own, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, False, False),)
         for i in tl.static_range(U):
             k_row = row0 + step + i
             valid = exists & (k_row >= 0) & (k_row < H)
@@ -1419,9 +768,7 @@ def gradient_kernel(
                 for k in tl.static_range(WINDOWS):
                     value = shares[k] * conditions[k][1]
                     if BATCH:
-                        value += tl.where(inside, slopes[k], 0.0) * sums[k] + tl.where(
-                            inside, levels[k], 0.0
-                        )
+                        value += tl.where(inside, slopes[k], 0.0) * sums[k] + tl.where(inside, levels[k], 0.0)
                     values = values + (value,)
                 dz = dz + (values,)
                 if j >= P and j < COLS + P:
@@ -1485,48 +832,14 @@ def gradient_kernel(
             mine = exists & (step + i >= P) & (k_row - P < H)
             back = (step + i - P) * pitch
             if NORMED:
-                first = load_row(
-                    up + back,
-                    up,
-                    mine,
-                    col,
-                    W,
-                    stride,
-                    norms,
-                    0,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                    False,
-                    False,
-                )
+                first = load_row(up + back, up, mine, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False)
                 total = zero
                 product = zero
                 product2 = zero
                 if TWO:
-                    second = load_row(
-                        vp + back,
-                        vp,
-                        mine,
-                        col,
-                        W,
-                        stride,
-                        norms,
-                        0,
-                        LANES,
-                        COLS,
-                        VEC,
-                        FULL,
-                        LAST,
-                        False,
-                        False,
-                    )
+                    second = load_row(vp + back, vp, mine, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False)
                 for j in tl.static_range(COLS):
-                    value = tl.where(
-                        is_inside(mine, col, W, j, COLS, VEC, FULL, LAST), done[j], 0.0
-                    )
+                    value = tl.where(is_inside(mine, col, W, j, COLS, VEC, FULL, LAST), done[j], 0.0)
                     total += value
                     product += value * (first[j] - norms[0])
                     if TWO:
@@ -1536,71 +849,17 @@ def gradient_kernel(
                     grown = grown + (totals[VALUES + 2] + product2,)
             totals = grown
             if SCALED:
-                store_row(
-                    du + offset + back,
-                    done,
-                    norms[1],
-                    mine,
-                    col,
-                    W,
-                    stride,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                )
+                store_row(du + offset + back, done, norms[1], mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
                 if TWO:
-                    store_row(
-                        dv + offset + back,
-                        done,
-                        norms[4],
-                        mine,
-                        col,
-                        W,
-                        stride,
-                        LANES,
-                        COLS,
-                        VEC,
-                        FULL,
-                        LAST,
-                    )
+                    store_row(dv + offset + back, done, norms[4], mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
             else:
-                store_row(
-                    du + offset + back,
-                    done,
-                    1.0,
-                    mine,
-                    col,
-                    W,
-                    stride,
-                    LANES,
-                    COLS,
-                    VEC,
-                    FULL,
-                    LAST,
-                )
+                store_row(du + offset + back, done, 1.0, mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
         kept = ()
         for i in tl.static_range(2 * P):
             kept = kept + (window[U + i],)
         window = kept
     for t in tl.static_range(COUNT):
-        put_part(
-            partials,
-            totals[t],
-            t,
-            COUNT,
-            planes,
-            channels,
-            B,
-            row_blocks,
-            col_blocks,
-            LANES,
-            S,
-            VEC,
-            LAST,
-            True,
-        )
+        put_part(partials, totals[t], t, COUNT, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, True)
 
 
 @triton.jit
@@ -1612,28 +871,12 @@ def put(pointer, values, channel, there):
 
 @triton.jit
 def finish_window(
-    partials,
-    number,
-    first,
-    of_scale,
-    of_shift,
-    of_bias,
-    variance,
-    scale,
-    eps,
-    channel,
-    there,
-    C,
-    parts,
-    COUNT: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    PARTS: tl.constexpr,
+    partials, number, first, of_scale, of_shift, of_bias, variance, scale, eps, channel, there, C, parts,
+    COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """Gradients of scale, shift and bias behind a window with a fixed norm or none."""
     total = total_of_parts(partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS)
-    reciprocal = 1.0 / tl.sqrt_rn(
-        tl.load(variance + channel, mask=there, other=1.0).to(tl.float32) + eps
-    )
+    reciprocal = 1.0 / tl.sqrt_rn(tl.load(variance + channel, mask=there, other=1.0).to(tl.float32) + eps)
     if number == first:
         put(of_shift, total, channel, there)
         factor = reciprocal * tl.load(scale + channel, mask=there, other=0.0).to(tl.float32)
@@ -1644,40 +887,10 @@ def finish_window(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def finish_gradient_kernel(
-    partials,
-    dwa,
-    dwb,
-    dga,
-    dba,
-    dca,
-    dgb,
-    dbb,
-    dcb,
-    va,
-    ga,
-    epsa,
-    vb,
-    gb,
-    epsb,
-    dg1,
-    db1,
-    v1,
-    eps1,
-    dg2,
-    db2,
-    v2,
-    eps2,
-    means,
-    count,
-    C,
-    parts,
-    K: tl.constexpr,
-    LIGHT: tl.constexpr,
-    BATCH: tl.constexpr,
-    NORMED: tl.constexpr,
-    TWO: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    PARTS: tl.constexpr,
+    partials, dwa, dwb, dga, dba, dca, dgb, dbb, dcb, va, ga, epsa, vb, gb, epsb,
+    dg1, db1, v1, eps1, dg2, db2, v2, eps2, means, count, C, parts,
+    K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
+    CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """What the parts of :func:`gradient_kernel` add up to: one program for some channels of one number.
 
@@ -1706,48 +919,16 @@ def finish_gradient_kernel(
     elif number < VALUES:
         if number < TAPS + 2:
             finish_window(
-                partials,
-                number,
-                TAPS,
-                dga,
-                dba,
-                dca,
-                va,
-                ga,
-                epsa,
-                channel,
-                there,
-                C,
-                parts,
-                COUNT,
-                CHANNELS,
-                PARTS,
+                partials, number, TAPS, dga, dba, dca, va, ga, epsa, channel, there, C, parts, COUNT, CHANNELS, PARTS
             )
         else:
             if LIGHT:
                 finish_window(
-                    partials,
-                    number,
-                    TAPS + 2,
-                    dgb,
-                    dbb,
-                    dcb,
-                    vb,
-                    gb,
-                    epsb,
-                    channel,
-                    there,
-                    C,
-                    parts,
-                    COUNT,
-                    CHANNELS,
-                    PARTS,
+                    partials, number, TAPS + 2, dgb, dbb, dcb, vb, gb, epsb, channel, there, C, parts, COUNT, CHANNELS, PARTS
                 )
     else:
         if NORMED:
-            total = total_of_parts(
-                partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS
-            )
+            total = total_of_parts(partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS)
             if means is not None:
                 tl.store(means + (number - VALUES) * C + channel, total / count, mask=there)
             if number == VALUES:
@@ -1763,25 +944,8 @@ def finish_gradient_kernel(
 
 @triton.jit(do_not_specialize=NUMBERS)
 def norms_kernel(
-    dx,
-    u,
-    v,
-    du,
-    dv,
-    means,
-    m1,
-    v1,
-    g1,
-    eps1,
-    m2,
-    v2,
-    g2,
-    eps2,
-    C,
-    positions,
-    LAST: tl.constexpr,
-    A: tl.constexpr,
-    D: tl.constexpr,
+    dx, u, v, du, dv, means, m1, v1, g1, eps1, m2, v2, g2, eps2, C, positions,
+    LAST: tl.constexpr, A: tl.constexpr, D: tl.constexpr,
 ):
     """Gradients of branches behind norms with statistics of the batch, from that of x. ``v`` is None if only u is such.
 
@@ -1811,6 +975,4 @@ def norms_kernel(
         slope = reciprocal * reciprocal * tl.load(means + 2 * C + channel)
         away = tl.load(v + offset, mask=mask, other=0.0).to(tl.float32) - tl.load(m2 + channel)
         factor = reciprocal * tl.load(g2 + channel)
-        tl.store(
-            dv + offset, (factor * (gradient - away * slope)).to(dv.dtype.element_ty), mask=mask
-        )
+        tl.store(dv + offset, (factor * (gradient - away * slope)).to(dv.dtype.element_ty), mask=mask)
