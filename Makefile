@@ -1,7 +1,7 @@
 # `make demo` and `make test` are each enough on a machine with Python 3.11 and a package index.
 #   PYTHON=python3.11   the interpreter that makes the virtual environment
 #   VENV=.venv          where it goes
-#   TEST_PROCESSES=2    processes that share the tests
+#   TEST_PROCESSES=2    processes that share the tests; on a GPU machine with 16 cores 14 do well
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -14,18 +14,28 @@ PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format install bench-gpu clean
+.PHONY: demo test test-all test-gpu lint format install bench-gpu clean
 
 # The main job on generated street scenes: train, evaluate, compare, report.
 demo: $(INSTALLED)
 	$(PY) tools/demo.py --out $(DEMO_OUT)
 
+# Triton decides when a kernel is defined whether its interpreter runs it: a second pytest does, on the CPU. Where Triton is
+# missing its tests are skipped with that reason.
+INTERPRETED := TRITON_INTERPRET=1 $(PYTEST) tests/test_gpu
+
 # Lint, format check and every test that is not marked slow.
 test: lint
 	$(PYTEST) -m 'not slow'
+	$(INTERPRETED) -m 'not slow'
 
 test-all: lint
 	$(PYTEST)
+	$(INTERPRETED)
+
+# What needs CUDA, and nothing else: the fused kernels on a GPU. They are skipped where there is none.
+test-gpu: $(INSTALLED)
+	$(PYTEST) -m 'gpu and not slow' -rs
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -49,7 +59,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	$(PY) -W ignore -m mm_frelu.ops.cpu || echo 'FReLU will be computed without them.'
 	touch $@
 
-# What docs/performance.md says about GPUs, as JSON: the activation alone, and two whole networks.
+# What docs/performance.md says about GPUs, as JSON: the activation alone, two whole networks, and the host's work.
 BENCH := $(PY) tools/analysis_tools
 bench-gpu: $(INSTALLED)
 	mkdir -p $(BENCH_OUT)
@@ -62,10 +72,13 @@ bench-gpu: $(INSTALLED)
 	  $(BENCH)/benchmark_activation.py --device cuda --batch 4 --repeat 20 --layer $$layer --dtype $$dtype --layout $$layout \
 	    --json $(BENCH_OUT)/activation-$$layer-$$dtype-$$layout-train.json || exit 1; \
 	done; done; done
-	$(BENCH)/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --device cuda \
-	  --shape 512 1024 --batch 4 --json $(BENCH_OUT)/pspnet.json
-	$(BENCH)/benchmark_model.py configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py --device cuda \
-	  --shape 800 1344 --batch 2 --json $(BENCH_OUT)/retinanet.json
+	for dtype in float32 bfloat16; do for layout in nchw channels_last; do \
+	  $(BENCH)/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --device cuda \
+	    --shape 512 1024 --batch 4 --dtype $$dtype --layout $$layout --json $(BENCH_OUT)/pspnet-$$dtype-$$layout.json || exit 1; \
+	  $(BENCH)/benchmark_model.py configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py --device cuda \
+	    --shape 800 1344 --batch 2 --dtype $$dtype --layout $$layout --json $(BENCH_OUT)/retinanet-$$dtype-$$layout.json || exit 1; \
+	done; done
+	$(BENCH)/benchmark_host.py --device cuda --json $(BENCH_OUT)/host.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

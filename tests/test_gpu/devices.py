@@ -4,6 +4,7 @@ Triton decides when a kernel is defined whether its interpreter runs it, so one 
 """
 
 import os
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ DEVICE = 'cpu' if INTERPRETED or not torch.cuda.is_available() else 'cuda'
 
 RUNS_KERNELS = [
     pytest.mark.gpu,
+    pytest.mark.skipif(find_spec('triton') is None, reason='triton is not installed'),
     pytest.mark.skipif(
         DEVICE == 'cpu' and not INTERPRETED,
         reason='there is no CUDA device, and TRITON_INTERPRET is not 1',

@@ -45,8 +45,8 @@ def unsupported_reason(spec: FunnelSpec, row: Row) -> Optional[str]:
     x = row[0]
     if x.numel() == 0:
         return 'the input is empty'
-    if x.shape[1] * x.shape[2] * x.shape[3] >= 2**31:
-        return 'one image has 2**31 values or more'
+    if max(x[0].numel(), x[:, 0].numel()) >= 2**31:
+        return 'one image or one channel has 2**31 values or more'
     sizes = [window.kernel_size for window in spec.windows]
     size = max(max(shape) for shape in sizes)
     if size > MAX_KERNEL_SIZE:
@@ -183,11 +183,14 @@ class FunnelPlan(Plan):
         c, cut = self.channels, self.cut
         branches = [wide(row[place.start - 1]) for place in self.branches]
         u = branches[0]
-        statistics = list(u.new_empty((self.spec.statistics, c), dtype=torch.float32).unbind())
-        partials = u.new_empty(3 * len(self.windows) * cut.parts * c, dtype=torch.float32)
         y = torch.empty_like(u)
         features = [call.at(branch) for branch in branches] + [None] * (not self.two)
-        parts = call.at(partials)
+        statistics: List[Tensor] = []
+        parts = None
+        if self.spec.statistics:
+            statistics += u.new_empty((self.spec.statistics, c), dtype=torch.float32).unbind()
+            partials = u.new_empty(3 * len(self.windows) * cut.parts * c, dtype=torch.float32)
+            parts = call.at(partials)
         moved: List[Tensor] = []
         for place, branch in zip(self.branches, features):
             if place.norm.mode == BATCH:
