@@ -7,6 +7,7 @@ the outputs are compared, and the second takes a training step.
 import copy
 import logging
 import random
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional
@@ -203,7 +204,7 @@ def _quiet() -> Iterator[None]:
 
 def gist(error: Exception) -> str:
     """The beginning of a message, without advice and without paths of this machine."""
-    text = ' '.join(str(error).split())
+    text = re.sub(r'^config .*?\.py: ', '', ' '.join(str(error).split()))
     for end in ('. ', ', and mm_frelu', ', the current sys.path'):
         text = text.partition(end)[0]
     return text[:160]

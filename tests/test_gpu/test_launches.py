@@ -20,9 +20,9 @@ BOUNDS = {
     'BN + shortcut, FReLU': (10, 12, 510),
     'fixed BN + shortcut, FReLU': (7, 12, 480),
     'BN + BN, FReLU': (12, 14, 580),
-    'FReLU: inference': (1, 3, 205),
-    'fixed BN, FReLU: inference': (1, 3, 245),
-    'fixed BN + shortcut, FReLU: inference': (1, 3, 260),
+    'FReLU: inference': (1, 1, 205),
+    'fixed BN, FReLU: inference': (1, 1, 245),
+    'fixed BN + shortcut, FReLU: inference': (1, 1, 260),
 }
 
 

@@ -216,8 +216,8 @@ class FunnelPlan(Plan):
                 moved += self._finish(place, row, call, parts, 3 * index, bias, statistics, moves)
         conditions = self._conditions(row, call, statistics)
         call(self.activate, *features, call.at(y), *weights, *norms, *conditions, *cut.sizes)
-        if moved:
-            torch.autograd.graph.increment_version(moved)
+        for tensor in moved:  # one at a time, as older torch takes no list
+            torch.autograd.graph.increment_version(tensor)
         return (y,), statistics
 
     def _finish(
