@@ -78,6 +78,7 @@ def test_pieces_learn_from_an_identity_start(implementation):
     assert layer.fc2.bias.grad.tolist() == pytest.approx([1.0, 0.25, -0.5, 0.25])
 
 
+@pytest.mark.xdist_group('numba')  # the process that compiles the loops in double precision anyway
 @pytest.mark.parametrize('layer_class', [FReLU, LightFReLU])
 def test_funnels_learn_from_an_identity_start(layer_class):
     """T starts at 0: where x = 0 the maximum is tied, and each side gets half; below, the shift gets all."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from devices import ON_A_GPU, RUNS_KERNELS
-from funnel_cases import BRAIN, FLOAT, HALF, Case, check
+from fused_funnel_cases import BRAIN, FLOAT, HALF, Case, check
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from devices import DEVICE, INTERPRETED, ON_A_GPU, RUNS_KERNELS
-from funnel_cases import (
+from fused_funnel_cases import (
     BRAIN,
     HALF,
     Case,

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from devices import COMPILES_KERNELS
-from funnel_cases import BRAIN, FLOAT, HALF, Case, Site
+from fused_funnel_cases import BRAIN, FLOAT, HALF, Case, Site
 from torch import nn
 
 triton = pytest.importorskip('triton', reason='Triton is made for Linux')

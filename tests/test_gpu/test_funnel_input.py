@@ -6,7 +6,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from devices import DEVICE, ON_A_GPU, RUNS_KERNELS
-from funnel_cases import (
+from fused_funnel_cases import (
     BRAIN,
     FLOAT,
     HALF,
