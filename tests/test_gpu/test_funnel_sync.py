@@ -4,7 +4,16 @@ import pytest
 import torch
 import torch.distributed as dist
 from devices import INTERPRETED, RUNS_KERNELS
-from fused_funnel_cases import Case, Definition, Site, compare, inputs, random, results, without_zeros
+from fused_funnel_cases import (
+    Case,
+    Definition,
+    Site,
+    compare,
+    inputs,
+    random,
+    results,
+    without_zeros,
+)
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
