@@ -1,11 +1,14 @@
 """``KEY=VALUE`` on the command line: settings of a config, as MMEngine reads them, with errors that name the option."""
 
 import argparse
+import re
 from typing import Any, Dict, Optional, Sequence, Union
 
 from mmengine.config import Config, DictAction
 
 from .errors import UserError
+
+_DICT = re.compile(r"""[=\[(,]\s*(dict\(|\{\s*['"])""")
 
 
 class SettingsAction(DictAction):
@@ -29,6 +32,13 @@ class SettingsAction(DictAction):
         """Add the settings, or end with the usage of the tool and the word that cannot be read."""
         words = [values] if isinstance(values, str) else values or ()
         for word in words:
+            if _DICT.search(word):
+                # MMEngine would leave it a text, on which a dataset ends deep inside.
+                raise argparse.ArgumentError(
+                    self,
+                    f'{word!r} has a dict in its value, and options take numbers, words and lists. Set its entries one by one '
+                    '(a.b.0.scale=(64,32)), or write a config with this one as its _base_ and the dict in it.',
+                )
             try:
                 super().__call__(parser, namespace, [word], option_string)
             except (ValueError, AssertionError):

@@ -35,6 +35,19 @@ def test_a_word_that_cannot_be_read_is_named(word, capsys):
     assert '--cfg-options' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'word',
+    ["a.pipeline=[dict(type='LoadImageFromFile')]", "a={'type': 'B'}", 'a=[1, dict(type=B)]'],
+)
+def test_a_dict_in_a_value_is_told(word, capsys):
+    """MMEngine would read it as text."""
+    with pytest.raises(SystemExit):
+        parse(word)
+    message = ' '.join(capsys.readouterr().err.split())
+    assert 'has a dict in its value' in message
+    assert '_base_' in message
+
+
 def test_settings_are_merged_together():
     cfg = Config(dict(model=dict(head=dict(type='A', width=3))))
     merge_settings(cfg, {'model.head.type': 'B', 'model.head._delete_': True})
