@@ -177,16 +177,16 @@ def test_division_covers_each_row_once(dtype, shape, last, size, is_gradient):
 
     n, c, h, w = shape
     cut = divide(shape, dtype, last, size, is_gradient, MULTIPROCESSORS)
-    planes, channels, height, width, groups, strips, rows, row_blocks, col_blocks, parts = cut.sizes
+    planes, channels, height, width, groups, strips, rows, row_blocks, col_blocks = cut.sizes
     columns, vector, owned = (cut.constants[name] for name in ('COLS', 'VEC', 'S'))
     assert height == h
-    assert parts == n * row_blocks * col_blocks
+    assert cut.parts == n * row_blocks * col_blocks
     assert rows * strips * row_blocks >= h > rows * strips * (row_blocks - 1)
     if last:
         assert (channels * vector, width, planes) == (c, w, n)
         assert groups * owned >= c
         assert col_blocks * columns * (LANES // owned) >= w
-        assert cut.programs == parts * groups
+        assert cut.programs == cut.parts * groups
     else:
         assert (channels, width * vector, planes) == (c, w, n * c)
         assert groups * strips <= owned <= LANES

@@ -24,9 +24,9 @@ import triton.language as tl
 
 from .launch import INTERPRETED
 
-SIZES = ('planes', 'channels', 'H', 'width', 'B', 'R', 'rows', 'row_blocks', 'col_blocks', 'parts')
+SIZES = ('planes', 'channels', 'H', 'width', 'B', 'R', 'rows', 'row_blocks', 'col_blocks')
 """Arguments whose values Triton shall not build into a kernel."""
-NUMBERS = (*SIZES, 'count', 'C', 'first', 'positions')
+NUMBERS = (*SIZES, 'parts', 'count', 'C', 'first', 'positions')
 SATURATE = tl.constexpr(not INTERPRETED)
 
 
@@ -429,7 +429,7 @@ def shares_of(gradient, sums, conditions, x, LIGHT: tl.constexpr):
 @triton.jit(do_not_specialize=NUMBERS)
 def moments_kernel(
     u, v, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
-    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
@@ -551,7 +551,7 @@ def finish_moments_kernel(
 def activate_kernel(
     u, v, y, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
-    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
@@ -605,7 +605,7 @@ def activate_kernel(
 def sums_kernel(
     u, v, grad, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
-    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
@@ -692,7 +692,7 @@ def finish_sums_kernel(
 def gradient_kernel(
     u, v, grad, du, dv, partials, meansa, meansb, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
-    planes, channels, H, width, B, R, rows, row_blocks, col_blocks, parts,
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
     K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, SCALED: tl.constexpr, TWO: tl.constexpr,
     LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr,
     U: tl.constexpr,

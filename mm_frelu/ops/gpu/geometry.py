@@ -86,7 +86,7 @@ def _channels_last(
     rows = _rows(max(-(-h // strips), MIN_ROWS), halo_rows)
     row_blocks = -(-h // rows)
     parts = n * row_blocks * col_blocks
-    sizes = (n, c // vector, h, w, channel_blocks, 1, rows, row_blocks, col_blocks, parts)
+    sizes = (n, c // vector, h, w, channel_blocks, 1, rows, row_blocks, col_blocks)
     constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=True)
     return Geometry(parts * channel_blocks, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
 
@@ -115,7 +115,7 @@ def _nchw(
                 best = cost, strips, owned, row_blocks, rows, programs
     _, strips, owned, row_blocks, rows, programs = best
     parts = n * row_blocks * col_blocks
-    sizes = (planes, c, h, w // vector, abreast, strips, rows, row_blocks, col_blocks, parts)
+    sizes = (planes, c, h, w // vector, abreast, strips, rows, row_blocks, col_blocks)
     constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=False)
     return Geometry(programs, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
 
