@@ -50,7 +50,7 @@ class StandInOps(ModuleType):
             roi_align_forward,
             roi_align_backward,
         ):
-            setattr(self, op.__name__, op)
+            setattr(self, op.__name__, _warning_at_first_call(op))
 
     @staticmethod
     def get_compiler_version() -> str:
@@ -74,8 +74,8 @@ class StandInOps(ModuleType):
 def install_missing_ops() -> bool:
     """Put the stand-in in the place of ``mmcv._ext`` if, and only if, mmcv has no compiled ops.
 
-    Call it before ``import mmdet`` and ``import mmseg``; ``import mm_frelu`` does. Warns the first time, on the main
-    process only. Calling it again changes nothing.
+    Call it before ``import mmdet`` and ``import mmseg``; ``import mm_frelu`` does. It prints nothing; the first call of
+    one of the ops warns, in the main process only. Calling it again changes nothing.
 
     Returns:
         Whether the stand-in is in use.
@@ -94,14 +94,28 @@ def install_missing_ops() -> bool:
     stand_in = StandInOps()
     sys.modules[NAME] = stand_in
     mmcv._ext = stand_in
+    return True
+
+
+def _warning_at_first_call(op: Callable) -> Callable:
+    """The op, with a warning before the first call of any of them: many programs never need one."""
+
+    @functools.wraps(op)
+    def warn_and_call(*args, **kwargs):
+        _warn_once()
+        return op(*args, **kwargs)
+
+    return warn_and_call
+
+
+@functools.cache
+def _warn_once() -> None:
     if _is_main_process():
         warnings.warn(
-            f'mmcv {mmcv.__version__} has no compiled ops. mm_frelu stands in for NMS, focal loss and RoIAlign in plain '
-            'torch: RetinaNet, Faster R-CNN, PSPNet and others work, somewhat slower. Any other op raises an error that '
-            'says how to get the compiled ones.',
-            stacklevel=2,
+            f'mmcv {mmcv.__version__} has no compiled ops. mm_frelu computes NMS, focal loss and RoIAlign in plain torch, '
+            'somewhat slower. Any other op raises an error that says how to install the compiled ones.',
+            stacklevel=3,
         )
-    return True
 
 
 def _load_compiled(spec: ModuleSpec) -> None:
