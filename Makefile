@@ -51,9 +51,6 @@ install: $(INSTALLED)
 $(INSTALLED): constraints.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[dev]'
-# mmcv asks for opencv-python, which needs the system's libGL. The headless build of the same version brings the same
-# `cv2` without it, and has to be written last.
-	$(PY) -m pip install --quiet --force-reinstall --no-deps -c constraints.txt opencv-python-headless
 # The loops of the activations: a run that compiles them rounds other than one that finds them compiled. Where Numba does not
 # work torch's operators take their place.
 	$(PY) -W ignore -m mm_frelu.ops.cpu || echo 'FReLU will be computed without them.'

@@ -42,8 +42,8 @@ def check_classification(key: str, settings: Dict[str, Any]) -> None:
     )
     raise UserError(
         f'{key}: {folder} has {len(found)} folders{_first(found)}; expected {expected}. For classes of your own write '
-        "type='CustomDataset' in place of 'ImageNet', and their number as num_classes of the head and the "
-        'data_preprocessor.'
+        "type='CustomDataset' in place of 'ImageNet', and their number in model.head.num_classes and "
+        'data_preprocessor.num_classes.'
     )
 
 

@@ -7,7 +7,7 @@ model = dict(
         num_classes=1000,
         in_channels=1024,
         # (1 - a) of the truth and a / K of every class.
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=1000, mode='original'),
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         topk=(1, 5),
     ),
 )
