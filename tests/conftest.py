@@ -15,7 +15,7 @@ import mm_frelu  # noqa: E402, F401  (before mmdet and mmseg: it supplies missin
 @pytest.fixture(scope='session')
 def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six scenes to train and four to validate, 128x64, in CityScapes layout and as COCO. Read only: copy before you break it."""
-    from mm_frelu.datasets import generate_street_scenes
+    from mm_frelu.datasets.street_scenes import generate_street_scenes
 
     folder = tmp_path_factory.mktemp('street_scenes')
     generate_street_scenes(folder, train=6, val=4, size=(128, 64), seed=0)

@@ -1,7 +1,9 @@
-"""Data: generated street scenes for demo and tests, a transform that checks labels, checks of a config's datasets."""
+"""Data: checks of a config's datasets, a transform that checks labels, generated street scenes for demo and tests.
+
+The street scenes are imported from :mod:`mm_frelu.datasets.street_scenes`: they alone need cityscapesscripts and pycocotools.
+"""
 
 from .check_dataset import check_datasets
-from .street_scenes import generate_street_scenes
 from .transforms import CheckLabelIds
 
-__all__ = ['CheckLabelIds', 'check_datasets', 'generate_street_scenes']
+__all__ = ['CheckLabelIds', 'check_datasets']

@@ -15,8 +15,7 @@ from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
 from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from pycocotools.coco import COCO
 
-from mm_frelu.datasets import generate_street_scenes
-from mm_frelu.datasets.street_scenes import draw_scene
+from mm_frelu.datasets.street_scenes import draw_scene, generate_street_scenes
 from mm_frelu.datasets.street_scenes.generate import PARAMETER_FILE
 
 TRAIN, VAL, SIZE = 24, 3, (256, 128)

@@ -13,7 +13,7 @@ from typing import Tuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mm_frelu.datasets import generate_street_scenes
+from mm_frelu.datasets.street_scenes import generate_street_scenes
 from mm_frelu.engine import UserError, exit_on_user_error
 
 

@@ -1,6 +1,11 @@
 """Names, ids and colours of the classes, all taken from cityscapesscripts."""
 
-from cityscapesscripts.helpers.labels import labels, name2label
+try:
+    from cityscapesscripts.helpers.labels import labels, name2label
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'Street scenes need cityscapesscripts, which is not installed: `pip install cityscapesscripts`.'
+    ) from error
 
 COCO_CATEGORIES = (
     'person',
