@@ -55,7 +55,8 @@ model = dict(
         in_index=2,
         channels=32,
         norm_cfg=norm_cfg,
-        loss_decode=dict(class_weight=class_weight),
+        # MMEngine averages the losses of the pixels. The weighted mean of mmseg 1.2.2 fails on ignored labels.
+        loss_decode=dict(class_weight=class_weight, reduction='none'),
     ),
     auxiliary_head=None,
 )

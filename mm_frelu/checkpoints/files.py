@@ -9,8 +9,9 @@ from typing import Any, Dict
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, load_safely
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
 from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.safe_load import load_safely
 from mm_frelu.engine.write_file import write_file
 
 UNREADABLE = (

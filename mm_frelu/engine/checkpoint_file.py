@@ -7,17 +7,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple, Union
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
-import numpy as np
-import torch
-
 from .errors import UserError
 from .remote_weights import require_fetchable
-
-# MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
-# float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
-if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
-    torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+from .safe_load import load_safely
 
 _PICKLE_START = b'\x80'  # files of torch < 1.6 are bare pickles
 _ZIP_START = b'PK'
@@ -58,24 +50,6 @@ def check_checkpoint_file(path: str, key: str) -> None:
             f'{where} is not a PyTorch checkpoint (it starts with {start[:12]!r}; expected the '
             'file that torch.save writes).'
         )
-
-
-def load_safely(path: Path, mmap: bool = False) -> Any:
-    """Read a file without running code from it, the histories of numbers that MMEngine logs included.
-
-    Args:
-        path (Path): A file of ``torch.save``.
-        mmap (bool): Leave tensors on the disk until they are looked at; only for files of torch >= 1.6.
-
-    Raises:
-        Exception: Whatever torch raises for damaged files and for types that it does not know.
-    """
-    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
-    if not kinds or not hasattr(torch.serialization, 'safe_globals'):
-        # Before torch 2.5 there is no way to name the types to trust: as MMEngine does there.
-        return torch.load(path, map_location='cpu', weights_only=False, mmap=mmap)
-    with torch.serialization.safe_globals(kinds):
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
 
 
 def read_meta(path: Path) -> Dict[str, Any]:

@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx import _symbolic_trace
 
-# torch 2.3 and later.
+# torch before 2.3 compiles what it can of a call, in pieces.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 # Later ones warn of the old name.
 is_fx_tracing = getattr(_symbolic_trace, 'is_fx_symbolic_tracing', _symbolic_trace.is_fx_tracing)
+HAS_AUTOCAST_PER_DEVICE = hasattr(torch, 'get_autocast_dtype')
 _is_legacy_batched = getattr(torch._C._functorch, 'is_legacy_batchedtensor', lambda tensor: False)
 
 
@@ -63,11 +64,9 @@ def autocast_dtype(device_type: str) -> Optional[torch.dtype]:
     """The low precision of the autocast region that we are in, or None outside of one."""
     if device_type == 'meta':  # has no autocast, and torch refuses to be asked
         return None
-    try:
-        enabled = torch.is_autocast_enabled(device_type)
-    except TypeError:  # torch before 2.4 has a function for each device
+    if not HAS_AUTOCAST_PER_DEVICE:
         return _autocast_dtype_before_2_4(device_type)
-    return torch.get_autocast_dtype(device_type) if enabled else None
+    return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
 
 
 def _autocast_dtype_before_2_4(device_type: str) -> Optional[torch.dtype]:

@@ -1,0 +1,82 @@
+"""Reading files of ``torch.save`` without running what they say."""
+
+import codecs
+import pickle
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, Tuple
+
+import mmengine.runner.checkpoint as mmengine_checkpoint
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch._weights_only_unpickler import _get_allowed_globals
+
+# MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
+# float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
+if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
+    torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+
+
+def load_safely(path: Path, mmap: bool = False) -> Any:
+    """Read a file without running code from it, the histories of numbers that MMEngine logs included.
+
+    Args:
+        path (Path): A file of ``torch.save``.
+        mmap (bool): Leave tensors on the disk until they are looked at; only for files of torch >= 1.6.
+
+    Raises:
+        Exception: Whatever torch raises for damaged files and for types that it does not know.
+    """
+    path = str(path)  # torch 2.1 takes no Path with mmap
+    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
+    if kinds and hasattr(torch.serialization, 'safe_globals'):
+        with torch.serialization.safe_globals(kinds):
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+    return torch.load(
+        path, map_location='cpu', weights_only=False, mmap=mmap, pickle_module=_KnownTypes
+    )
+
+
+def _known_types() -> Dict[Tuple[str, str], Any]:
+    """What may be built, by module and name: torch's own list, and what numbers and their histories are made of."""
+    core = np._core if np.__version__ >= '2' else np.core
+    known = {tuple(name.rsplit('.', 1)): value for name, value in _get_allowed_globals().items()}
+    for package in (
+        'numpy.core',
+        'numpy._core',
+    ):  # the name depends on the NumPy that wrote the file
+        known[f'{package}.multiarray', '_reconstruct'] = core.multiarray._reconstruct
+        known[f'{package}.multiarray', 'scalar'] = core.multiarray.scalar
+    known['_codecs', 'encode'] = codecs.encode  # bytes, in the old protocol
+    known['numpy', 'ndarray'] = np.ndarray
+    known['numpy', 'dtype'] = np.dtype
+    known[HistoryBuffer.__module__, HistoryBuffer.__name__] = HistoryBuffer
+    for builtins in ('builtins', '__builtin__'):
+        known[builtins, 'getattr'] = _statistics_method
+    return known
+
+
+def _statistics_method(owner: Any, name: str) -> Any:
+    """What a history keeps of its mean, minimum and the like. Of anything else ``getattr`` would be a way to every function."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'Unsupported attribute {name} of {owner}')
+    return getattr(owner, name)
+
+
+class _KnownTypes:
+    """A pickle module for ``torch.load`` that builds known types alone: before 2.5 torch cannot be told of some by its caller."""
+
+    class Unpickler(pickle.Unpickler):
+        """Refuses every other type."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            """Look up a type that may be built."""
+            known = _known_types()
+            if (module, name) not in known:
+                raise pickle.UnpicklingError(f'Unsupported class {module}.{name}')
+            return known[module, name]
+
+    @classmethod
+    def load(cls, file: BinaryIO, **options) -> Any:
+        """Read one object; files of torch < 1.6 begin with several."""
+        return cls.Unpickler(file, **options).load()
