@@ -209,6 +209,7 @@ def test_autocast_keeps_the_type(layer_class, dtype):
     assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_compile_gives_the_same(layer_class):
     layer = randomise(layer_class(8, num_pieces=3))
@@ -294,6 +295,7 @@ def test_inplace_does_nothing(layer_class):
         assert torch.equal(x, kept)
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize('layer_class', LAYERS)
 @pytest.mark.parametrize('implementation', ['auto', 'recompute'])
 def test_torch_export_runs_with_gradients_on(layer_class, implementation):

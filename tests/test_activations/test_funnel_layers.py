@@ -300,6 +300,7 @@ def test_channels_last_is_kept(layer_class):
     torch.testing.assert_close(out, copy.deepcopy(layer)(x.contiguous()))
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_autocast_and_compile(layer_class):
     layer = layer_class(8)

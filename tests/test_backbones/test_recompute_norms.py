@@ -170,6 +170,7 @@ def test_traces(name):
             assert_close(ours, expected)
 
 
+@pytest.mark.whole_graph
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['shufflenet', 'mobilenet v1'])
 def test_compiles_without_graph_break(name):

@@ -85,6 +85,7 @@ def test_what_cannot_take_norms_gets_their_sum():
     assert_close(layer.after_norms([(u, norm), (shortcut, None)]), expected)
 
 
+@pytest.mark.whole_graph
 @pytest.mark.slow
 def test_compiles_without_graph_break():
     model = network(depth=18)

@@ -268,6 +268,7 @@ def test_symbolic_graphs_are_eager(layer_class, x):
     torch.testing.assert_close(torch.fx.symbolic_trace(layer)(x), layer(x))
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize('layer_class', [FReLU, LightFReLU])
 def test_exported_programs(layer_class, x):
     layer = layer_class(8).eval()

@@ -406,6 +406,7 @@ def test_a_forked_process_does_without():
     child.join()
 
 
+@pytest.mark.whole_graph
 def test_compiled_graphs_do_without(x):
     layer = FReLU(8).eval()
     torch._dynamo.reset()

@@ -177,6 +177,7 @@ def test_layers_under_autocast(layer_class, dtype):
         assert (ours.double() - right.double()).norm() <= 0.05 * right.double().norm()
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_layers_compile_without_graph_break(layer_class):
     layer = random_layer(layer_class, 6)

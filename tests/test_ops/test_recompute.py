@@ -233,6 +233,7 @@ def test_under_checkpointing(reentrant, implementation):
     assert_close(layer.conv.weight.grad, plain.conv.weight.grad)
 
 
+@pytest.mark.whole_graph
 @pytest.mark.parametrize(
     'implementation', [pytest.param('eager', marks=pytest.mark.slow), 'recompute']
 )

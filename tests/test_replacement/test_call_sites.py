@@ -112,6 +112,7 @@ def test_some_sites_of_a_module_can_stay():
     assert torch.equal(model.backbone(x), written_out(model)(x))
 
 
+@pytest.mark.whole_graph
 def test_compiles_in_one_graph():
     model = build().eval()
     x = images()
