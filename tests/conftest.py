@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -14,13 +15,18 @@ import mm_frelu  # noqa: E402, F401  (before mmdet and mmseg: it supplies missin
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what this torch cannot do."""
-    if hasattr(torch.library, 'custom_op'):  # torch 2.4
-        return
-    skip = pytest.mark.skip(reason='graphs without a break need torch 2.4')
+    """Skip what cannot run with this torch, or without Numba."""
+    missing = {}
+    if not hasattr(torch.library, 'custom_op'):
+        missing['whole_graph'] = 'graphs without a break need torch 2.4'
+    if importlib.util.find_spec('numba') is None:
+        missing['numba'] = 'Numba is not installed'
     for item in items:
-        if item.get_closest_marker('whole_graph'):
-            item.add_marker(skip)
+        parameters = getattr(item, 'callspec', None)
+        values = [v for v in parameters.params.values() if isinstance(v, str)] if parameters else []
+        for word, reason in missing.items():
+            if item.get_closest_marker(word) or word in values:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope='session')

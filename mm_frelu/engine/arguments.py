@@ -97,10 +97,10 @@ def require_library(cfg: Config) -> None:
     try:
         importlib.import_module(scope)
     except ImportError as error:
-        extra = ' Install it and torchvision: pip install onedl-mmpretrain torchvision.'
+        extra = dict(mmdet='det', mmseg='seg', mmpretrain='pretrain')[scope]
         raise UserError(
-            f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}).'
-            f'{extra if scope == "mmpretrain" else ""}'
+            f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}). '
+            f"Install it: pip install 'mm_frelu[{extra}]'."
         ) from error
 
 

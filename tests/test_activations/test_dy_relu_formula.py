@@ -92,8 +92,7 @@ def test_number_of_coefficients():
 
 def test_equal_to_mmdet():
     """With its options and weights: values, gradients of the input and of the weights."""
-    from mmdet.models.layers import DyReLU
-
+    DyReLU = pytest.importorskip('mmdet.models.layers').DyReLU  # noqa: N806
     theirs = DyReLU(16).double()
     ours = DyReLUB(16, reduction=4, gate='hard_sigmoid').double()
     randomise(ours)

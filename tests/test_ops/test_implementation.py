@@ -82,6 +82,7 @@ def test_a_choice_is_made_once_for_a_layer_and_a_kind_of_input(x, monkeypatch):
     assert len(dispatch._selected) <= 3
 
 
+@pytest.mark.numba
 def test_counting_is_not_noticed(x):
     """The hooks that count make FReLU fall back, which is not what will compute it."""
     model = nn.Sequential(FReLU(8))
@@ -120,6 +121,7 @@ def test_triton_on_a_cpu_is_refused(layer_class, x, monkeypatch):
         layer_class(8, implementation='triton')(x)
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize('word', ['numba', 'auto'])
 def test_what_cannot_take_the_norm_before_it_takes_its_output(word, x):
     layer, norm = FReLU(8, implementation=word), nn.GroupNorm(2, 8)
@@ -240,6 +242,7 @@ def test_hooks_on_all_modules_run(x):
     assert layer.norm in seen
 
 
+@pytest.mark.numba
 def test_forward_mode_and_transforms_fall_back(x):
     layer = FReLU(8).eval()
     with forward_ad.dual_level():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from funnel_cases import LAYERS, as_eager, assert_equal_to_eager, build
-from numba.core import event
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -19,7 +18,10 @@ from torch.testing import assert_close
 
 from mm_frelu import DyReLUB, FReLU
 from mm_frelu.ops import dispatch
-from mm_frelu.ops.cpu import backend, kernels
+
+event = pytest.importorskip('numba.core.event', reason='Numba is not installed')
+
+from mm_frelu.ops.cpu import backend, kernels  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group('numba')
 
