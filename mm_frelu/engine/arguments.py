@@ -16,6 +16,11 @@ from .packaged_configs import is_packaged, locate
 from .settings import SettingsAction, merge_settings
 
 SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
+PACKAGES = {
+    'mmdet': 'onedl-mmdetection pycocotools',
+    'mmseg': 'onedl-mmsegmentation cityscapesscripts',
+    'mmpretrain': 'onedl-mmpretrain torchvision',
+}
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,10 +102,9 @@ def require_library(cfg: Config) -> None:
     try:
         importlib.import_module(scope)
     except ImportError as error:
-        extra = dict(mmdet='det', mmseg='seg', mmpretrain='pretrain')[scope]
         raise UserError(
             f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}). '
-            f"Install it: pip install 'mm_frelu[{extra}]'."
+            f'Install it: pip install {PACKAGES[scope]}.'
         ) from error
 
 
