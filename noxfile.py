@@ -1,0 +1,94 @@
+"""Environments that people have: each is built from the wheel and runs a smoke suite.
+
+    pip install nox
+    nox                # every environment; `nox -s upstream` for one
+    nox -s table       # the table of docs/installation.md, from the environments that were run
+
+Python 3.10 to 3.13 have to be on the PATH. Each environment downloads several gigabytes, because PyPI's torch for Linux is a CUDA
+build; everything runs on the CPU.
+"""
+
+import json
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ['pinned', 'newest', 'upstream', 'activations']
+
+ROOT = Path(__file__).parent
+RESULTS = ROOT / 'work_dirs' / 'compat'
+# Copied out of the checkout, so that the installed wheel is imported and not the folder beside the tests.
+ACTIVATIONS = ('test_activations', 'test_ops', 'test_replacement')
+EVERYTHING = (*ACTIVATIONS, 'test_backbones', 'test_checkpoints', 'test_compat', 'test_engine', 'test_datasets')
+PACKAGES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
+VERSIONS = f"""
+import importlib, json, platform
+found = dict(python=platform.python_version())
+for name in {PACKAGES}:
+    try:
+        found[name] = importlib.import_module(name).__version__
+    except ImportError:
+        found[name] = ''
+print(json.dumps(found))
+"""
+
+
+@nox.session(python='3.11')
+def pinned(session: nox.Session) -> None:
+    """The exact versions of constraints.txt."""
+    session.install('-c', 'constraints.txt', '.[dev]')
+    smoke(session, EVERYTHING, demo=True)
+
+
+@nox.session(python='3.13')
+def newest(session: nox.Session) -> None:
+    """The newest version of everything."""
+    session.install('--upgrade', '.[dev]')
+    smoke(session, EVERYTHING, demo=True)
+
+
+@nox.session(python='3.10')
+def upstream(session: nox.Session) -> None:
+    """OpenMMLab's own last releases, on a torch that they ran on."""
+    session.install('torch==2.1.2', 'torchvision==0.16.2', 'numpy<2', 'setuptools<70', 'wheel')
+    # Without its compiled ops, mmcv calls itself mmcv-lite.
+    session.install('--no-build-isolation', 'mmcv-lite==2.1.0')
+    session.install(
+        'numpy<2', 'opencv-python<4.12', 'mmengine', 'mmdet==3.3.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex',
+        'cityscapesscripts', 'pytest', 'pytest-xdist', 'hypothesis',
+    )  # fmt: skip
+    session.install('--no-deps', '.')
+    smoke(session, EVERYTHING, demo=True)
+
+
+@nox.session(python='3.12')
+def activations(session: nox.Session) -> None:
+    """Activations and backbones alone: no mmdet, no mmseg, no Numba."""
+    session.install('.', 'pytest', 'pytest-xdist', 'hypothesis')
+    smoke(session, ACTIVATIONS, demo=False)
+
+
+@nox.session(python=False)
+def table(session: nox.Session) -> None:
+    """Print the table of docs/installation.md."""
+    columns = ('environment', 'python', *PACKAGES, 'tests', 'demo')
+    print('| ' + ' | '.join(columns) + ' |\n' + '|---' * len(columns) + '|')
+    for file in sorted(RESULTS.glob('*.json')):
+        found = json.loads(file.read_text())
+        print('| ' + ' | '.join(str(found.get(column, '')) for column in columns) + ' |')
+
+
+def smoke(session: nox.Session, folders: tuple, demo: bool) -> None:
+    """Run tests on the installed wheel, and the demo for a few steps; keep what was run with which versions."""
+    work = Path(session.create_tmp())
+    session.run('cp', '-r', str(ROOT / 'tests'), str(ROOT / 'configs'), str(ROOT / 'tools'), str(work), external=True)  # fmt: skip
+    found = json.loads(session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True).splitlines()[-1])
+    with session.chdir(work):
+        tests = [f'tests/{name}' for name in folders]
+        out = session.run('python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow', *tests, silent=True)
+        found['tests'] = out.strip().splitlines()[-1].strip('= ')
+        if demo:
+            session.run('python', 'tools/demo.py', '--out', 'demo', '--data', 'scenes', '--train', '8', '--val', '2', '--max-iters', '2')  # fmt: skip
+        found['demo'] = 'runs' if demo else 'not tried'
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f'{session.name}.json').write_text(json.dumps({'environment': session.name, **found}))
