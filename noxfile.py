@@ -19,7 +19,14 @@ ROOT = Path(__file__).parent
 RESULTS = ROOT / 'work_dirs' / 'compat'
 # Copied out of the checkout, so that the installed wheel is imported and not the folder beside the tests.
 ACTIVATIONS = ('test_activations', 'test_ops', 'test_replacement')
-EVERYTHING = (*ACTIVATIONS, 'test_backbones', 'test_checkpoints', 'test_compat', 'test_engine', 'test_datasets')
+EVERYTHING = (
+    *ACTIVATIONS,
+    'test_backbones',
+    'test_checkpoints',
+    'test_compat',
+    'test_engine',
+    'test_datasets',
+)
 PACKAGES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 VERSIONS = f"""
 import importlib, json, platform
@@ -82,13 +89,19 @@ def smoke(session: nox.Session, folders: tuple, demo: bool) -> None:
     """Run tests on the installed wheel, and the demo for a few steps; keep what was run with which versions."""
     work = Path(session.create_tmp())
     session.run('cp', '-r', str(ROOT / 'tests'), str(ROOT / 'configs'), str(ROOT / 'tools'), str(work), external=True)  # fmt: skip
-    found = json.loads(session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True).splitlines()[-1])
+    found = json.loads(
+        session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True).splitlines()[-1]
+    )
     with session.chdir(work):
         tests = [f'tests/{name}' for name in folders]
-        out = session.run('python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow', *tests, silent=True)
+        out = session.run(
+            'python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow', *tests, silent=True
+        )
         found['tests'] = out.strip().splitlines()[-1].strip('= ')
         if demo:
             session.run('python', 'tools/demo.py', '--out', 'demo', '--data', 'scenes', '--train', '8', '--val', '2', '--max-iters', '2')  # fmt: skip
         found['demo'] = 'runs' if demo else 'not tried'
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f'{session.name}.json').write_text(json.dumps({'environment': session.name, **found}))
+    (RESULTS / f'{session.name}.json').write_text(
+        json.dumps({'environment': session.name, **found})
+    )

@@ -35,6 +35,8 @@ def read_torch_state_dict(path: Path) -> Dict[str, Tensor]:
         with warnings.catch_warnings():  # what torch has to say of odd files is said better below
             warnings.simplefilter('ignore')
             content = torch.load(path.expanduser(), map_location='cpu', weights_only=True)
+            if isinstance(content, torch.jit.ScriptModule):  # torch before 2.5 loads it
+                raise RuntimeError('TorchScript')
     except UNREADABLE as error:
         raise UserError(f'SRC: {path} {_reason(path.expanduser(), error)}') from error
     weights = _find_state_dict(content)

@@ -12,7 +12,12 @@ is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 # Later ones warn of the old name.
 is_fx_tracing = getattr(_symbolic_trace, 'is_fx_symbolic_tracing', _symbolic_trace.is_fx_tracing)
 HAS_AUTOCAST_PER_DEVICE = hasattr(torch, 'get_autocast_dtype')
-_is_legacy_batched = getattr(torch._C._functorch, 'is_legacy_batchedtensor', lambda tensor: False)
+# Older ones have no function for it.
+_is_legacy_batched = getattr(
+    torch._C._functorch,
+    'is_legacy_batchedtensor',
+    lambda tensor: 'Batched' in str(torch._C._dispatch_keys(tensor)),
+)
 
 
 class Context(NamedTuple):

@@ -114,6 +114,7 @@ def test_hooks_see_what_they_saw(name, where):
     assert_close(ours, expected)
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize('once', [False, True])
 @pytest.mark.parametrize('name', NETWORKS)
 @torch.no_grad()

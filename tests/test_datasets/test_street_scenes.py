@@ -345,7 +345,7 @@ def test_command_line(tmp_path):
 
     def call(*options):
         command = [sys.executable, str(tool), str(out), *options]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tool.parents[2])
+        return subprocess.run(command, capture_output=True, text=True)
 
     done = call('--train', '2', '--val', '1', '--size', '128x64', '--seed', '4')
     assert done.returncode == 0, done.stderr
