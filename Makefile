@@ -11,7 +11,7 @@ BENCH_OUT ?= work_dirs/bench_gpu
 
 PY := $(VENV)/bin/python
 # loadgroup: tests that share an expensive fixture (xdist_group) stay in one process.
-PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --durations=10
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test test-all test-gpu lint format install bench-gpu clean
@@ -40,6 +40,8 @@ test-gpu: $(INSTALLED)
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/codespell mm_frelu tools tests configs docs *.md *.py *.toml Makefile
+	$(PY) -m mypy
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

@@ -93,7 +93,7 @@ def faded(image: np.ndarray, strength: float = 0.3) -> np.ndarray:
 
 
 def paint_errors(ground: np.ndarray, states: np.ndarray, hatch_period: float = 12) -> np.ndarray:
-    """Paints wrong pixels vermillion and hatches those without a label.
+    """Paints wrong pixels vermilion and hatches those without a label.
 
     Args:
         ground: ``uint8`` array (H, W, 3) that shows where pixels are correct.

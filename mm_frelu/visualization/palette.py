@@ -1,6 +1,6 @@
 """Colours: those of the classes come from the dataset, those of errors and differences are fixed here.
 
-Vermillion and blue are from the palette of Okabe and Ito ("Color Universal Design", 2008), which people with the common
+Vermilion and blue are from the palette of Okabe and Ito ("Color Universal Design", 2008), which people with the common
 forms of colour blindness can tell apart, and neither is close to a class colour of CityScapes.
 """
 
