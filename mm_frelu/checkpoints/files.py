@@ -3,6 +3,8 @@
 import hashlib
 import pickle
 import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any, Dict
 
@@ -23,6 +25,11 @@ UNREADABLE = (
     KeyError,
     IndexError,
     TypeError,
+    AssertionError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
 )
 """What torch.load raises for damaged files, depending on where they are damaged."""
 
@@ -69,7 +76,8 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
             f'{key}: {path} has no weights: expected a state_dict of tensors, found {found}. '
             'Give the checkpoint of a model.'
         )
-    return {**content, 'meta': dict(content.get('meta') or {})}
+    meta = content.get('meta')
+    return {**content, 'meta': dict(meta) if isinstance(meta, dict) else {}}
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:

@@ -5,7 +5,7 @@ mmdet and pycocotools read keys without asking: an annotation without ``area`` e
 """
 
 from collections import Counter
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from mm_frelu.engine.errors import UserError
 
@@ -31,14 +31,25 @@ def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> No
         if kind == 'annotations' and evaluated:
             keys += ('iscrowd',)
         needed = set(keys)
-        for index, entry in enumerate(data.get(kind, [])):
+        entries = data.get(kind, [])
+        if not isinstance(entries, list):
+            raise UserError(
+                f'{where}: {kind} is {repr(entries):.80}. Expected a list, as in COCO format.'
+            )
+        for index, entry in enumerate(entries):
             if not isinstance(entry, dict) or not needed <= entry.keys():
                 _refuse_keys(f'{where}: {kind}[{index}]', entry, keys)
     for index, image in enumerate(data['images']):
+        _require_name(f'{where}: images[{index}]', image, 'file_name')
+        _require_ids(f'{where}: images[{index}]', image, ('id',))
         _require_size(f'{where}: images[{index}]', image)
+    for index, category in enumerate(data.get('categories', [])):
+        _require_name(f'{where}: categories[{index}]', category, 'name')
+        _require_ids(f'{where}: categories[{index}]', category, ('id',))
     annotations = data.get('annotations', [])
     for index, entry in enumerate(annotations):
         if not _is_plain(entry):
+            _require_ids(f'{where}: annotations[{index}]', entry, _IDS)
             _require_box(f'{where}: annotations[{index}]', entry)
     if annotations:
         _require_useful(where, data)
@@ -54,6 +65,7 @@ def _refuse_keys(place: str, entry: Any, keys: tuple) -> None:
 
 
 _PLAIN = (int, float)
+_IDS = ('id', 'image_id', 'category_id')
 
 
 def _is_plain(entry: Dict[str, Any]) -> bool:
@@ -67,9 +79,23 @@ def _is_plain(entry: Dict[str, Any]) -> bool:
         and type(box[2]) in _PLAIN
         and type(box[3]) in _PLAIN
         and type(entry['area']) in _PLAIN
+        and type(entry['id']) is int
+        and type(entry['image_id']) is int
+        and type(entry['category_id']) is int
         and type(entry.get('iscrowd', 0)) is int
         and entry.get('iscrowd', 0) in (0, 1)
     )
+
+
+def _require_name(place: str, entry: Dict[str, Any], key: str) -> None:
+    if not isinstance(entry[key], str) or not entry[key]:
+        raise UserError(f'{place}: {key} is {repr(entry[key]):.80}. Expected text.')
+
+
+def _require_ids(place: str, entry: Dict[str, Any], keys: Tuple[str, ...]) -> None:
+    for key in keys:  # text is told of in another place
+        if isinstance(entry[key], bool) or not isinstance(entry[key], (int, str)):
+            raise UserError(f'{place}: {key} is {repr(entry[key]):.80}. Expected a whole number.')
 
 
 def _require_size(place: str, image: Dict[str, Any]) -> None:

@@ -2,7 +2,10 @@
 
 import logging
 import re
+import sys
+import traceback
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional
 
 from mmengine.config import Config
@@ -41,7 +44,50 @@ def explained(cfg: Config, loader: str) -> Iterator[List[Runner]]:
             ) from error
         if pictures:
             print_log(f'The last batch before the error: {pictures}.', 'current', logging.ERROR)
+        elif _is_of_the_config(error):
+            raise UserError(_cannot_be_built(error, cfg)) from error
         raise
+
+
+_LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torch', 'numpy', 'mm_frelu')
+_MISTAKES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError)
+
+
+def _is_of_the_config(error: Exception) -> bool:
+    """Whether a library stumbled over what a config gave it.
+
+    So it is with mistakes of type or value in the code of libraries, before anything is read. In code that the config imports
+    the traceback is what helps.
+    """
+    if type(error) is RuntimeError:
+        return 'negative dimension' in str(error)
+    return isinstance(error, _MISTAKES) and all(
+        frame.f_globals.get('__name__', '').split('.')[0] in _LIBRARIES or _is_of_python(frame)
+        for frame in _frames(error)
+    )
+
+
+def _frames(error: Exception) -> List[FrameType]:
+    """The calls between this file and the error, the last one at the end."""
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+
+
+def _is_of_python(frame: FrameType) -> bool:
+    module = frame.f_globals.get('__name__', '').split('.')[0]
+    return module in sys.stdlib_module_names and module != '__main__'
+
+
+def _cannot_be_built(error: Exception, cfg: Config) -> str:
+    """What the library said, where, and the part of the config that it was busy with."""
+    frames = _frames(error)
+    last = frames[-1] if frames else None
+    where = f' in {last.f_globals.get("__name__")}, {last.f_code.co_name}()' if last else ''
+    message = ' '.join(str(error).split())
+    shown = message if len(message) <= 400 else f'{message[:400]} ...'
+    return (
+        f'config {cfg.filename}: it cannot be built: {type(error).__name__}{where}: {shown}. Look for an entry that is missing, '
+        'misspelt or of another type; tools/misc/print_config.py prints all that the config says.'
+    )
 
 
 def _misspelt(text: str, cfg: Config) -> Optional[str]:
