@@ -2,14 +2,19 @@
 
 import hashlib
 import pickle
-import re
 from pathlib import Path
 from typing import Any, Dict
 
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, load_safely
+from mm_frelu.engine.checkpoint_file import (
+    check_checkpoint_file,
+    first_line,
+    is_remote,
+    load_safely,
+    unknown_kind,
+)
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.write_file import write_file
 
@@ -112,12 +117,6 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     }
 
 
-def unknown_kind(error: BaseException) -> str:
-    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
-    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
-    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
-
-
 def is_state_dict(content: Any) -> bool:
     """Whether something is names and tensors, and at least one of them."""
     return (
@@ -126,10 +125,3 @@ def is_state_dict(content: Any) -> bool:
         and all(isinstance(name, str) for name in content)
         and all(isinstance(value, Tensor) for value in content.values())
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What was the matter, without torch's page of advice."""
-    # Behind its advice on options torch says what the matter was.
-    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
-    return reason.splitlines()[0][:160] if reason else type(error).__name__

@@ -8,9 +8,9 @@ from typing import Any, Dict, Optional
 import torch
 from torch import Tensor
 
-from ..engine.checkpoint_file import check_checkpoint_file, is_remote
+from ..engine.checkpoint_file import check_checkpoint_file, first_line, is_remote, unknown_kind
 from ..engine.errors import UserError
-from .files import UNREADABLE, first_line, is_state_dict, unknown_kind
+from .files import UNREADABLE, is_state_dict
 
 WRAPPERS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'net', 'network', 'weights')
 """Keys under which training scripts keep the state dict, the usual ones first."""

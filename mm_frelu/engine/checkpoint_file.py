@@ -78,6 +78,19 @@ def load_safely(path: Path, mmap: bool = False) -> Any:
         return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
 
 
+def unknown_kind(error: BaseException) -> str:
+    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
+    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
+    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
+
+
+def first_line(error: BaseException) -> str:
+    """What was the matter, without torch's page of advice."""
+    # Behind its advice on options torch says what the matter was.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    return reason.splitlines()[0][:160] if reason else type(error).__name__
+
+
 def read_meta(path: Path) -> Dict[str, Any]:
     """The ``meta`` of a checkpoint that was loaded before; empty where it has none or holds types unknown to torch."""
     try:

@@ -3,6 +3,7 @@
 from typing import Sequence
 
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -44,8 +45,24 @@ def add_checkpoint_guard(cfg: Config, strict: bool) -> None:
     cfg.custom_hooks = [*hooks, dict(type=kinds[0], strict=strict)]
 
 
-def train(cfg: Config) -> Runner:
+def use_safe_checkpoint_hook(cfg: Config) -> None:
+    """Put :class:`~mm_frelu.engine.checkpoint_hook.CheckpointHook` in the place of MMEngine's, which the Runner adds by default."""
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
+    if isinstance(hook, dict) and hook.get('type') in (
+        'CheckpointHook',
+        'mmengine.CheckpointHook',
+        MMEngineCheckpointHook,
+    ):
+        hook['type'] = 'mm_frelu.CheckpointHook'
+
+
+def train(cfg: Config, notices: Sequence[str] = ()) -> Runner:
     """Check the data and the weights that a training config names, then train.
+
+    Args:
+        cfg (Config): The config.
+        notices (Sequence[str]): Sentences for the log, which begins with the Runner.
 
     Returns:
         Runner: The Runner, with the trained model.
@@ -58,10 +75,13 @@ def train(cfg: Config) -> Runner:
     check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
     check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
     check_pretrained_addresses(cfg.model)
+    use_safe_checkpoint_hook(cfg)
     try:
         with explained(cfg, 'train_dataloader') as built:
             runner = build_runner(cfg, strict=bool(cfg.get('resume')))
             built.append(runner)
+            for notice in notices:
+                runner.logger.warning(notice)
             runner.train()
     finally:
         close_distributed()
