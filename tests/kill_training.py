@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import mm_frelu  # noqa: E402, F401  (before mmdet and mmseg)
+import mmengine.runner.runner  # noqa: E402
 import numpy as np  # noqa: E402
 import tiny_project  # noqa: E402
 import torch  # noqa: E402
@@ -79,6 +79,8 @@ class Events:
 
 def in_child(work: Callable[[], Any], log: Path) -> int:
     """Run something in a forked process; its exit code, or the negative signal that ended it."""
+    # MMEngine asks compilers for their versions in each run, which takes longer than a short one.
+    mmengine.runner.runner.collect_env = dict
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
@@ -192,8 +194,9 @@ def kill_and_resume(
             else [f'exit code {code}, see {run.log}']
         )
         wrong += [f'event {point}: {text}' for text in differs]
+        last = run.events.read_text().splitlines()[-1]
         print(
-            f'{"DIFFERENT" if differs else "EQUAL"}: killed at event {point} of {len(events)} ({events[point - 1]}) with {left}',
+            f'{"DIFFERENT" if differs else "EQUAL"}: killed at event {point} of {len(events)} ({last}) with {left}',
             flush=True,
         )
     return killed, wrong

@@ -5,6 +5,7 @@ checks MMEngine goes on with another learning rate, or ends in a KeyError of PyT
 those of the config without a word.
 """
 
+import ast
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -107,7 +108,11 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
         return None
-    reason = _other_optimizer(saved['param_groups'], wrapper.optimizer)
+    old, new = _name_in_text(checkpoint['meta'].get('cfg')), _name_in_config(runner.cfg)
+    if old is not None and new is not None and old != new:
+        reason = f"has the state of another optimizer, {old}, than the config's {new}"
+    else:
+        reason = _other_optimizer(saved['param_groups'], wrapper.optimizer)
     if reason is not None:
         raise UserError(
             f'--resume: {source} {reason}. A run goes on with the optimizer that it began with: take back what was changed in '
@@ -124,6 +129,34 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
         f'--resume: the run goes on with the settings of {source}, not with those of the config, which differ: '
         f'{"; ".join(changed)}. To train with the new ones, begin a run with load_from in place of --resume.'
     )
+
+
+def _name_in_config(cfg: Any) -> Optional[str]:
+    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else None
+
+
+def _name_in_text(text: Any) -> Optional[str]:
+    """The type of the optimizer in the config that MMEngine stores in a checkpoint: read from its syntax, because executing it runs code."""
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, TypeError, ValueError, RecursionError):
+        return None
+    for statement in statements:
+        if (
+            isinstance(statement, ast.Assign)
+            and ast.unparse(statement.targets[0]) == 'optim_wrapper'
+        ):
+            kind = _entry(_entry(statement.value, 'optimizer'), 'type')
+            value = getattr(kind, 'value', None)
+            return value.rpartition('.')[2] if isinstance(value, str) else None
+    return None
+
+
+def _entry(node: Optional[ast.AST], key: str) -> Optional[ast.AST]:
+    """An entry of ``dict(...)`` in a syntax tree."""
+    keywords = node.keywords if isinstance(node, ast.Call) else ()
+    return next((keyword.value for keyword in keywords if keyword.arg == key), None)
 
 
 def _other_optimizer(saved: List[Dict[str, Any]], optimizer: Any) -> Optional[str]:
