@@ -29,7 +29,10 @@ from mm_frelu.engine.checkpoint_hook import WholeFileBackend  # noqa: E402
 from mm_frelu.engine.write_file import write_file  # noqa: E402
 
 MEASURED = ('time', 'data_time', 'eta', 'memory', 'cfg', 'experiment_name')
-"""What two equal runs may differ in."""
+"""What two equal runs may differ in: durations, and names of folders and times in them."""
+
+POSITION = ('/runtime_info/iter', '/runtime_info/epoch')
+"""Set by MMEngine when a run or a step begins, so that they are one further in a run that is resumed before a validation."""
 
 
 class Events:
@@ -103,6 +106,8 @@ def differences(a: Any, b: Any, where: str = '') -> Iterator[str]:
     """Places where two checkpoints differ; numbers have to be equal bit for bit."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in {**a, **b}:
+            if f'{where}/{key}'.endswith(POSITION):
+                continue
             if not any(str(key) == name or str(key).endswith(f'/{name}') for name in MEASURED):
                 yield from differences(a.get(key), b.get(key), f'{where}/{key}')
     elif isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):

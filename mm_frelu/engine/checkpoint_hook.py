@@ -61,7 +61,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             if self.backend_args is None:
                 self.backend_args = dict(backend='mm_frelu_whole_files')
             if is_main_process():
-                _remove_partial_files(Path(self.out_dir))
+                for folder in (self.out_dir, runner.work_dir):
+                    _remove_partial_files(Path(folder))
         self.file_backend = _RemoveLater(self.file_backend, str(self.out_dir))
         if runner.iter == 0:
             return
@@ -90,7 +91,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._best_changed = False
             runner.message_hub.update_info(_DUE, False)
             self._write(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
-        self.file_backend.remove_now()
+        self._remove_old(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         if self._validating:
@@ -98,7 +99,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             return
         runner.message_hub.update_info(_DUE, validation_follows(runner, step, self.by_epoch))
         self._write(runner, step, meta)
-        self.file_backend.remove_now()
+        self._remove_old(runner)
 
     def _write(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         """Write the checkpoint of a step, then name it in ``last_checkpoint``; older ones are marked for removal."""
@@ -124,8 +125,14 @@ class CheckpointHook(MMEngineCheckpointHook):
             **self.args,
         )
         if is_main_process():
-            with write_file(Path(runner.work_dir) / 'last_checkpoint', durable=True) as stream:
+            pointer = Path(runner.work_dir) / 'last_checkpoint'
+            with write_file(pointer, suffix=_PARTIAL, durable=True) as stream:
                 stream.write(str(self.last_ckpt))
+
+    def _remove_old(self, runner: Runner) -> None:
+        self.file_backend.remove_now()
+        if self.max_keep_ckpts > 0:
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
 
     def _remove(self, path: str) -> None:
         if not is_main_process():
