@@ -80,11 +80,13 @@ class Curve:
         print(f'\n{title}\n' + ''.join(name.rjust(width) for name, width in WIDTHS.items()))
 
     def add(self, point: Usage) -> None:
+        """Print a point."""
         self.points.append(point)
         texts = describe(point)
         print(''.join(texts[name].rjust(width) for name, width in WIDTHS.items()), flush=True)
 
     def verdict(self) -> List[str]:
+        """Print whether the curve is flat; what grew."""
         grown = growths(self.points)
         print(f'{self.title}: {"NOT FLAT: " + "; ".join(grown) if grown else "flat"}')
         return grown
@@ -105,7 +107,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     require_library(cfg)
     test_dataloader = cfg.pop('test_dataloader')
     train_only(cfg, args.steps)
-    cfg.log_level = 'WARNING'
+    cfg.log_level = 'ERROR'
     runner = build_runner(cfg, strict=False)
     training = Curve('Training steps')
     runner.register_hook(UsageHook(args.steps // POINTS, training.add))
