@@ -2,11 +2,13 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_project
 import torch
+from kill_training import compare
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import LocalBackend
@@ -223,16 +225,35 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path):
 
 
 def test_a_run_that_was_stopped_while_it_validated_validates_when_it_is_resumed(tmp_path):
-    cfg = config(tmp_path, [1], save_best='score', rule='greater')
+    """And ends with the files of one that was not."""
+    options = dict(save_best='score', rule='greater', max_keep_ckpts=1)
+    train(config(tmp_path / 'whole', [1, 7, 2], **options))
+    folder = tmp_path / 'stopped'
     with pytest.raises(IndexError):  # the second validation has no score
-        train(cfg)
-    assert load_safely(tmp_path / 'iter_4.pth')['message_hub']['runtime_info']['validation_due']
-    cfg = config(tmp_path, [7, 2], save_best='score', rule='greater')
+        train(config(folder, [1], **options))
+    assert load_safely(folder / 'iter_4.pth')['message_hub']['runtime_info']['validation_due']
+    cfg = config(folder, [7, 2], **options)
     resume(cfg, 'auto')
     runner = train(cfg)
     assert runner.message_hub.get_info('best_score') == 7
-    assert names(tmp_path)[0] == 'best_score_iter_4.pth'
     assert Score.scores == []
+    assert compare(tmp_path / 'whole', folder) == []
+
+
+def test_comparing_runs_notices_one_bit(tmp_path):
+    """The comparison that this and the tests with SIGKILL rest on."""
+    train(config(tmp_path / 'a', [1, 1, 1]))
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    assert compare(tmp_path / 'a', tmp_path / 'b') == []
+    changed = load_safely(tmp_path / 'b' / 'iter_4.pth')
+    changed['state_dict']['weight'].view(torch.int32).bitwise_xor_(1)
+    changed['message_hub']['log_scalars']['val/score'].update(1)
+    torch.save(changed, tmp_path / 'b' / 'iter_4.pth')
+    assert compare(tmp_path / 'a', tmp_path / 'b') == [
+        'iter_4.pth/state_dict/weight',
+        'iter_4.pth/message_hub/log_scalars/val/score',
+        'iter_4.pth/message_hub/log_scalars/val/score',
+    ]
 
 
 def test_the_best_checkpoint_of_another_folder_stays(tmp_path):
