@@ -34,8 +34,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Train."""
     args = parse_args(argv)
     cfg = load_config(args)
-    apply_train_options(cfg, args)
-    train(cfg)
+    notices = apply_train_options(cfg, args)
+    train(cfg, notices)
 
 
 if __name__ == '__main__':

@@ -2,9 +2,6 @@
 
 import hashlib
 import pickle
-import re
-import struct
-import zipfile
 from pathlib import Path
 from typing import Any, Dict
 
@@ -13,25 +10,8 @@ from torch import Tensor
 
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
 from mm_frelu.engine.errors import UserError
-from mm_frelu.engine.safe_load import load_safely
+from mm_frelu.engine.safe_load import load_or_refuse
 from mm_frelu.engine.write_file import write_file
-
-UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AssertionError,
-    MemoryError,
-    OverflowError,
-    struct.error,
-    zipfile.BadZipFile,
-)
-"""What torch.load raises for damaged files, depending on where they are damaged."""
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
@@ -51,20 +31,7 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     if is_remote(path):
         raise UserError(f'{key}: {path} is an address; download it and give the file.')
     check_checkpoint_file(path, key)
-    try:
-        content = load_safely(Path(path).expanduser())
-    except UNREADABLE as error:
-        unknown = unknown_kind(error)
-        if unknown:
-            raise UserError(
-                f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
-                f'({unknown}). If you trust the file, read it with torch.load(..., weights_only=False) and save a dict of '
-                'its state_dict and meta.'
-            ) from error
-        raise UserError(
-            f'{key}: {path} could not be read as a PyTorch checkpoint ({first_line(error)}). '
-            'Download or copy it again.'
-        ) from error
+    content = load_or_refuse(Path(path).expanduser(), key)
     if isinstance(content, dict) and 'state_dict' not in content and is_state_dict(content):
         content = dict(state_dict=content)
     weights = content.get('state_dict') if isinstance(content, dict) else None
@@ -121,12 +88,6 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     }
 
 
-def unknown_kind(error: BaseException) -> str:
-    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
-    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
-    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
-
-
 def is_state_dict(content: Any) -> bool:
     """Whether something is names and tensors, and at least one of them."""
     return (
@@ -135,10 +96,3 @@ def is_state_dict(content: Any) -> bool:
         and all(isinstance(name, str) for name in content)
         and all(isinstance(value, Tensor) for value in content.values())
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What was the matter, without torch's page of advice."""
-    # Behind its advice on options torch says what the matter was.
-    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
-    return reason.splitlines()[0][:160] if reason else type(error).__name__

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..engine.checkpoint_file import check_checkpoint_file, is_remote
 from ..engine.errors import UserError
-from .files import UNREADABLE, first_line, is_state_dict, unknown_kind
+from ..engine.safe_load import UNREADABLE, first_line, unknown_kind
+from .files import is_state_dict
 
 WRAPPERS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'net', 'network', 'weights')
 """Keys under which training scripts keep the state dict, the usual ones first."""

@@ -5,6 +5,7 @@ by name, because they reach further.
 """
 
 from .checkpoint_guard import CheckpointGuardHook
+from .checkpoint_hook import CheckpointHook
 from .errors import UserError, exit_on_user_error
 from .read_errors import NamingTransform
 from .validation_history import ValidationHistoryHook
@@ -12,6 +13,7 @@ from .weight_decay import WeightDecayConstructor
 
 __all__ = [
     'CheckpointGuardHook',
+    'CheckpointHook',
     'NamingTransform',
     'UserError',
     'ValidationHistoryHook',

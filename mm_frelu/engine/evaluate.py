@@ -41,7 +41,8 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
     require_library(cfg)
     take_out_labels(cfg)
-    check_datasets(cfg, ('test_dataloader',))
+    with explained(cfg, 'test_dataloader'):
+        check_datasets(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
     partial = apply_out(cfg, args.out)

@@ -3,6 +3,7 @@
 from typing import Sequence
 
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -14,6 +15,7 @@ from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
 from .library_errors import explained
 from .runner import GuardedRunner
+from .safe_load import let_mmengine_load_safely
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
@@ -27,6 +29,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         Runner: A :class:`GuardedRunner`, or the config's own ``runner_type``.
     """
     prepare_distributed(cfg)
+    let_mmengine_load_safely()
     add_checkpoint_guard(cfg, strict)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
@@ -44,8 +47,24 @@ def add_checkpoint_guard(cfg: Config, strict: bool) -> None:
     cfg.custom_hooks = [*hooks, dict(type=kinds[0], strict=strict)]
 
 
-def train(cfg: Config) -> Runner:
+def use_safe_checkpoint_hook(cfg: Config) -> None:
+    """Put :class:`~mm_frelu.engine.checkpoint_hook.CheckpointHook` in the place of MMEngine's, which the Runner adds by default."""
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
+    if isinstance(hook, dict) and hook.get('type') in (
+        'CheckpointHook',
+        'mmengine.CheckpointHook',
+        MMEngineCheckpointHook,
+    ):
+        hook['type'] = 'mm_frelu.CheckpointHook'
+
+
+def train(cfg: Config, notices: Sequence[str] = ()) -> Runner:
     """Check the data and the weights that a training config names, then train.
+
+    Args:
+        cfg (Config): The config.
+        notices (Sequence[str]): Sentences for the log, which begins with the Runner.
 
     Returns:
         Runner: The Runner, with the trained model.
@@ -55,13 +74,16 @@ def train(cfg: Config) -> Runner:
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
     require_library(cfg)
-    check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
-    check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
-    check_pretrained_addresses(cfg.model)
     try:
         with explained(cfg, 'train_dataloader') as built:
+            check_pretrained_files(cfg.model, hint=cfg.get('weights_hint') or '')
+            check_datasets(cfg, ('train_dataloader', 'val_dataloader'))
+            check_pretrained_addresses(cfg.model)
+            use_safe_checkpoint_hook(cfg)
             runner = build_runner(cfg, strict=bool(cfg.get('resume')))
             built.append(runner)
+            for notice in notices:
+                runner.logger.warning(notice)
             runner.train()
     finally:
         close_distributed()

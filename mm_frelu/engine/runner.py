@@ -16,6 +16,7 @@ from .checkpoint_guard import unwrap
 from .checkpoint_pretrained import watch_pretrained
 from .errors import UserError
 from .read_errors import name_files
+from .step_seeds import seed_batches, seed_iteration
 
 
 class GuardedRunner(Runner):
@@ -29,6 +30,7 @@ class GuardedRunner(Runner):
     - A dataloader without anything to load is an error, and one for validation whose batches could not be stacked.
     - Annotation ids that pycocotools misreads are given numbers, for the metric alone.
     - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
+    - Random numbers of a training step do not depend on the steps before it, so that a resumed run repeats them.
     """
 
     batch: Any = None
@@ -78,7 +80,20 @@ class GuardedRunner(Runner):
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Call the hooks, and remember the batch that is worked on: an error in the model can name its pictures then."""
         self.batch = kwargs.get('data_batch', self.batch)
+        if fn_name == 'before_train_iter':
+            seed_iteration(self)
         super().call_hook(fn_name, **kwargs)
+
+    def build_train_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
+        """Build the training loop, with a dataloader that seeds each batch by its iteration."""
+        if isinstance(self._train_dataloader, dict):
+            self._train_dataloader = self.build_dataloader(
+                self._train_dataloader,
+                seed=self.seed,
+                diff_rank_seed=self._randomness_cfg.get('diff_rank_seed', False),
+            )
+            seed_batches(self._train_dataloader, self)
+        return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
         """Build the validation loop; batches that it could not stack are an error now, and not after hours of training."""

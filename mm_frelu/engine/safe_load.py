@@ -2,6 +2,9 @@
 
 import codecs
 import pickle
+import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Tuple
 
@@ -11,18 +14,39 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch._weights_only_unpickler import _get_allowed_globals
 
+from .errors import UserError
+
 # MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
 # float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
 if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
     torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
 
 
-def load_safely(path: Path, mmap: bool = False) -> Any:
+UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AssertionError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What torch.load raises for damaged files, depending on where they are damaged."""
+
+
+def load_safely(path: Path, mmap: bool = False, map_location: Any = 'cpu') -> Any:
     """Read a file without running code from it, the histories of numbers that MMEngine logs included.
 
     Args:
         path (Path): A file of ``torch.save``.
         mmap (bool): Leave tensors on the disk until they are looked at; only for files of torch >= 1.6.
+        map_location (Any): As of ``torch.load``.
 
     Raises:
         Exception: Whatever torch raises for damaged files and for types that it does not know.
@@ -31,10 +55,62 @@ def load_safely(path: Path, mmap: bool = False) -> Any:
     kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
     if kinds and hasattr(torch.serialization, 'safe_globals'):
         with torch.serialization.safe_globals(kinds):
-            return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     return torch.load(
-        path, map_location='cpu', weights_only=False, mmap=mmap, pickle_module=_KnownTypes
+        path, map_location=map_location, weights_only=False, mmap=mmap, pickle_module=_KnownTypes
     )
+
+
+def load_or_refuse(path: Path, key: str, map_location: Any = 'cpu') -> Any:
+    """As :func:`load_safely`, with an error that says what to do.
+
+    Args:
+        path (Path): A file of ``torch.save``.
+        key (str): Option or config key that names the file, for the message.
+        map_location (Any): As of ``torch.load``.
+
+    Raises:
+        UserError: When the file is damaged, or holds more than weights, numbers and text.
+    """
+    try:
+        return load_safely(path, map_location=map_location)
+    except UNREADABLE as error:
+        unknown = unknown_kind(error)
+        if unknown:
+            raise UserError(
+                f'{key}: {path} holds more than weights, numbers and text, and reading that could run code from it '
+                f'({unknown}). If you trust the file, read it with torch.load(..., weights_only=False) and save a dict of '
+                'its state_dict and meta.'
+            ) from error
+        raise UserError(
+            f'{key}: {path} could not be read as a PyTorch checkpoint ({first_line(error)}). '
+            'Download or copy it again.'
+        ) from error
+
+
+def let_mmengine_load_safely() -> None:
+    """Make MMEngine read files on the disk by :func:`load_or_refuse`: its own loader runs what a file of unknown types says."""
+
+    def load(filename: str, map_location: Any = None) -> Any:
+        path = Path(filename).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f'{filename} can not be found.')
+        return load_or_refuse(path, 'checkpoint', map_location)
+
+    mmengine_checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
+
+
+def unknown_kind(error: BaseException) -> str:
+    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
+    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
+    return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
+
+
+def first_line(error: BaseException) -> str:
+    """What was the matter, without torch's page of advice."""
+    # Behind its advice on options torch says what the matter was.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    return reason.splitlines()[0][:160] if reason else type(error).__name__
 
 
 def _known_types() -> Dict[Tuple[str, str], Any]:

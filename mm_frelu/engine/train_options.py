@@ -2,15 +2,15 @@
 
 import argparse
 import logging
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
-from .checkpoint_file import check_checkpoint_file
+from .checkpoint_file import check_checkpoint_file, is_remote
 from .errors import UserError
+from .resume_file import newest_whole_checkpoint, require_whole
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +26,16 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='continue, optimizer and schedule included, from PATH; without PATH from the last checkpoint of the work '
-        'folder, if there is one',
+        help='continue, optimizer and schedule included, from PATH; without PATH from the newest whole checkpoint of '
+        'the work folder, if there is one',
     )
 
 
-def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
+def apply_train_options(cfg: Config, args: argparse.Namespace) -> List[str]:
     """Write the options of :func:`add_train_arguments` into ``cfg``.
+
+    Returns:
+        Sentences for the log of the training.
 
     Raises:
         UserError: When the config cannot do what an option asks for.
@@ -41,10 +44,10 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         enable_amp(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
-    resume(cfg, args.resume)
-    if cfg.get('load_from'):
-        key = '--resume' if args.resume else 'load_from'
-        check_checkpoint_file(cfg.load_from, key)
+    notices = resume(cfg, args.resume)
+    if cfg.get('load_from') and not cfg.get('resume'):
+        check_checkpoint_file(cfg.load_from, 'load_from')
+    return notices
 
 
 def enable_amp(cfg: Config) -> None:
@@ -77,23 +80,32 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def resume(cfg: Config, source: Optional[str]) -> None:
-    """Continue from ``source`` (a path, or ``'auto'`` for the last checkpoint of the work folder).
+def resume(cfg: Config, source: Optional[str]) -> List[str]:
+    """Continue from ``source`` (a path, or ``'auto'`` for the newest whole checkpoint of the work folder).
 
     With ``'auto'`` and no checkpoint yet, training starts as the config says, ``load_from`` included, so that a job which
-    may be stopped can always be started with ``--resume``.
+    may be stopped can always be started with ``--resume``. ``resume=True`` of a config means the same, or the path in its ``load_from``.
+
+    Returns:
+        Sentences for the log.
+
+    Raises:
+        UserError: When there is no whole checkpoint to continue from.
     """
+    key = '--resume'
     if source is None:
-        return
-    if source == 'auto':
-        source = find_latest_checkpoint(cfg.work_dir)
-        if source is None:
-            print_log(
-                f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.',
-                'current',
-                logging.WARNING,
-            )
-            cfg.resume = False
-            return
-    cfg.resume = True
-    cfg.load_from = source
+        if not cfg.get('resume'):
+            return []
+        source, key = cfg.get('load_from') or 'auto', 'load_from'
+    if source != 'auto':
+        check_checkpoint_file(source, key)
+        if not is_remote(source):
+            require_whole(source, key)
+        cfg.resume, cfg.load_from = True, source
+        return []
+    found, notices = newest_whole_checkpoint(cfg)
+    if found is None:
+        cfg.resume = False
+        return [*notices, f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.']
+    cfg.resume, cfg.load_from = True, found
+    return notices

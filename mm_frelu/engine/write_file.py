@@ -23,12 +23,20 @@ _CANNOT_MOVE = (errno.EBUSY, errno.EXDEV, errno.EPERM)
 
 
 @contextlib.contextmanager
-def write_file(path: Union[str, Path], mode: str = 'w', **options: Any) -> Iterator[IO]:
+def write_file(
+    path: Union[str, Path],
+    mode: str = 'w',
+    suffix: str = '.partial',
+    durable: bool = False,
+    **options: Any,
+) -> Iterator[IO]:
     """Open a file for writing; when the block ends without an error, the file has what was written.
 
     Args:
         path: Where to; missing folders are made.
         mode: ``'w'`` for text (UTF-8), ``'wb'`` for bytes.
+        suffix: How the temporary name ends; a killed process leaves its temporary file behind.
+        durable: Whether to wait until the disk has the file, so that a power cut cannot take it back.
         **options: Further arguments of ``open``, such as ``newline``.
 
     Yields:
@@ -41,11 +49,16 @@ def write_file(path: Union[str, Path], mode: str = 'w', **options: Any) -> Itera
     if 'b' not in mode:
         options.setdefault('encoding', 'utf-8')
     require_target('', path)
-    partial = partial_file(path)
+    partial = partial_file(path, suffix)
     try:
         with partial.open(mode.replace('w', 'x'), **options) as stream:
             yield stream
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         put_file(partial, path)
+        if durable:
+            _sync_folder(_folder(path))
     except OSError as error:
         raise UserError(
             f'{path} cannot be written ({error}). Make room on that disk, or give another name.'
@@ -143,6 +156,16 @@ def _open(target: Union[str, Path], found: Optional[os.stat_result]) -> IO:
     # Its own descriptor, behind what was printed: a second one would begin at the start of a redirected file.
     stream.flush()
     return os.fdopen(os.dup(stream.fileno()), 'wb')
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder; Windows cannot open one."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _take_over(source: Union[str, Path], found: os.stat_result) -> None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import LinearLR, MultiStepLR, OptimWrapper
 from torch import nn
 
@@ -11,12 +12,17 @@ from mm_frelu.engine import UserError
 from mm_frelu.engine.resume_guard import check_resumable
 
 
-def runner(make, groups=1, schedule=None, parameters=4):
+def runner(make, groups=1, schedule=None, parameters=4, cfg=None, end=10):
     weights = [nn.Parameter(torch.zeros(2)) for _ in range(parameters)]
     split = [dict(params=weights[index::groups]) for index in range(groups)]
     optimizer = make(split)
     schedulers = [schedule(optimizer)] if schedule else None
-    return SimpleNamespace(optim_wrapper=OptimWrapper(optimizer), param_schedulers=schedulers)
+    return SimpleNamespace(
+        optim_wrapper=OptimWrapper(optimizer),
+        param_schedulers=schedulers,
+        cfg=cfg or {},
+        train_loop=SimpleNamespace(max_iters=end),
+    )
 
 
 def sgd(params, **options):
@@ -78,6 +84,75 @@ def test_weights_alone_are_no_run():
         UserError, match=r'weights alone.*found: meta, state_dict.*load_from=a\.pth'
     ):
         check_resumable(runner(sgd), weights, 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'), [('Adam', 'Adamax'), ('Adam', 'AdamW'), ('RAdam', 'Adam'), ('Adamax', 'NAdam')]
+)
+def test_another_optimizer_with_the_same_options_is_refused(old, new):
+    """Of these PyTorch takes the state: some stumble over a missing key in the first step, some go on with the other rule."""
+
+    def make(kind):
+        return lambda params: getattr(torch.optim, kind)(params, lr=0.01)
+
+    def wrapper(kind):
+        return Config(dict(a=1, optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type=kind))))
+
+    saved = checkpoint(runner(make(old)))
+    saved['meta']['cfg'] = wrapper(old).pretty_text
+    assert check_resumable(runner(make(old), cfg=wrapper(old)), saved, 'a.pth') is None
+    with pytest.raises(UserError, match=f"another optimizer, {old}, than the config's {new}"):
+        check_resumable(runner(make(new), cfg=wrapper(new)), saved, 'a.pth')
+
+
+def test_the_config_in_a_checkpoint_is_not_executed(tmp_path):
     saved = checkpoint(runner(sgd))
-    del saved['optimizer']
-    assert 'begin anew' in check_resumable(runner(sgd), saved, 'a.pth')
+    trap = tmp_path / 'executed'
+    for text in (
+        f"open({str(trap)!r}, 'w')\noptim_wrapper = dict(optimizer=dict(type=open({str(trap)!r}, 'w')))",
+        'optim_wrapper = (',
+        'optim_wrapper = 1',
+        7,
+    ):
+        saved['meta']['cfg'] = text
+        assert check_resumable(runner(sgd), saved, 'a.pth') is None
+    assert not trap.exists()
+
+
+def test_a_checkpoint_without_optimizer_or_schedules_is_refused_unless_the_config_says_so():
+    schedule = lambda optimizer: LinearLR(optimizer, start_factor=0.1, end=5)  # noqa: E731
+    saved = checkpoint(runner(sgd, schedule=schedule))
+    best = {key: saved[key] for key in ('meta', 'message_hub')}
+    with pytest.raises(
+        UserError,
+        match=r'best_mIoU\.pth was saved without its optimizer and its learning rate schedules.*load_from=best_mIoU\.pth',
+    ):
+        check_resumable(runner(sgd, schedule=schedule), best, 'best_mIoU.pth')
+    with pytest.raises(UserError, match='saved without its optimizer, as best'):
+        check_resumable(runner(sgd), best, 'a.pth')  # a config without schedules misses none
+    hook = dict(save_optimizer=False, save_param_scheduler=False)
+    asked_for = runner(sgd, schedule=schedule, cfg=dict(default_hooks=dict(checkpoint=hook)))
+    assert 'begin anew' in check_resumable(asked_for, best, 'a.pth')
+    hook.pop('save_param_scheduler')
+    with pytest.raises(UserError, match='learning rate schedules'):
+        check_resumable(asked_for, best, 'a.pth')
+
+
+def test_weights_that_are_nan_are_refused_and_infinite_ones_are_not():
+    saved = checkpoint(runner(sgd))
+    saved['state_dict'] = {'mask': torch.tensor([0.0, -torch.inf]), 'count': torch.tensor(3)}
+    assert check_resumable(runner(sgd), saved, 'a.pth') is None
+    saved['state_dict']['conv.weight'] = torch.tensor([0.0, torch.nan])
+    with pytest.raises(
+        UserError, match=r'NaN in 1 of its 3 tensors, e\.g\. conv\.weight: .*diverged'
+    ):
+        check_resumable(runner(sgd), saved, 'a.pth')
+
+
+def test_a_checkpoint_at_the_end_is_told_and_one_beyond_it_is_refused():
+    saved = checkpoint(runner(sgd))
+    saved['meta']['iter'] = 10
+    assert 'at iter 10, where the config ends' in check_resumable(runner(sgd), saved, 'a.pth')
+    saved['meta']['iter'] = 11
+    with pytest.raises(UserError, match='at iter 11, and the config ends at iter 10.*max_iters'):
+        check_resumable(runner(sgd), saved, 'a.pth')

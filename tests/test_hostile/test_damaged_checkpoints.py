@@ -9,6 +9,7 @@ import damage
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mm_frelu import FReLU
@@ -17,6 +18,7 @@ from mm_frelu.checkpoints.torch_file import read_torch_state_dict
 from mm_frelu.engine import UserError
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
+from mm_frelu.engine.safe_load import let_mmengine_load_safely
 
 COUNTS = [30, pytest.param(400, marks=pytest.mark.slow)]
 
@@ -58,7 +60,20 @@ def load(path):
     load_strictly(Network(), checkpoint, str(path))
 
 
-READERS = {'checkpoint': load, 'weights of a port': read_torch_state_dict}
+def load_as_the_runner(path):
+    """Read as tools/train.py and tools/test.py let MMEngine read."""
+    let_mmengine_load_safely()
+    check_checkpoint_file(str(path), 'checkpoint')
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'{path} holds no dict, says the Runner.')
+
+
+READERS = {
+    'checkpoint': load,
+    'checkpoint, by MMEngine': load_as_the_runner,
+    'weights of a port': read_torch_state_dict,
+}
 
 
 def try_cases(count, seed, path, write, reader):

@@ -14,12 +14,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.json_file import read_json, write_json
 from mm_frelu.engine.launch import train
+from mm_frelu.engine.resume_file import newest_whole_checkpoint
 from mm_frelu.engine.validation_history import validation_history
 
 _NOT_SETTINGS = ('work_dir', 'launcher', 'resume')
@@ -59,7 +58,7 @@ class Run:
         Raises:
             UserError: When there is none.
         """
-        found = _last_checkpoint(self.folder / 'train')
+        found = _last_checkpoint(self.cfg)
         if found is None:
             raise UserError(
                 f'{self.name}: {self.folder / "train"} has no complete checkpoint of it. Set default_hooks.checkpoint so '
@@ -74,7 +73,7 @@ class Run:
             UserError: When the run was begun with other settings.
         """
         file, settings = self.folder / 'settings.json', settings_of(self.cfg)
-        begun = self.result is not None or _last_checkpoint(self.folder / 'train') is not None
+        begun = self.result is not None or _last_checkpoint(self.cfg) is not None
         if not (begun and file.is_file()):
             write_json(file, settings)
             return
@@ -112,7 +111,7 @@ def make_run(
 def execute(cfg: Config, folder: Path) -> None:
     """Train, and write the result when that is done.
 
-    A run that was stopped goes on from its last complete checkpoint, or starts anew where it has none.
+    A run that was stopped goes on from its newest whole checkpoint, or starts anew where it has none.
 
     Args:
         cfg: Its config. It is changed.
@@ -120,7 +119,7 @@ def execute(cfg: Config, folder: Path) -> None:
     """
     cfg.resume = False
     continued_from = None
-    checkpoint = _last_checkpoint(folder / 'train')
+    checkpoint = _last_checkpoint(cfg)
     if checkpoint is not None:
         cfg.resume, cfg.load_from, continued_from = True, str(checkpoint), checkpoint.name
     else:
@@ -146,7 +145,7 @@ def execute(cfg: Config, folder: Path) -> None:
 
 
 def continued_note(runs: Sequence[Run]) -> str:
-    """A sentence for the table about runs that were stopped and went on: their data came in another order."""
+    """A sentence for the table about runs that were stopped and went on."""
     names = [run.name for run in runs if run.result['continued_from']]
     return f' Stopped and continued: {"; ".join(names)}.' if names else ''
 
@@ -157,16 +156,13 @@ def settings_of(cfg: Config) -> Dict[str, Any]:
     return json.loads(json.dumps(dict(_flatten(tree)), default=str))
 
 
-def _last_checkpoint(work_dir: Path) -> Optional[Path]:
-    """The last checkpoint that was written to its end; MMEngine removes the one before it first."""
-    if not work_dir.is_dir() or not (work_dir / 'last_checkpoint').is_file():
-        return None
-    path = find_latest_checkpoint(str(work_dir))
+def _last_checkpoint(cfg: Config) -> Optional[Path]:
+    """The newest whole checkpoint of a run; None where it has to start anew."""
     try:
-        check_checkpoint_file(path, 'last_checkpoint')
-    except UserError:
+        found, _ = newest_whole_checkpoint(cfg)
+    except UserError:  # all are damaged
         return None
-    return Path(path)
+    return None if found is None else Path(found)
 
 
 def _flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:

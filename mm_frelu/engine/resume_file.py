@@ -1,0 +1,148 @@
+"""Which checkpoint of a work folder does a run go on from? The newest whole one, whatever a kill has left in the folder.
+
+A checkpoint is whole when its checksums are right and it holds a run. It is read for that without running code from it.
+"""
+
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from mmengine.config import Config
+
+from .checkpoint_file import is_remote
+from .errors import UserError
+from .safe_load import first_line, load_safely, unknown_kind
+
+_LONGEST_PATH = 4096
+
+
+def newest_whole_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
+    """Find the checkpoint to go on from.
+
+    The one that ``last_checkpoint`` names comes first, unless a later one was written after that file. The others follow by their times.
+
+    Args:
+        cfg: A config with ``work_dir``; ``default_hooks.checkpoint`` says how checkpoints are called and where they are.
+
+    Returns:
+        The checkpoint, None where there is none yet, and sentences on what was wrong in the folder.
+
+    Raises:
+        UserError: When there are checkpoints, and none of them is whole.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    folder = _folder(cfg.work_dir, hook.get('out_dir'))
+    if is_remote(folder):
+        return _first_line_of(Path(cfg.work_dir) / 'last_checkpoint') or None, []
+    template = hook.get('filename_tmpl') or (
+        'epoch_{}.pth' if hook.get('by_epoch', True) else 'iter_{}.pth'
+    )
+    candidates, notices = _candidates(Path(cfg.work_dir), Path(folder), template)
+    damages = []
+    for path in candidates:
+        reason = damage(path)
+        if not reason:
+            if damages or notices:
+                notices += [f'--resume: {text}. It is left out.' for text in damages]
+                notices.append(
+                    f'--resume: the run goes on from {path}, the newest whole checkpoint.'
+                )
+            return str(path), notices
+        damages.append(f'{path} {reason}')
+    if damages:
+        raise UserError(
+            f'--resume: there is no whole checkpoint in {folder}: {"; ".join(damages)}. Give another one with --resume PATH, or '
+            'begin anew without --resume.'
+        )
+    return None, notices
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a checkpoint, as the end of a sentence that begins with its name; empty for a whole one."""
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            return 'is empty (0 bytes)'
+        zipped = zipfile.is_zipfile(path)
+        if not zipped and _starts_as_zip(path):
+            return f'is cut off after {size} bytes'
+        if zipped:  # PyTorch does not look at the checksums
+            with zipfile.ZipFile(path) as archive:
+                bad = archive.testzip()
+            if bad is not None:
+                return f'is damaged (the checksum of {bad} in it is wrong)'
+        content = load_safely(path, mmap=zipped)
+    except OSError as error:
+        return f'cannot be read ({error.strerror or error})'
+    except Exception as error:  # torch has no common type for what it finds in a damaged file
+        kind = unknown_kind(error)
+        if kind:
+            return f'holds {kind}, and reading that could run code from the file'
+        return f'cannot be read as a PyTorch file ({first_line(error)})'
+    if not isinstance(content, dict) or not isinstance(content.get('meta'), dict):
+        return 'is not a checkpoint of a training run'
+    return ''
+
+
+def require_whole(path: str, key: str) -> None:
+    """Refuse a checkpoint that :func:`damage` finds fault with.
+
+    Raises:
+        UserError: With the reason.
+    """
+    reason = damage(Path(path).expanduser())
+    if 'could run code' in reason:
+        reason += '. If you trust the file, name the type in a module of custom_imports: torch.serialization.add_safe_globals([...])'
+    if reason:
+        raise UserError(f'{key}: {path} {reason}.')
+
+
+def _folder(work_dir: str, out_dir: Optional[str]) -> str:
+    """Where CheckpointHook writes: ``out_dir`` gets a folder with the name of the work folder."""
+    if out_dir is None or out_dir == work_dir:
+        return str(work_dir)
+    return os.path.join(out_dir, os.path.basename(str(work_dir).rstrip(os.sep)))
+
+
+def _candidates(work_dir: Path, folder: Path, template: str) -> Tuple[List[Path], List[str]]:
+    """Checkpoints in the order in which to try them, and what is wrong with ``last_checkpoint``."""
+    pattern = re.escape(template).replace(re.escape('{}'), r'(\d+)')
+    numbers = {
+        path: int(found[1])
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        for found in [re.fullmatch(pattern, path.name)]
+        if found and path.is_file()
+    }
+    by_time = sorted(numbers, key=lambda path: (path.stat().st_mtime, numbers[path]), reverse=True)
+    pointer = work_dir / 'last_checkpoint'
+    if not pointer.is_file():
+        return by_time, []
+    named = _first_line_of(pointer)
+    path = Path(named)
+    if not os.path.isfile(path):  # the work folder may have been moved
+        path = folder / path.name
+    if not named or is_remote(named) or not os.path.isfile(path):
+        what = f'names {named[:200]!r}, which is no file' if named else 'is empty'
+        return by_time, [f'--resume: {pointer} {what}.'] if by_time or named else []
+    later = [
+        other
+        for other in by_time
+        if other.stat().st_mtime > pointer.stat().st_mtime
+        and numbers[other] > numbers.get(folder / path.name, -1)
+    ]
+    rest = [other for other in by_time if other not in later and other.resolve() != path.resolve()]
+    return [*later, path, *rest], []
+
+
+def _first_line_of(pointer: Path) -> str:
+    if not pointer.is_file():
+        return ''
+    with pointer.open(errors='replace') as stream:
+        return stream.read(_LONGEST_PATH).strip().partition('\n')[0].replace('\0', '')
+
+
+def _starts_as_zip(path: Path) -> bool:
+    with path.open('rb') as stream:
+        return stream.read(2) == b'PK'

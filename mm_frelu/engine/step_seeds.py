@@ -1,0 +1,99 @@
+"""Random numbers of a training step depend on the seed, the rank and the number of the iteration, and on nothing before it.
+
+MMEngine seeds each process once. Where dropout and augmentation stand in their sequences of random numbers then depends on every step since
+the start, and checkpoints do not record it: a resumed run draws other numbers than the run that was never stopped. Here the numbers are
+drawn anew from each step's position, in the training process and for each image in the workers of the dataloader. A resumed run
+therefore repeats the steps of the other one exactly, and the number of workers has no influence.
+"""
+
+import random
+from typing import Any, Iterator, List, Tuple
+
+import numpy as np
+import torch
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+Position = Tuple[int, ...]
+"""Seed of the run, rank and iteration."""
+
+
+def seed_all(*position: int) -> None:
+    """Seed Python, NumPy and PyTorch (GPUs included) from non-negative integers; other integers give unrelated numbers."""
+    words = np.random.SeedSequence(position).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.manual_seed(int(words[2]))
+
+
+def seed_iteration(runner: Runner) -> None:
+    """Seed the training process for the iteration that begins."""
+    seed_all(runner.seed, runner.rank, runner.iter)
+
+
+def seed_batches(loader: DataLoader, runner: Runner) -> None:
+    """Let a dataloader seed the loading of each image by the iteration that its batch is for.
+
+    A batch sampler gives the positions and PyTorch's ``__getitems__`` receives them, so that they reach the workers with the
+    indices.
+
+    Args:
+        loader: The dataloader for training, before it is iterated over. One without batches is left alone.
+        runner: Its Runner.
+    """
+    if loader.batch_sampler is None:
+        return
+    loader.dataset.__getitems__ = _SeededItems(loader.dataset)
+    # DataLoader forbids this assignment in general: a batch sampler of another size would contradict its batch_size.
+    object.__setattr__(loader, 'batch_sampler', _NumberedBatches(loader, runner))
+
+
+class _NumberedBatches:
+    """A batch sampler that yields the position of each batch with its indices."""
+
+    def __init__(self, loader: DataLoader, runner: Runner) -> None:
+        self.loader = loader
+        self.runner = runner
+        self.batches = loader.batch_sampler
+        self.sampler = getattr(self.batches, 'sampler', loader.sampler)  # DistSamplerSeedHook
+        self.batch_size = getattr(self.batches, 'batch_size', loader.batch_size)
+        self.drop_last = getattr(self.batches, 'drop_last', loader.drop_last)
+        self._drawn = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Tuple[Position, List[int]]]:
+        number = self._drawn if self._draws_the_past_again() else self.runner.iter
+        for indices in self.batches:
+            self._drawn = number + 1
+            yield (self.runner.seed, self.runner.rank, number), indices
+            number += 1
+
+    def _draws_the_past_again(self) -> bool:
+        """Whether MMEngine resumes by drawing, and discarding, the batches that were trained on.
+
+        It does in iteration-based training with samplers that cannot skip; releases without such samplers always do.
+        """
+        loop = self.runner._train_loop
+        return (
+            not isinstance(loop, dict)
+            and hasattr(loop, 'dataloader_iterator')
+            and not getattr(loop, 'fast_forward_on_resume', False)
+            and not hasattr(self.loader.sampler, 'skip')
+        )
+
+
+class _SeededItems:
+    """``__getitems__`` of a dataset: loads the images of one batch, each with random numbers of its own."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __call__(self, batch: Tuple[Position, List[int]]) -> List[Any]:
+        position, indices = batch
+        items = []
+        for place, index in enumerate(indices):
+            seed_all(*position, place + 1)
+            items.append(self.dataset[index])
+        return items
