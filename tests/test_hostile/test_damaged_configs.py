@@ -68,7 +68,7 @@ def test_text(tmp_path, count):
     """Of a packaged config, with the files that it inherits from."""
     source = ROOT / 'configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py'
     text = re.sub(r"'\.\./_base_", f"'{ROOT / 'configs/_base_'}", source.read_text())
-    text = re.sub(r"_base_ = '(?=\w)", f"_base_ = '{source.parent}/", text)
+    text = re.sub(r"_base_ = '(?:\./)?(?=\w)", f"_base_ = '{source.parent}/", text)
     path = tmp_path / 'config.py'
     path.write_text(text)
     assert arguments.read_config(str(path)).model.type == 'RetinaNet'
