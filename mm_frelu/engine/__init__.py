@@ -7,12 +7,14 @@ by name, because they reach further.
 from .checkpoint_guard import CheckpointGuardHook
 from .errors import UserError, exit_on_user_error
 from .read_errors import NamingTransform
+from .sync_statistics import SyncStatisticsHook
 from .validation_history import ValidationHistoryHook
 from .weight_decay import WeightDecayConstructor
 
 __all__ = [
     'CheckpointGuardHook',
     'NamingTransform',
+    'SyncStatisticsHook',
     'UserError',
     'ValidationHistoryHook',
     'WeightDecayConstructor',
