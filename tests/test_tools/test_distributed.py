@@ -3,16 +3,12 @@
 import os
 import pickle
 import re
-import signal
-import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import tiny_project
 import torch
+from ports import free_port
 
 TOOLS = tiny_project.REPOSITORY / 'tools'
 FAKE_SRUN = """#!/bin/sh
@@ -21,12 +17,6 @@ for argument in "$@"; do echo "$argument"; done > "$RECORD"
 while [ "${1#-}" != "$1" ]; do shift; done
 SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0 SLURM_NODELIST= exec "$@"
 """
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
 
 
 def test_two_processes_train_and_test(segmentor, tmp_path):
