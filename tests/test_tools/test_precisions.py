@@ -26,22 +26,16 @@ ON_GPU = torch.cuda.is_available()
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOnCPU(OptimWrapper):
-    """Forward under autocast. bfloat16 reaches as far as float32, so the loss needs no scale; float16 has a fixed one."""
+    """Forward under autocast. bfloat16 reaches as far as float32, so the loss needs no scale."""
 
-    def __init__(self, dtype: str, scale: float = 1.0, **settings) -> None:
+    def __init__(self, dtype: str, **settings) -> None:
         super().__init__(**settings)
-        self.dtype, self.scale = getattr(torch, dtype), scale
+        self.dtype = getattr(torch, dtype)
 
     @contextmanager
     def optim_context(self, model: nn.Module):
         with super().optim_context(model), torch.autocast('cpu', dtype=self.dtype):
             yield
-
-    def backward(self, loss: torch.Tensor, **settings) -> None:
-        super().backward(loss * self.scale, **settings)
-        for group in self.optimizer.param_groups:
-            for parameter in group['params']:
-                parameter.grad /= self.scale
 
 
 @HOOKS.register_module()
@@ -87,10 +81,8 @@ def trained(scenes, folder, monkeypatch, precision: str):
     cfg.custom_hooks = [dict(type='Watch', channels_last=precision == 'channels_last')]
     cfg.default_hooks.checkpoint.interval = 10_000
     if precision in ('float16', 'bfloat16'):
-        half = dict(type='AmpOptimWrapper', dtype=precision)
-        if not ON_GPU:
-            half.update(type='AutocastOnCPU', scale=1024.0 if precision == 'float16' else 1.0)
-        cfg.optim_wrapper.update(half)
+        wrapper = 'AmpOptimWrapper' if ON_GPU else 'AutocastOnCPU'
+        cfg.optim_wrapper.update(type=wrapper, dtype=precision)
     if not ON_GPU:
         steps = dict(max_iters=200, val_interval=200)
         cfg.train_cfg.update(steps)
@@ -114,7 +106,15 @@ def single(scenes, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('precision', ['bfloat16', 'float16', 'channels_last'])
+@pytest.mark.parametrize(
+    'precision',
+    [
+        'bfloat16',
+        'channels_last',
+        # On a CPU 20 steps take more than seven minutes.
+        pytest.param('float16', marks=[pytest.mark.gpu, pytest.mark.skipif(not ON_GPU, reason='no GPU')]),
+    ],
+)
 def test_training_is_as_good_as_in_single_precision(
     precision, single, scenes, tmp_path, monkeypatch
 ):
