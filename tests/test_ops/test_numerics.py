@@ -117,5 +117,7 @@ def test_statistics_under_autocast_are_in_single_precision(name, backend, dtype)
         shift = 0 if conv.bias is None else conv.bias.double()
         for running in (norm.running_mean, norm.running_var):
             assert running.dtype == torch.float32
-        assert_close(norm.running_mean.double(), exact.mean((0, 2, 3)) + shift, rtol=5e-3, atol=5e-2)
+        assert_close(
+            norm.running_mean.double(), exact.mean((0, 2, 3)) + shift, rtol=5e-3, atol=5e-2
+        )
         assert_close(norm.running_var.double(), exact.var((0, 2, 3)), rtol=2e-2, atol=0)

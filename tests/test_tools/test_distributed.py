@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny_project
@@ -80,6 +81,30 @@ def test_validation_while_training_is_that_of_the_checkpoint(by_option, street_s
         assert len(ours['scores']) == 10
         torch.testing.assert_close(ours['scores'], theirs['scores'], rtol=0, atol=1e-7)
         torch.testing.assert_close(ours['bboxes'], theirs['bboxes'], rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_machines(segmentor, tmp_path):
+    """Both of them this one, with a process each."""
+    port = free_port()
+
+    def join(rank):
+        return tiny_project.run(
+            TOOLS / 'dist_train.sh',
+            *(segmentor.config, 1, '--work-dir', tmp_path / 'work'),
+            cwd=tmp_path,
+            NNODES='2',
+            NODE_RANK=str(rank),
+            MASTER_ADDR='127.0.0.1',
+            PORT=port,
+        )
+
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(join, range(2)):
+            assert done.returncode == 0, done.stdout[-9000:]
+    log = next((tmp_path / 'work').glob('*/*.log')).read_text()
+    assert 'GPU number: 2' in log
+    assert (tmp_path / 'work/iter_2.pth').is_file()
 
 
 @pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_test.sh'])

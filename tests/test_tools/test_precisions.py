@@ -88,10 +88,17 @@ def trained(scenes, folder, monkeypatch, precision: str):
         cfg.train_cfg.update(steps)
         cfg.param_scheduler[1].end = steps['max_iters']
         cfg.model.data_preprocessor.size = (64, 128)
-        for pipeline in (cfg.train_dataloader.dataset.pipeline, cfg.val_dataloader.dataset.pipeline):
+        for pipeline in (
+            cfg.train_dataloader.dataset.pipeline,
+            cfg.val_dataloader.dataset.pipeline,
+        ):
             for transform in pipeline:
                 transform.update(
-                    {k: v for k, v in dict(scale=(128, 64), crop_size=(64, 128)).items() if k in transform}
+                    {
+                        k: v
+                        for k, v in dict(scale=(128, 64), crop_size=(64, 128)).items()
+                        if k in transform
+                    }
                 )
     runner = train(cfg)
     found = runner.message_hub.get_scalar('val/mIoU').current()
@@ -112,7 +119,9 @@ def single(scenes, tmp_path_factory):
         'bfloat16',
         'channels_last',
         # On a CPU 20 steps take more than seven minutes.
-        pytest.param('float16', marks=[pytest.mark.gpu, pytest.mark.skipif(not ON_GPU, reason='no GPU')]),
+        pytest.param(
+            'float16', marks=[pytest.mark.gpu, pytest.mark.skipif(not ON_GPU, reason='no GPU')]
+        ),
     ],
 )
 def test_training_is_as_good_as_in_single_precision(

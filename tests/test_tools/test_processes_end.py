@@ -20,7 +20,9 @@ SECONDS = 60
 def children(pid: int) -> list:
     """Processes that one has started."""
     try:
-        return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+        return [
+            int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        ]
     except OSError:
         return []
 

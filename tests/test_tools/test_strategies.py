@@ -43,7 +43,9 @@ def fsdp(**more):
 WAYS = {
     'DDP': dict(),
     'with_cp': dict(),
-    'activation_checkpointing': dict(activation_checkpointing=['backbone.layer1', 'backbone.layer2']),
+    'activation_checkpointing': dict(
+        activation_checkpointing=['backbone.layer1', 'backbone.layer2']
+    ),
     'FSDP': fsdp(),
     'FSDP, with_cp': fsdp(),
     'FSDP, activation_checkpointing': fsdp(activation_checkpointing=dict(check_fn='is_block')),
