@@ -52,6 +52,7 @@ class Training:
     """Two processes that train until they are stopped, each with a process that loads its images."""
 
     def __init__(self, root: Path, folder: Path) -> None:
+        self.workers = []
         settings = tiny_project.segmentation(root, iters=100_000)
         settings['train_dataloader'].update(num_workers=1, persistent_workers=True)
         config = tiny_project.write_config(folder / 'endless.py', settings)
@@ -79,7 +80,8 @@ class Training:
         wait_for(lambda: re.search(r'Iter.train. \[ *2/', self.text()), 'no training', 3 * SECONDS)
         # Two workers, and a loader for each.
         wait_for(lambda: len(descendants(self.torchrun.pid)) >= 4, 'there are no loaders')
-        return descendants(self.torchrun.pid)
+        self.workers = descendants(self.torchrun.pid)
+        return self.workers
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def start(tmp_path):
 
     yield begin
     for training in trainings:
-        for pid in [*descendants(training.torchrun.pid), training.torchrun.pid]:
+        below = [*training.workers, *descendants(training.torchrun.pid)]
+        for pid in {*below, training.torchrun.pid}:
             if runs(pid):
                 os.kill(pid, signal.SIGKILL)
         training.torchrun.wait()
