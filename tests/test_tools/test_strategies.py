@@ -58,7 +58,11 @@ def trained(way: str, activation: str, root, folder):
     (folder / 'my_checks.py').write_text(CHECKS)
     settings = tiny_project.segmentation(root, activation)
     settings['custom_imports']['imports'] += ['my_checks']
-    for part in ('backbone', 'decode_head', 'auxiliary_head'):  # FlexibleRunner has SyncBN on GPUs alone
+    for part in (
+        'backbone',
+        'decode_head',
+        'auxiliary_head',
+    ):  # FlexibleRunner has SyncBN on GPUs alone
         settings['model'][part]['norm_cfg'] = dict(type='BN')
     settings['model']['backbone'].update(with_cp='with_cp' in way)
     settings.update(WAYS[way])
