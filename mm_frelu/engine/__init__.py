@@ -8,6 +8,7 @@ from .checkpoint_guard import CheckpointGuardHook
 from .checkpoint_hook import CheckpointHook
 from .errors import UserError, exit_on_user_error
 from .read_errors import NamingTransform
+from .sync_statistics import SyncStatisticsHook
 from .validation_history import ValidationHistoryHook
 from .weight_decay import WeightDecayConstructor
 
@@ -15,6 +16,7 @@ __all__ = [
     'CheckpointGuardHook',
     'CheckpointHook',
     'NamingTransform',
+    'SyncStatisticsHook',
     'UserError',
     'ValidationHistoryHook',
     'WeightDecayConstructor',

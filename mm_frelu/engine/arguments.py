@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from .act_options import apply_act_options, work_dir_suffix
 from .config_errors import config_error
+from .distributed import end_with_torchrun
 from .errors import UserError
 from .output_folder import require_writable
 from .packaged_configs import is_packaged, locate
@@ -54,6 +55,8 @@ def load_config(args: argparse.Namespace) -> Config:
         UserError: When the file does not exist, or the work folder cannot be written to.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.launcher == 'pytorch':
+        end_with_torchrun()
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
     merge_settings(cfg, args.cfg_options)

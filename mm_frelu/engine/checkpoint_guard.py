@@ -6,7 +6,7 @@ MMEngine loads with ``strict=False`` and prints every key that did not fit: for 
 
 import logging
 from collections import Counter
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -56,10 +56,12 @@ class CheckpointGuardHook(Hook):
                 warn(message)
         resuming = bool(runner.cfg.get('resume'))
         weights = checkpoint.get('state_dict', checkpoint)
+        renamed = unwrapped(weights)
+        if renamed.keys() != weights.keys():
+            weights.clear()
+            weights.update(renamed)  # for the Runner, which loads them next
         shapes = {
-            key[len('module.') :] if key.startswith('module.') else key: tuple(value.shape)
-            for key, value in weights.items()
-            if hasattr(value, 'shape')
+            key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')
         }
 
         def report_once(module: nn.Module, incompatible) -> None:
@@ -98,6 +100,9 @@ class Fit:
         missing = [key for key in missing if 'num_batches_tracked' not in key]
         self.windows = [key for key in missing if key.startswith(prefixes)]
         self.identity_windows = all(key.startswith(harmless) for key in self.windows)
+        # A window that is there without its norm: folded. With the norm's start behind it, it would be another function.
+        there = {key.rsplit('.', 2)[0] for key in shapes if key.startswith(prefixes)}
+        self.folded = [key for key in self.windows if key.rsplit('.', 2)[0] in there]
         self.missing = [key for key in missing if not key.startswith(prefixes)]
         # A whole part that the model lacks, e.g. an auxiliary head left out for testing, cannot do harm.
         parts = {key.split('.')[0] for key in expected}
@@ -120,7 +125,7 @@ class Fit:
             resuming (bool): Whether the optimizer's state comes with the weights, which has no place for new ones.
 
         Raises:
-            UserError: When nothing fits, or when ``strict`` and anything is missing, unexpected or of another shape.
+            UserError: When nothing fits, when the norms of windows are folded, or when ``strict`` and anything is missing, unexpected or of another shape.
         """
         misfits = self._misfits()
         summary = (
@@ -128,6 +133,12 @@ class Fit:
         )
         if misfits and self.fitting <= 0:
             raise UserError(f'Checkpoint of another architecture: {summary} {self._advice()}')
+        if self.folded:
+            raise UserError(
+                f'{source} has windows without the norms that {self.what} has behind them ({len(self.folded)} missing: '
+                f'{_first(self.folded, 2)}): it is deployed, with the norms folded into the windows, or was trained with '
+                'norm_cfg=None. Use the config that reparameterize_model.py wrote beside it, or the checkpoint from before.'
+            )
         if self.windows:
             self._report_windows(source, strict, resuming)
         if not misfits:
@@ -195,8 +206,7 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
     Raises:
         UserError: When a weight is missing, unexpected or of another shape.
     """
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {key[7:] if key.startswith('module.') else key: weights[key] for key in weights}
+    weights = unwrapped(checkpoint.get('state_dict', checkpoint))
     shapes = {key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')}
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     # PyTorch raises for another shape before it has told what is missing; Fit tells both.
@@ -232,6 +242,15 @@ def _by_part(keys: Sequence[str]) -> str:
 
 def _first(keys: Sequence[str], number: int = 3) -> str:
     return ', '.join(keys[:number]) + (' and more' if len(keys) > number else '')
+
+
+def unwrapped(weights: Mapping[str, Any]) -> Dict[str, Any]:
+    """Weights without the words that DDP (``module.``, in front) and torch.compile (``_orig_mod.``, anywhere) put into their names."""
+    names = (name.replace('_orig_mod.', '') for name in weights)
+    return {
+        name[len('module.') :] if name.startswith('module.') else name: value
+        for name, value in zip(names, weights.values())
+    }
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -1,12 +1,17 @@
-"""Several processes without a GPU: the step that MMEngine leaves out.
+"""Several processes: the steps that MMEngine and torchrun leave out.
 
-MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and so fails on a CPU-only machine. When there is no GPU the process
+Torchrun ends its workers when it fails or is told to stop, but not when it is killed: they would go on and keep their GPUs.
+
+Without a GPU MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and so fails on a CPU-only machine. When there is no GPU the process
 group is made here, with gloo, from the same environment variables; the Runner finds it and goes on.
 """
 
+import ctypes
 import datetime
 import os
+import signal
 import subprocess
+import sys
 
 import torch
 from mmengine.config import Config
@@ -20,6 +25,17 @@ _RANK_VARIABLES = (
     ('slurm', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID')),
     ('mpi', ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK')),
 )
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def end_with_torchrun() -> None:
+    """Let the kernel end this process when the torchrun that started it is gone. Only Linux can; elsewhere nothing changes.
+
+    A torchrun that is killed before this call is noticed when the process group is made, which ends in a timeout.
+    """
+    if distributed.is_torchelastic_launched() and sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def prepare_distributed(cfg: Config) -> None:

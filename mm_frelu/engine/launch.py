@@ -1,6 +1,6 @@
 """From a config to a guarded Runner: the part that training and testing share."""
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
@@ -30,21 +30,28 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     """
     prepare_distributed(cfg)
     let_mmengine_load_safely()
-    add_checkpoint_guard(cfg, strict)
+    add_hook(cfg, 'CheckpointGuardHook', strict=strict)
+    if cfg.get('launcher', 'none') != 'none':
+        add_hook(cfg, 'SyncStatisticsHook')
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return GuardedRunner.from_cfg(cfg)
 
 
-def add_checkpoint_guard(cfg: Config, strict: bool) -> None:
-    """Put :class:`CheckpointGuardHook` among the custom hooks, once."""
+def add_hook(cfg: Config, kind: str, **settings: Any) -> None:
+    """Put a hook of this package among the custom hooks, or set it up where the config has it already.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        kind (str): Type of the hook, without scope.
+        **settings: Its arguments.
+    """
     hooks = cfg.get('custom_hooks') or []
-    kinds = ('mm_frelu.CheckpointGuardHook', 'CheckpointGuardHook')
     for hook in hooks:
-        if isinstance(hook, dict) and hook.get('type') in kinds:
-            hook['strict'] = strict
+        if isinstance(hook, dict) and hook.get('type') in (f'mm_frelu.{kind}', kind):
+            hook.update(settings)
             return
-    cfg.custom_hooks = [*hooks, dict(type=kinds[0], strict=strict)]
+    cfg.custom_hooks = [*hooks, dict(type=f'mm_frelu.{kind}', **settings)]
 
 
 def use_safe_checkpoint_hook(cfg: Config) -> None:

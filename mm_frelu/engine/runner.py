@@ -53,7 +53,7 @@ class GuardedRunner(Runner):
         if found and (on_cpu or not self.distributed):
             reason = 'there is no GPU' if on_cpu else 'no launcher is used'
             self.logger.info(
-                f'{found} SyncBN layers work as BN because {reason}: statistics are per process.'
+                f'{found} SyncBN layers work as BN because {reason}: each process normalises by its own batch.'
             )
             model = revert_sync_batchnorm(model)
         if self.distributed and on_cpu:

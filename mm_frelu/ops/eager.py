@@ -81,9 +81,13 @@ def piecewise_max(
     Returns:
         Features of the shape of ``x``.
     """
-    first, *others = pieces(x, slopes, intercepts)
-    best = reduce(lambda best, piece: torch.where(piece >= best, piece, best), others, first)
+    best = reduce(_last_of_highest, pieces(x, slopes, intercepts))
     return best if attention is None else best * attention
+
+
+def _last_of_highest(best: Tensor, piece: Tensor) -> Tensor:
+    """As ``torch.maximum``, which a NaN on either side gets through (a slope of zero makes one of infinity), but for equal values."""
+    return torch.where((piece >= best) | piece.isnan(), piece, best)
 
 
 def pieces(x: Tensor, slopes: Tensor, intercepts: Optional[Tensor]) -> Iterator[Tensor]:

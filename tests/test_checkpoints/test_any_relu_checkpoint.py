@@ -17,7 +17,7 @@ from torch_ports import Port, trained
 from mm_frelu.activations import DynamicReLU, FunnelActivation
 from mm_frelu.backbones import ResNet
 from mm_frelu.engine.checkpoint_pretrained import watch_pretrained
-from mm_frelu.engine.launch import add_checkpoint_guard
+from mm_frelu.engine.launch import add_hook
 from mm_frelu.engine.model_builder import build_model, forward_tensors
 from mm_frelu.engine.runner import GuardedRunner
 
@@ -51,7 +51,7 @@ def relu_model(request, tmp_path_factory):
 def load_as_the_tools_do(cfg, path, folder):
     """Build the model of a config and give it a checkpoint through Runner and guard."""
     cfg = Config(dict(model=cfg.model, load_from=str(path), default_scope=cfg.default_scope))
-    add_checkpoint_guard(cfg, strict=False)
+    add_hook(cfg, 'CheckpointGuardHook', strict=False)
     runner = GuardedRunner(
         model=build_model(cfg),
         work_dir=str(folder),

@@ -13,7 +13,7 @@ from torch import nn
 
 from mm_frelu import FReLU, replace_activations
 from mm_frelu.engine import CheckpointGuardHook, UserError
-from mm_frelu.engine.launch import add_checkpoint_guard
+from mm_frelu.engine.launch import add_hook
 
 
 class Net(nn.Module):
@@ -199,8 +199,8 @@ def test_another_place_of_the_strides_is_a_warning_too(warnings):
 
 def test_the_tools_add_the_hook_once():
     cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
-    add_checkpoint_guard(cfg, strict=True)
-    add_checkpoint_guard(cfg, strict=True)
+    add_hook(cfg, 'CheckpointGuardHook', strict=False)
+    add_hook(cfg, 'CheckpointGuardHook', strict=True)
     own = dict(type='mm_frelu.CheckpointGuardHook', strict=True)
     assert cfg.custom_hooks == [dict(type='EMAHook'), own]
     assert HOOKS.build(own).strict is True

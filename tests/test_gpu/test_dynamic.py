@@ -388,6 +388,17 @@ def test_layer_compiles_in_one_graph():
     compare(compiled, plain, 1e-5)
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize(('layer_class', 'options'), LAYERS)
+def test_what_is_no_number_is_passed_on(layer_class, options, value):
+    x = random(2, 3, 4, 5)
+    x[0, 1, 2, 3] = value
+    fused = layer_class(3, implementation='triton', **options).to(DEVICE)
+    eager = copy.deepcopy(fused)
+    eager.implementation = 'eager'
+    torch.testing.assert_close(fused(x), eager(x), equal_nan=True, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize('dtype', [FLOAT, BRAIN])
 def test_layer_under_autocast(dtype):
     layer = random_layer(DyReLUC, 8)

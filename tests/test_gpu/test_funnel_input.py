@@ -243,9 +243,10 @@ def test_identity_start_is_relu(init):
     assert torch.equal(layer(x), x.relu()) == (init == 'identity')
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_what_is_no_number_is_passed_on(value):
-    case = Case((1, 1, 4, 4), windows='fixed')
+@pytest.mark.parametrize('windows', ['fixed', 'batch'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_what_is_no_number_is_passed_on(value, windows):
+    case = Case((1, 1, 4, 4), windows=windows)
     x = random(case)
     x[0, 0, 0, 0] = value
     found, expected = (Site(case, name)(x) for name in ('triton', 'eager'))

@@ -1,13 +1,15 @@
 """dist_*.sh and slurm_*.sh: two processes on CPUs train and test; Slurm gets the options it should."""
 
 import os
+import pickle
 import re
-import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny_project
 import torch
+from ports import free_port
 
 TOOLS = tiny_project.REPOSITORY / 'tools'
 FAKE_SRUN = """#!/bin/sh
@@ -16,12 +18,6 @@ for argument in "$@"; do echo "$argument"; done > "$RECORD"
 while [ "${1#-}" != "$1" ]; do shift; done
 SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0 SLURM_NODELIST= exec "$@"
 """
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
 
 
 def test_two_processes_train_and_test(segmentor, tmp_path):
@@ -49,6 +45,66 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     logs = [next((tmp_path / name).glob('*/*.log')).read_text() for name in ('one', 'two')]
     one, two = (re.search(r'aAcc: .*mIoU: .*mAcc: [\d.]+', log)[0] for log in logs)
     assert one == two
+
+
+@pytest.mark.parametrize('by_option', [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_validation_while_training_is_that_of_the_checkpoint(by_option, street_scenes, tmp_path):
+    """Not only its metrics: every box of every image. The windows of two processes see other images."""
+    settings = tiny_project.detection(street_scenes, activation='ReLU' if by_option else 'FReLU')
+    # Detection's habit: the network's norms stay. Those of the windows gather statistics.
+    settings['model']['backbone'].update(
+        norm_cfg=dict(type='BN'), norm_eval=True, act_norm_eval=False
+    )
+    seen = tmp_path / 'seen.pkl'
+    settings['val_evaluator'] = [
+        settings['val_evaluator'],
+        dict(type='DumpDetResults', out_file_path=str(seen)),
+    ]
+    config = tiny_project.write_config(tmp_path / 'detector.py', settings)
+    options = ['--act', 'FReLU', '--act-cfg', 'init=paper'] if by_option else []
+    script, work_dir = TOOLS / 'dist_train.sh', tmp_path / 'work'
+    arguments = (config, 2, '--work-dir', work_dir, *options)
+    done = tiny_project.run(script, *arguments, cwd=tmp_path, PORT=free_port())
+    assert done.returncode == 0, done.stdout[-9000:]
+
+    tiny_project.load_tool('test.py').main(
+        [str(config), str(work_dir / 'iter_2.pth'), '--out', str(tmp_path / 'alone.pkl')]
+        + ['--work-dir', str(tmp_path / 'test'), *options]
+    )
+    found, expected = (
+        sorted(pickle.loads(path.read_bytes()), key=lambda image: image['img_path'])
+        for path in (seen, tmp_path / 'alone.pkl')
+    )
+    assert len(found) == 4
+    for ours, theirs in zip(found, expected):
+        ours, theirs = ours['pred_instances'], theirs['pred_instances']
+        assert len(ours['scores']) == 10
+        torch.testing.assert_close(ours['scores'], theirs['scores'], rtol=0, atol=1e-7)
+        torch.testing.assert_close(ours['bboxes'], theirs['bboxes'], rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_machines(segmentor, tmp_path):
+    """Both of them this one, with a process each."""
+    port = free_port()
+
+    def join(rank):
+        return tiny_project.run(
+            TOOLS / 'dist_train.sh',
+            *(segmentor.config, 1, '--work-dir', tmp_path / 'work'),
+            cwd=tmp_path,
+            NNODES='2',
+            NODE_RANK=str(rank),
+            MASTER_ADDR='127.0.0.1',
+            PORT=port,
+        )
+
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(join, range(2)):
+            assert done.returncode == 0, done.stdout[-9000:]
+    log = next((tmp_path / 'work').glob('*/*.log')).read_text()
+    assert 'GPU number: 2' in log
+    assert (tmp_path / 'work/iter_2.pth').is_file()
 
 
 @pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_test.sh'])

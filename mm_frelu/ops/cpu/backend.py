@@ -155,8 +155,13 @@ class FunnelPlan(Plan):
         return found
 
     def _taps(self, row: Row) -> List[np.ndarray]:
-        """The windows' weights, (C, rows, columns) each."""
-        return _two([row[self._starts[k] - 2][:, 0].contiguous() for k in range(self._windows)])
+        """The windows' weights, (C, rows, columns) each.
+
+        Copies: memory that NumPy has seen cannot be resized any more, and FSDP resizes that of parameters in each step.
+        """
+        shape = torch.contiguous_format
+        weights = [row[self._starts[k] - 2][:, 0] for k in range(self._windows)]
+        return _two([weight.clone(memory_format=shape) for weight in weights])
 
     def _table(self, row: Row) -> np.ndarray:
         """Bias, scale, shift, mean and variance for four norms, a row each."""
