@@ -81,7 +81,7 @@ def activation_class(type_: Any) -> Type[nn.Module]:
     Raises:
         ValueError: If it is not registered.
     """
-    layer = type_ if inspect.isclass(type_) else MODELS.get(type_)
+    layer: Any = type_ if inspect.isclass(type_) else MODELS.get(type_)
     if layer is None:
         names = activation_names()
         spelt = {name.lower(): name for name in names}

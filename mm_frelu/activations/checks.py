@@ -9,12 +9,15 @@ from torch import Tensor
 from ..ops.context import is_exporting
 
 
-def check_channels(name: str, num_channels: Optional[int]) -> None:
+def check_channels(name: str, num_channels: Optional[int]) -> int:
     """Check the channel count, which a config often leaves out.
 
     Args:
         name: Class of the layer.
         num_channels: What it was given.
+
+    Returns:
+        The channel count.
 
     Raises:
         TypeError: If there is none.
@@ -27,6 +30,7 @@ def check_channels(name: str, num_channels: Optional[int]) -> None:
             f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
         )
     check_positive(name, 'num_channels', num_channels)
+    return num_channels
 
 
 def check_input(name: str, x: Any, num_channels: int) -> None:

@@ -90,6 +90,8 @@ class DynamicReLU(ShowsImplementation, BaseModule):
     channel_wise: ClassVar[bool]
     """Whether each channel has coefficients of its own."""
 
+    start: Tensor
+
     def __init__(
         self,
         num_channels: Optional[int] = None,
@@ -106,7 +108,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
-        check_channels(name, num_channels)
+        channels = check_channels(name, num_channels)
         check_positive(name, 'num_pieces', num_pieces)
         check_positive(name, 'reduction', reduction)
         check_positive_number(name, 'lambda_a', lambda_a)
@@ -120,7 +122,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
                 f"{name}: init='identity' starts as ReLU, which has two pieces; num_pieces=1 is a "
                 f"linear map. Use num_pieces=2 or more, or init='paper'."
             )
-        self.num_channels = num_channels
+        self.num_channels = channels
         self.num_pieces = num_pieces
         self.reduction = reduction
         self.lambda_a = lambda_a
@@ -209,8 +211,14 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         if not is_exporting():
             check_input(type(self).__name__, x, self.num_channels)
 
-    def _activate(self, x: Tensor, *coefficients: Optional[Tensor]) -> Tensor:
-        out, choice = activate_piecewise(x, *coefficients, implementation=self.implementation)
+    def _activate(
+        self,
+        x: Tensor,
+        slopes: Tensor,
+        intercepts: Optional[Tensor],
+        attention: Optional[Tensor] = None,
+    ) -> Tensor:
+        out, choice = activate_piecewise(x, slopes, intercepts, attention, self.implementation)
         self.show(choice)
         return out
 

@@ -3,7 +3,7 @@
 They are here to repeat that comparison, not for use: in the paper each of them is worse than FReLU.
 """
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.registry import MODELS
@@ -60,7 +60,10 @@ class FReLUAblation(FunnelActivation):
         [1.0, 3.0, 3.0]
     """
 
-    window_names = (('conv', 'norm'),)
+    window_names: Tuple[Tuple[str, str], ...] = (('conv', 'norm'),)
+
+    conv: nn.Module
+    norm: nn.Module
 
     def __init__(
         self,

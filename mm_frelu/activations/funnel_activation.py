@@ -1,6 +1,6 @@
 """What every funnel activation shares: checks, start, computation, folding."""
 
-from typing import ClassVar, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -40,7 +40,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
             can; None for False.
     """
 
-    window_names: ClassVar[Tuple[Tuple[str, str], ...]]
+    window_names: Tuple[Tuple[str, str], ...]
     """Names of the members (convolution, norm) of each window, in the order conv, norm, conv, norm: mmcv's
     ``fuse_conv_bn`` folds a norm into the convolution registered last before it."""
 
@@ -57,7 +57,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         name = type(self).__name__
-        check_channels(name, num_channels)
+        channels = check_channels(name, num_channels)
         check_positive(name, 'kernel_size', kernel_size)
         check_positive(name, 'dilation', dilation)
         if kernel_size % 2 == 0:
@@ -68,7 +68,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         check_choice(name, 'init', init, INITS)
         check_choice(name, 'combine', combine, ('sum', 'max'))
         check_choice(name, 'implementation', implementation, IMPLEMENTATIONS)
-        self.num_channels = num_channels
+        self.num_channels = channels
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.init = init
@@ -87,11 +87,10 @@ class FunnelActivation(ShowsImplementation, BaseModule):
             self.add_module(norm_name, norm)
 
     @property
-    def windows(self) -> List[Tuple[nn.Module, nn.Module]]:
+    def windows(self) -> List[Tuple[nn.Conv2d, nn.Module]]:
         """The (convolution, norm) pairs of the condition."""
-        modules = (
-            self._modules
-        )  # read in each call: nn.Module.__getattr__ takes several times as long
+        # Read in each call: nn.Module.__getattr__ takes several times as long.
+        modules: Dict[str, Any] = self._modules
         return [(modules[conv], modules[norm]) for conv, norm in self.window_names]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The window of a funnel activation: a depthwise convolution and its norm ("parametric pooling window", FReLU 3.1)."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from mmcv.cnn import build_norm_layer
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -22,12 +22,12 @@ def build_window_conv(
         dilation: Distance between the taps, in pixels.
         bias: Whether each channel has a bias.
     """
-    padding = tuple(dilation * (size // 2) for size in kernel_size)
+    height, width = kernel_size
     return nn.Conv2d(
         num_channels,
         num_channels,
         kernel_size,
-        padding=padding,
+        padding=(dilation * (height // 2), dilation * (width // 2)),
         dilation=dilation,
         groups=num_channels,
         bias=bias,
@@ -94,31 +94,31 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
     """
     conv.reset_parameters()
     nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
-    if not isinstance(norm, nn.Identity):
-        norm.reset_parameters()
+    last: Any = conv if isinstance(norm, nn.Identity) else norm
+    if last is not conv:
+        last.reset_parameters()
     if init == 'identity':
-        silenced = [conv] if isinstance(norm, nn.Identity) else [norm]
-        for layer in silenced:
-            if layer.weight is None:
-                raise ValueError(
-                    "init='identity' starts a window's norm at scale 0, but this norm has no scale; "
-                    "take affine=False out of its norm_cfg, or use init='paper'."
-                )
-            nn.init.zeros_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        if last.weight is None:
+            raise ValueError(
+                "init='identity' starts a window's norm at scale 0, but this norm has no scale; "
+                "take affine=False out of its norm_cfg, or use init='paper'."
+            )
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
 
 
 def is_untouched(norm: nn.Module) -> bool:
     """Whether a window's norm is as it was built: it has learnt nothing and, if it keeps statistics, seen no data."""
-    if getattr(norm, 'weight', None) is None or norm.weight.is_meta:
+    scales: Any = getattr(norm, 'weight', None)
+    if scales is None or scales.is_meta:
         return False
-    first = norm.weight[0]
-    scaled = (norm.weight != first).any() or first not in (0, 1)
-    shift = norm.bias[0]
-    shifted = (norm.bias != shift).any() or shift not in START_SHIFTS
-    means = getattr(norm, 'running_mean', None)
-    seen = means is not None and (means.any() or (norm.running_var != 1).any())
+    shifts: Any = norm.bias
+    scaled = (scales != scales[0]).any() or scales[0] not in (0, 1)
+    shifted = (shifts != shifts[0]).any() or shifts[0] not in START_SHIFTS
+    means: Any = getattr(norm, 'running_mean', None)
+    variances: Any = getattr(norm, 'running_var', None)
+    seen = means is not None and (means.any() or (variances != 1).any())
     return not bool(scaled or shifted or seen)
 
 

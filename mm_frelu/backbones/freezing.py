@@ -80,7 +80,8 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     Returns:
         Whether there was anything to warn of.
     """
-    frozen, fixed = [], []
+    frozen: List[str] = []
+    fixed: List[str] = []
     for name, layer in backbone.named_modules():
         if not isinstance(layer, (FunnelActivation, DynamicReLU)):
             continue

@@ -1,6 +1,6 @@
 """An activation with the norm before it, which fused backends compute as one."""
 
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from mmcv.cnn import ConvModule
 from mmengine.model import Sequential
@@ -29,7 +29,7 @@ def activate(act: nn.Module, branches: Sequence[Branch], recompute_norms: bool) 
     return act(sum_of_norms(branches))
 
 
-def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
+def activate_conv(act: nn.Module, conv: ConvModule, x: Tensor, recompute_norms: bool) -> Tensor:
     """Activation of a convolution with its norm, in a module that has no activation of its own.
 
     Args:
@@ -46,7 +46,7 @@ def activate_conv(act: nn.Module, conv: nn.Module, x: Tensor, recompute_norms: b
     return act(conv(x))
 
 
-def _ends_with_its_norm(conv: nn.Module) -> bool:
+def _ends_with_its_norm(conv: ConvModule) -> bool:
     """Whether a module is a convolution with a norm behind it, and nothing looks at it or computes both as one."""
     return (
         type(conv) is ConvModule
@@ -71,8 +71,9 @@ def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tens
     is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
     if not (recompute_norms and is_row):
         return layers(x)
+    row: Any = layers
     norm = None  # a batch norm waits for what follows it
-    for layer in layers:
+    for layer in row:
         if isinstance(layer, FunnelActivation):
             x, norm = activate(layer, [(x, norm)], recompute_norms), None
         elif isinstance(layer, _BatchNorm) and norm is None:

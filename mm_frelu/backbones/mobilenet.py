@@ -1,7 +1,7 @@
 """What MobileNetV1, V2 and V3 share: a stem, stages of blocks, perhaps a last 1x1, and one activation module per site."""
 
 import logging
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
@@ -142,10 +142,11 @@ class MobileNet(FreezableBackbone):
         **options,
     ) -> None:
         """Add a stage with one block for each of ``dilations``, the first of which has the stride."""
+        build: Callable[..., MobileBlock] = self.block  # its subclasses take more than it does
         blocks = []
         for index, dilation in enumerate(dilations):
             blocks.append(
-                self.block(
+                build(
                     in_channels if index == 0 else out_channels,
                     out_channels,
                     stride=stride if index == 0 else 1,

@@ -6,19 +6,29 @@ sites of layer1 to layer3, and ReLU in the stem and in layer4 (FReLU paper, abla
 the last stage to avoid overfitting", the author).
 """
 
-from typing import Any, Dict, Iterable, Sequence, Tuple, Type, Union
-
-from torch import nn
+from typing import Any, ClassVar, Dict, Iterable, Protocol, Sequence, Tuple, Type, Union
 
 Sites = Union[str, Sequence[str]]
 
 
-def resolve_sites(act_sites: Sites, block: Type[nn.Module]) -> Tuple[str, ...]:
+class Block(Protocol):
+    """A block of a residual network.
+
+    Attributes:
+        sites: Names of the sites, in the order of computation.
+        partial_sites: Those that ``act_sites='partial'`` stands for.
+    """
+
+    sites: ClassVar[Tuple[str, ...]]
+    partial_sites: ClassVar[Tuple[str, ...]]
+
+
+def resolve_sites(act_sites: Sites, block: Type[Block]) -> Tuple[str, ...]:
     """Turn the config word into site names.
 
     Args:
         act_sites: ``'all'``, ``'partial'`` (after the block's first 3x3 convolution only) or site names.
-        block: A block class with ``sites`` and ``partial_sites``.
+        block: The class of the blocks.
 
     Raises:
         ValueError: If the block has no such site.
@@ -64,12 +74,12 @@ def resolve_stages(act_stages: Sequence[int], num_stages: int) -> Tuple[int, ...
 
 
 def block_act_cfgs(
-    block: Type[nn.Module], act_sites: Sequence[str], act_cfg: dict, base_act_cfg: dict
+    block: Type[Block], act_sites: Sequence[str], act_cfg: dict, base_act_cfg: dict
 ) -> Dict[str, dict]:
     """The activation config of every site of a block.
 
     Args:
-        block: A block class with ``sites``.
+        block: The class of the blocks.
         act_sites: Names of the sites that get ``act_cfg``.
         act_cfg: Config of the activation under study.
         base_act_cfg: Config of the activation elsewhere.

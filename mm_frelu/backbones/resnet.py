@@ -16,7 +16,9 @@ from .freezing import FreezableBackbone, freeze
 from .fused_norm import activate, activate_in_row
 from .options import check_frozen_stages, check_out_indices, check_per_stage, check_switches
 from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
-from .resnet_blocks import BasicBlock, Bottleneck, ResidualBlock
+from .resnet_blocks import BasicBlock, Bottleneck
+
+BlockClass = Union[Type[BasicBlock], Type[Bottleneck]]
 
 
 @MODELS.register_module()
@@ -76,7 +78,7 @@ class ResNet(FreezableBackbone):
         [(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]
     """
 
-    arch_settings: ClassVar[Dict[int, Tuple[Type[ResidualBlock], Tuple[int, ...]]]] = {
+    arch_settings: ClassVar[Dict[int, Tuple[BlockClass, Tuple[int, ...]]]] = {
         10: (BasicBlock, (1, 1, 1, 1)),
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),

@@ -3,7 +3,7 @@
 Parameter names are those of torchvision's and mmdet's blocks, plus ``act1``, ``act2``, ``act3`` for the activations.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import ClassVar, Dict, List, Optional, Tuple
 
 from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
 from torch import Tensor, nn
@@ -28,9 +28,9 @@ class ResidualBlock(CheckpointedBlock):
         recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
     """
 
-    expansion: int
-    sites: Tuple[str, ...]
-    partial_sites: Tuple[str, ...]
+    expansion: ClassVar[int]
+    sites: ClassVar[Tuple[str, ...]]
+    partial_sites: ClassVar[Tuple[str, ...]]
 
     def __init__(
         self,

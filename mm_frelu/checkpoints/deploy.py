@@ -92,8 +92,8 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
     meta['folded_from'] = sha256(Path(source).expanduser())
     # MMEngine writes CONFIG_DATE_TIME, and publish_model.py reads the config's name from it.
     if isinstance(meta.get('experiment_name'), str):
-        stamp = re.search(r'(_\d{8}_\d{6})?$', meta['experiment_name']).group()
-        meta['experiment_name'] = f'{target.stem}{stamp}'
+        stamp = re.search(r'_\d{8}_\d{6}$', meta['experiment_name'])
+        meta['experiment_name'] = f'{target.stem}{stamp.group() if stamp else ""}'
     _write_config(new_cfg, config, source)
     try:
         save_checkpoint(dict(meta=meta, state_dict=compact(weights)), target, 'OUT')

@@ -65,7 +65,7 @@ def _default_funnels(layer: Optional[Type]) -> Dict[str, Any]:
     for base in reversed(inspect.getmro(layer)) if inspect.isclass(layer) else ():
         if '__init__' not in vars(base) or base is object:
             continue
-        for name, parameter in inspect.signature(base.__init__).parameters.items():
+        for name, parameter in inspect.signature(vars(base)['__init__']).parameters.items():
             default = parameter.default
             if isinstance(default, dict) and _is_funnel(_layer_class(default.get('type'))):
                 found[name] = deepcopy(default)

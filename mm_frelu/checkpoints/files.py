@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
 
 def loads_as_weights_only(path: Path) -> bool:
     """Whether plain torch reads a file without running code from it (``weights_only=True``, no exceptions granted)."""
-    granted = getattr(torch.serialization, 'get_safe_globals', list)()
+    granted: List[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
     clear = getattr(torch.serialization, 'clear_safe_globals', lambda: None)
     clear()
     try:

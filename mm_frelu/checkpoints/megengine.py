@@ -111,11 +111,9 @@ def _head_shapes(
 ) -> Dict[str, tuple]:
     """The head has as many classes as the file says; how many channels it takes is up to the backbone."""
     name = architecture.official_name('head.fc.weight')
-    weight = weights.get(name)
-    if weight is None:
-        _refuse_names(source, architecture, 'lacks', [name])
-    channels = architecture.num_features()
-    shapes = {'head.fc.weight': (weight.shape[0], channels)}
+    _refuse_names(source, architecture, 'lacks', [] if name in weights else [name])
+    shapes: Dict[str, tuple] = {}
+    shapes['head.fc.weight'] = (weights[name].shape[0], architecture.num_features())
     if architecture.biased:
         shapes['head.fc.bias'] = shapes['head.fc.weight'][:1]
     return shapes

@@ -6,7 +6,7 @@ call with the buffer.
 """
 
 import math
-from typing import Any, Optional, Union
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class PickledDtype:
             raise ArrayError(f'has numbers of type {shown(code)}; expected float32')
         self.code = code
         self.itemsize = int(code[1])
-        self.byte_order = '='
+        self.byte_order: Literal['=', '<', '>'] = '='
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) not in (8, 9) or state[1] not in ('<', '>'):
@@ -50,7 +50,7 @@ class PickledArray:
     """An array, described by its state: version, shape, type, whether in Fortran's order, bytes."""
 
     def __init__(self) -> None:
-        self.data: Optional[Union[bytes, bytearray]] = None
+        self.data: Any = None  # bytes, as soon as it is described
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5 or self.data is not None:

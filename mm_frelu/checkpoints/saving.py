@@ -55,11 +55,13 @@ def describe(checkpoint: dict, path: Path) -> str:
         path: Where to.
     """
     meta = checkpoint['meta']
+    recorded = preprocessing.from_dict(meta['preprocessing'])
+    assert recorded is not None  # the converters write all of it
     backbone = ', '.join(f'{key}={value!r}' for key, value in meta['backbone'].items())
     head = '' if 'head.fc.weight' in checkpoint['state_dict'] else ', no classifier'
     return (
         f'Wrote {path}: {meta["arch"]}, {len(checkpoint["state_dict"])} tensors{head}. In a config:\n'
-        f'  data_preprocessor=dict({preprocessing.from_dict(meta["preprocessing"]).as_config()}, ...)\n'
+        f'  data_preprocessor=dict({recorded.as_config()}, ...)\n'
         f"  backbone=dict({backbone},\n    init_cfg=dict(type='Pretrained', prefix='backbone.', "
         f"checkpoint='{path}'))"
     )

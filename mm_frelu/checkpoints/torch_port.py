@@ -70,6 +70,7 @@ def convert_torch(
     if ported:
         backbone, state = ported.backbone, _convert_resnet(weights, ported, name)
     else:
+        assert official is not None  # one of the two was found
         arrays = {key: tensor.numpy() for key, tensor in weights.items()}
         backbone, state = dict(official.backbone), convert_state_dict(arrays, official, name)
     return dict(

@@ -87,7 +87,7 @@ def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any
     settings: Dict[str, Any] = {}
     for base in reversed(cls.__mro__ if cls else ()):
         if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters.values()
+            parameters = inspect.signature(vars(base)['__init__']).parameters.values()
             settings.update({p.name: p.default for p in parameters if p.default is not p.empty})
     settings.update(dataset)
     metainfo = dict(getattr(cls, 'METAINFO', {}))

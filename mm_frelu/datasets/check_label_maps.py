@@ -89,8 +89,8 @@ def _require_room(key: str, classes: Sequence[str]) -> None:
         )
 
 
-def _label_map(key: str, settings: Dict[str, Any], cls: Optional[type]) -> Optional[Dict[int, int]]:
-    """What mmseg makes of the ids of classes that are not chosen."""
+def _label_map(key: str, settings: Dict[str, Any], cls: Any) -> Optional[Dict[int, int]]:
+    """What mmseg makes of the ids of classes that are not chosen, if its class is known and is one of mmseg's."""
     if not hasattr(cls, 'get_label_map'):
         return None
     try:

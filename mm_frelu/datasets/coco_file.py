@@ -8,7 +8,7 @@ import gc
 import json
 import mmap
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from mm_frelu.engine.errors import UserError
 
@@ -85,7 +85,8 @@ def without_polygons(text: Any) -> bytes:
     Args:
         text (bytes | mmap): The text.
     """
-    parts, done = [], 0
+    parts: List[bytes] = []
+    done = 0
     at = text.find(_SEGMENTATION)
     while at >= 0:
         begin = at + len(_SEGMENTATION)

@@ -48,9 +48,7 @@ class Plan:
         """
         raise NotImplementedError
 
-    def backward(
-        self, row: Row, grads: Sequence[Optional[Tensor]], wanted: Sequence[bool]
-    ) -> List[Optional[Tensor]]:
+    def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
         """Compute gradients.
 
         Args:
@@ -106,7 +104,7 @@ def gradients_by_autograd(
     compute: Callable[[Row], Outputs],
     row: Row,
     wanted: Sequence[bool],
-    grads: Sequence[Optional[Tensor]],
+    grads: Row,
 ) -> List[Optional[Tensor]]:
     """Gradients by autograd itself, with a graph behind them where gradients are enabled.
 

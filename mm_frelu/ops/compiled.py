@@ -84,11 +84,13 @@ def _spec_of(integers: Tuple[int, ...], floats: Tuple[float, ...]) -> Any:
 
 def _apart(tensors: Sequence[Tensor]) -> List[Tensor]:
     """Each in memory of its own, as the outputs of an operator have to be."""
+    apart: List[Tensor] = []
     seen = set()
-    return [
-        tensor.clone() if memory in seen or seen.add(memory) else tensor
-        for tensor, memory in ((tensor, tensor.untyped_storage().data_ptr()) for tensor in tensors)
-    ]
+    for tensor in tensors:
+        memory = tensor.untyped_storage().data_ptr()
+        apart.append(tensor.clone() if memory in seen else tensor)
+        seen.add(memory)
+    return apart
 
 
 def _row_of(tensors: Sequence[Tensor], present: Sequence[bool]) -> List[Optional[Tensor]]:
@@ -143,7 +145,7 @@ if HAS_OPERATORS:
         wanted: List[bool],
     ) -> List[Tensor]:
         """Gradients of those tensors of the row that are wanted."""
-        found = _plan(name, row, integers, floats).backward(row, grads, wanted)
+        found: List[Any] = _plan(name, row, integers, floats).backward(row, grads, wanted)
         return _apart([grad for grad, want in zip(found, wanted) if want])
 
     @fused_backward.register_fake

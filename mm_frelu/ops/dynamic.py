@@ -157,14 +157,14 @@ class PiecewisePlan(Plan):
             out = _maximum(x[:, channels], _pieces(slopes, intercepts, channels))
             return [out if attention is None else out.mul_(attention)], []
 
-        (out,), _ = recompute.in_blocks(self._blocks, x, compute)
+        (out,) = recompute.in_blocks(self._blocks, x, compute)[0]
         return (out,), []
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> Gradients:
         """Gradients of x, slopes, intercepts and attention."""
         x, slopes, intercepts, attention = row
         grad = _laid_out_as(x, *grads)
-        of_attention = []  # one sum over the channels of each block
+        of_attention: List[Any] = []  # one sum over the channels of each block
 
         def compute(channels: slice) -> recompute.Results:
             pieces = _pieces(slopes, intercepts, channels)
@@ -229,7 +229,8 @@ def _gradients(
         of_attention = (grad * best).sum(dim=1, keepdim=True, dtype=exact)
         grad = grad * attention
     shares = _share_out(grad, wins)
-    dx, totals = None, []
+    dx: Any = None
+    totals: List[Tensor] = []
     for share, (slope, *_) in zip(shares, pieces):
         dx = share * slope if dx is None else torch.addcmul(dx, share, slope)
         totals.append((share * x).sum(dim=(2, 3), dtype=exact))

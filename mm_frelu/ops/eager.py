@@ -5,7 +5,7 @@ equal, the last of them gets the whole gradient.
 """
 
 from functools import reduce
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ Branch = Tuple[Tensor, Optional[nn.Module]]
 WindowModules = Tuple[nn.Module, nn.Module]
 """A depthwise convolution and the norm that follows it (``nn.Identity`` where there is none)."""
 
-COMBINE = {'sum': torch.add, 'max': torch.maximum}
+COMBINE: Dict[str, Callable[[Tensor, Tensor], Tensor]] = {'sum': torch.add, 'max': torch.maximum}
 
 
 def sum_of_norms(branches: Sequence[Branch]) -> Tensor:

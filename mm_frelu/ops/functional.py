@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence, Tuple
 from torch import Tensor, nn
 
 from . import eager
-from .autograd import Outputs, run
+from .autograd import run
 from .compiled import run_compiled, select_compiled
 from .context import convolution_dtype, is_compiling, is_exporting
 from .dispatch import APART, Choice, select
@@ -140,7 +140,7 @@ def activate_piecewise(
     implementation: str = 'auto',
 ) -> Tuple[Tensor, Choice]:
     """As :func:`piecewise_max`, with the choice of what computed it."""
-    row = [x, slopes, intercepts, attention]
+    row: Row = [x, slopes, intercepts, attention]
     outputs, choice = _compute(PiecewiseSpec(slopes.shape[0]), row, implementation)
     return eager.piecewise_max(*row) if outputs is None else outputs[0], choice
 
@@ -167,7 +167,7 @@ def piecewise_max(
     return activate_piecewise(x, slopes, intercepts, attention, implementation)[0]
 
 
-def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Outputs], Choice]:
+def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Tuple], Choice]:
     """What a backend computes, or None where eager is chosen."""
 
     def describe() -> Tuple[Any, Optional[str]]:

@@ -36,7 +36,7 @@ BLOCK_BYTES = 2 << 20
 LANES = 16
 """oneDNN's depthwise convolution works on 16 channels at once; other block widths cost it several times as much."""
 
-Results = Tuple[Sequence[Tensor], Sequence[Optional[Tensor]]]
+Results = Tuple[Sequence[Tensor], Row]
 """Features, and values for each channel."""
 Moments = Tuple[Tensor, Tensor, Any]
 """Mean and biased variance of a batch, and its number of values per channel."""
@@ -78,7 +78,7 @@ def in_blocks(
     if len(blocks) == 1:
         return compute(blocks[0])
     wholes: List[Tensor] = []
-    parts: List[Sequence[Optional[Tensor]]] = []
+    parts: List[Row] = []
     for channels in blocks:
         features, values = compute(channels)
         wholes = wholes or [torch.empty_like(like, dtype=part.dtype) for part in features]
@@ -112,9 +112,7 @@ class FunnelPlan(Plan):
             self.spec.move_running_statistics(row, statistics, counts)
         return (y,), list(statistics)
 
-    def backward(
-        self, row: Row, grads: Sequence[Optional[Tensor]], wanted: Sequence[bool]
-    ) -> List[Optional[Tensor]]:
+    def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
         """See :class:`.Plan`."""
 
         def compute(channels: slice) -> Results:
@@ -172,14 +170,18 @@ def _backward(spec: FunnelSpec, row: Row, grad: Tensor) -> Results:
     windows = _windows(spec, row)
     conditions, zs = zip(*(window.again(x) for window in windows))
     share, parts = _share_out(conditions, spec.combine, x, grad)
-    grad_x, features, of_norms, of_windows = None, [], [], []
+    grad_x: Any = None
+    features: List[Any] = []
+    of_norms: List[Optional[Tensor]] = []
+    of_windows: List[Optional[Tensor]] = []
     for window, z, part in zip(windows, zs, parts):
         through, *others = window.backward(x, z, part.to(spec.dtype))
         grad_x = through.to(x.dtype) if grad_x is None else grad_x.add_(through)
         of_windows += [*others, None, None, None]
     grad_x.add_(grad - share)
     for index, norm in enumerate(spec.branches):
-        grad_u, *others = _norm_backward(norm, *reversed(spec.branch(row, index)), grad_x)
+        u, tensors = spec.branch(row, index)
+        grad_u, *others = _norm_backward(norm, tensors, u, grad_x)
         features.append(grad_u)
         of_norms += [*others, None, None, None]
     return features, [*of_norms, *of_windows]
@@ -214,7 +216,8 @@ def _sum_of_norms(
 
     By torch's own kernel: bit for bit what the modules give, which a start as exactly ReLU depends on.
     """
-    x, moments = None, []
+    x: Any = None
+    moments: List[Moments] = []
     for index, norm in enumerate(spec.branches):
         value, (gamma, beta, mean, var, _) = spec.branch(row, index)
         if norm.mode == FIXED or (are_known and norm.mode == BATCH):
@@ -277,7 +280,7 @@ class _Window(NamedTuple):
         value = torch.addcmul(_per_channel(shift), z.to(scale.dtype), _per_channel(scale))
         return value.to(z.dtype), z
 
-    def backward(self, x: Tensor, z: Optional[Tensor], grad: Tensor) -> Sequence[Optional[Tensor]]:
+    def backward(self, x: Tensor, z: Optional[Tensor], grad: Tensor) -> Row:
         """Gradients of the input, weight, bias, and the norm's scale and shift."""
         if self.is_folded:
             return self._folded_backward(x, grad)
@@ -289,7 +292,7 @@ class _Window(NamedTuple):
         of_bias = torch.zeros_like(self.bias) if self.norm.mode == BATCH else _sum(grad)
         return grad_x, grad_weight, of_bias, *others
 
-    def _folded_backward(self, x: Tensor, grad: Tensor) -> Sequence[Optional[Tensor]]:
+    def _folded_backward(self, x: Tensor, grad: Tensor) -> Row:
         weight, bias, (gamma, beta, mean, var, _) = self.weight, self.bias, self.tensors
         scale = _scale_of(self.norm, self.tensors)
         taps_scale, total = scale.view(-1, 1, 1, 1), _sum(grad)
@@ -327,7 +330,7 @@ def _sum(values: Tensor) -> Tensor:
 def _normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Moments]:
     """A norm over the batch, in place, of features in single or double precision."""
     # Two passes: no difference of large squares.
-    count = z.numel() // z.shape[1]
+    count: Any = z.numel() // z.shape[1]
     mean = z.sum((0, 2, 3)) / count
     z.sub_(_per_channel(mean))
     var = (z * z).sum((0, 2, 3)) / count
@@ -341,9 +344,7 @@ def _normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Mom
     return z, (mean, var, count)
 
 
-def _norm_backward(
-    norm: Norm, tensors: NormTensors, z: Optional[Tensor], grad: Tensor
-) -> Sequence[Optional[Tensor]]:
+def _norm_backward(norm: Norm, tensors: NormTensors, z: Any, grad: Tensor) -> Row:
     """Gradients of a norm's input ``z``, scale and shift; the statistics of the batch are among the tensors."""
     gamma, beta, mean, var, _ = tensors
     if norm.mode == NONE:

@@ -31,7 +31,9 @@ from .eager import COMBINE, Branch, WindowModules
 NONE, FIXED, BATCH = 'none', 'fixed', 'batch'
 MODES = (NONE, FIXED, BATCH)
 
-Row = Sequence[Optional[Tensor]]
+Row = Sequence[Any]
+"""Tensors, and None for what a layer does not have: the specification says which, the type cannot."""
+
 NORM_LENGTH, BRANCH_LENGTH, WINDOW_LENGTH = 5, 6, 7
 
 
@@ -52,12 +54,12 @@ class Norm(NamedTuple):
 
 
 class NormTensors(NamedTuple):
-    """The tensors of a norm; None for what it does not have."""
+    """The tensors of a norm; None for what it does not have. Its mode says whether mean and variance are there."""
 
     gamma: Optional[Tensor] = None
     beta: Optional[Tensor] = None
-    mean: Optional[Tensor] = None
-    var: Optional[Tensor] = None
+    mean: Any = None
+    var: Any = None
     batches: Optional[Tensor] = None
 
 
@@ -200,9 +202,9 @@ class FunnelSpec(NamedTuple):
         branches = tuple(Norm(MODES[mode], next(norms)) for mode in rest[:count])
         windows = []
         for start in range(count, len(rest), 7):
-            sizes = rest[start : start + 6]
-            norm = Norm(MODES[rest[start + 6]], next(norms))
-            windows.append(Window(tuple(sizes[:2]), tuple(sizes[2:4]), tuple(sizes[4:]), norm))
+            kh, kw, ph, pw, dh, dw, mode = rest[start : start + 7]
+            norm = Norm(MODES[mode], next(norms))
+            windows.append(Window((kh, kw), (ph, pw), (dh, dw), norm))
         return cls(branches, tuple(windows), ('sum', 'max')[combine], DTYPES[dtype])
 
 
@@ -248,7 +250,7 @@ def move_running(
         count: Values of a channel, a number or a tensor of one.
         bias: The convolution's bias, which moves the mean and nothing else.
     """
-    momentum = norm.momentum
+    momentum: Any = norm.momentum
     with torch.no_grad():
         if tensors.batches is not None:
             tensors.batches.add_(1)
@@ -309,7 +311,7 @@ def row_key(
     branches: Sequence[Branch], windows: Sequence[WindowModules], row: Row
 ) -> Tuple[Hashable, ...]:
     """All that decides how a funnel activation can be computed: while it is equal, so is what :func:`read_spec` returns."""
-    key: List[Hashable] = []
+    key: List[Any] = []
     for _, norm in branches:
         key += _norm_key(norm)
     for conv, norm in windows:
@@ -320,7 +322,7 @@ def row_key(
     return tuple(key)
 
 
-def _norm_key(norm: Optional[nn.Module]) -> Tuple[Hashable, ...]:
+def _norm_key(norm: Optional[nn.Module]) -> Tuple[Any, ...]:
     if norm is None:
         return (None,)
     key = type(norm), has_hooks(norm)
@@ -358,15 +360,17 @@ def read_spec(
     """
     return FunnelSpec(
         tuple(_spec_of(norm) for _, norm in branches),
-        tuple(
-            Window(
-                tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm)
-            )
-            for conv, norm in windows
-        ),
+        tuple(_window_of(conv, norm) for conv, norm in windows),
         combine,
         dtype,
         inplace,
+    )
+
+
+def _window_of(conv: Any, norm: nn.Module) -> Window:
+    """``conv`` is a plain Conv2d; torch declares its padding as text or numbers, here it is numbers."""
+    return Window(
+        tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm)
     )
 
 
@@ -442,13 +446,14 @@ def unsupported_modules(
 def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optional[str]:
     if type(conv) is not nn.Conv2d:
         return f'a window is a {type(conv).__name__}, not a plain Conv2d'
+    padding: Any = conv.padding  # text such as 'same' equals no number
     plain = (
         conv.groups == conv.in_channels == conv.out_channels == x.shape[1]
         and conv.stride == (1, 1)
         and conv.padding_mode == 'zeros'
         and all(
             2 * pad == step * (size - 1)
-            for pad, step, size in zip(conv.padding, conv.dilation, conv.kernel_size)
+            for pad, step, size in zip(padding, conv.dilation, conv.kernel_size)
         )
     )
     if not plain:

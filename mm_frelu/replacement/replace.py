@@ -203,7 +203,7 @@ def replace_activations(
                 result.replaced.append(site)
             else:
                 result.kept.append((site, reason))
-    defaults = dict(norm_cfg=_norm_of(model))
+    defaults: Dict[str, Any] = dict(norm_cfg=_norm_of(model))
     # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
     if isinstance(_defaults(kind).get('init'), str):
         defaults['init'] = 'identity'
@@ -220,9 +220,10 @@ def replace_activations(
         print_log(f'{sentence}.', logger='current', level=logging.WARNING)
     replaced = _put_in(model, sites, _build(result.replaced, act_cfg, defaults, kind))
     replaced.reports.append(result)
-    for module in model.modules():
-        if getattr(module, 'act_norm_eval', False):  # backbones of mm_frelu, which would warn
-            module.act_norm_eval = False
+    backbone: Any
+    for backbone in model.modules():
+        if getattr(backbone, 'act_norm_eval', False):  # of mm_frelu, which would warn
+            backbone.act_norm_eval = False
     # Backbones freeze and fix their parts in train(): the optimizer and DDP should find it done.
     model.train(model.training)
     return result
@@ -269,6 +270,7 @@ def _defaults(kind: type) -> Dict[str, Any]:
 def _arguments(kind: type) -> List[str]:
     """The arguments of a class, and those of its bases that it hands on as ``**kwargs``."""
     names: Dict[str, None] = {}
+    base: Any  # mypy takes the __init__ of a class in a variable for that of an instance
     for base in kind.__mro__:
         parameters = inspect.signature(base.__init__).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -325,10 +327,10 @@ def _put_in(
             continue
         parent_name, _, attribute = name.rpartition('.')
         parent = model.get_submodule(parent_name)
-        old = parent._modules[attribute]
-        layers = {}
+        old: Any = parent._modules[attribute]
+        layers: Dict[str, nn.Module] = {}
         for site in group:
-            layer = copy.deepcopy(old)
+            layer: Any = copy.deepcopy(old)
             if site.name in new:
                 layer = new[site.name].to(device).train(old.training)
                 ours = type(old).__module__.startswith('mm_frelu.')
@@ -340,7 +342,8 @@ def _put_in(
         if len(group) == 1:
             (parent._modules[attribute],) = layers.values()
         else:
-            parent._modules[attribute] = CallSites(layers, group)
-            parent._modules[attribute].listen(model)
+            together = CallSites(layers, group)
+            parent._modules[attribute] = together
+            together.listen(model)
     model.add_module(MODULE_NAME, replaced)
     return replaced

@@ -32,7 +32,7 @@ class ReplacedActivations(BaseModule):
     def add(self, site: Site, layer: nn.Module) -> None:
         """Take care of a new activation."""
         self._layers[site.name] = [layer]
-        layer.apply = functools.partial(_apply, layer)
+        vars(layer)['apply'] = functools.partial(_apply, layer)
         layer._register_load_state_dict_pre_hook(
             functools.partial(self._note_loading, site.name), with_module=True
         )
@@ -91,5 +91,6 @@ def _start(layer: nn.Module) -> None:
         layer.init_weights()
         return
     for module in layer.modules():
-        if hasattr(module, 'reset_parameters'):
-            module.reset_parameters()
+        reset: Any = getattr(module, 'reset_parameters', None)
+        if reset is not None:
+            reset()

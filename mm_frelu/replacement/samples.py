@@ -55,7 +55,9 @@ def dummy_run(
     if library == 'mmdet':
         # Some assigners of plain detectors look at masks where there are any, and take them for tensors.
         with_masks = any('mask' in name for name, _ in model.named_modules())
-        samples = functools.partial(_detection, with_masks=with_masks)
+        samples: Callable[[Tensor], List[Any]] = functools.partial(
+            _detection, with_masks=with_masks
+        )
     else:
         samples = {'mmseg': _segmentation, 'mmpretrain': _classification}[library]
     return lambda model: model(images, samples(images), mode=mode)

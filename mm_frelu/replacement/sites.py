@@ -10,7 +10,7 @@ wherever a forward does not run from start to end exactly once: backward under a
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from torch import nn
 
@@ -112,7 +112,7 @@ def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> 
         site.shapes.add(call.shape)
         passes[key, call.mode] += 1
         site.calls = max(site.calls, passes[key, call.mode])
-        site.overwritten |= (call.mode, call.index) in trace.overwritten
+        site.overwritten |= (call.mode, call.number) in trace.overwritten
         site.behind_linear = _is_behind_linear(trace.model, call.behind)
         site.frozen = _is_frozen(trace.model, call.caller, call.behind)
         last[call.caller] = site
@@ -164,7 +164,7 @@ def _is_frozen(model: nn.Module, caller: str, behind: Tuple[str, ...]) -> bool:
 def _channels_in_front(parent: nn.Module, name: str) -> Optional[int]:
     """Channels of a ConvModule or a Sequential, from the 2-D layer in front of an activation that no pass reached."""
     if type(parent).__name__ == 'ConvModule':
-        layers = [parent.conv]
+        layers: List[Any] = [parent.conv]
     elif isinstance(parent, nn.Sequential):
         children = list(parent.named_children())
         position = [child for child, _ in children].index(name)

@@ -41,7 +41,7 @@ class Call(NamedTuple):
         behind: Names of the modules that the caller ran before, since its last call of this activation.
         again: Whether the caller had called this activation before in the same forward.
         mode: The pass.
-        index: Number of the call in its pass, over all activations.
+        number: Number of the call in its pass, over all activations.
     """
 
     shape: Tuple[int, ...]
@@ -49,7 +49,7 @@ class Call(NamedTuple):
     behind: Tuple[str, ...]
     again: bool
     mode: str
-    index: int
+    number: int
 
 
 @dataclass

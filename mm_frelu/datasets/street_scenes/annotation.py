@@ -43,7 +43,8 @@ def label_images(regions: Sequence[Region], owners: np.ndarray) -> Dict[str, np.
         blue alpha).
     """
     classes = [name2label['unlabeled'], *(name2label[region.label] for region in regions)]
-    instances, seen = [classes[0].id], {}
+    instances = [classes[0].id]
+    seen: Dict[str, int] = {}
     for label, region in zip(classes[1:], regions):
         if label.hasInstances and not region.group:
             number = seen.get(label.name, 0)

@@ -44,7 +44,9 @@ class Canvas:
         self.camera = camera
         self.light = light
         width, height = camera.size
-        self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 3), np.uint8)
+        self.pixels: np.ndarray = np.zeros(
+            (height * SUPERSAMPLING, width * SUPERSAMPLING, 3), np.uint8
+        )
         self.regions: List[Region] = []
 
     def paint(self, thing: Thing) -> None:
@@ -94,9 +96,9 @@ class Canvas:
 
     def fill(self, polygon: np.ndarray, color: np.ndarray) -> None:
         """Fills a polygon (n, 2) given in picture pixels."""
-        color = np.clip(color, 0, 255).tolist()
+        values = np.clip(color, 0, 255).tolist()
         cv2.fillPoly(
-            self.pixels, [_fixed_point(polygon * SUPERSAMPLING)], color, cv2.LINE_AA, _SHIFT
+            self.pixels, [_fixed_point(polygon * SUPERSAMPLING)], values, cv2.LINE_AA, _SHIFT
         )
 
     def darken(self, areas: Sequence[np.ndarray], strength: float, softness: float) -> None:
@@ -108,7 +110,7 @@ class Canvas:
             softness: Width of the edge as a share of the picture's width.
         """
         height, width = self.pixels.shape[:2]
-        mask = np.zeros((height, width), np.uint8)
+        mask: np.ndarray = np.zeros((height, width), np.uint8)
         for points in areas:
             corners = self.camera.project(points).astype(np.float32) * SUPERSAMPLING
             cv2.fillConvexPoly(

@@ -1,6 +1,6 @@
 """Poles and what hangs on them: lamps, traffic lights, traffic signs."""
 
-from typing import List
+from typing import Any, List
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def lamp_post(rng: np.random.Generator, view: View, position: np.ndarray, sign: 
     plane = Plane(position, 0.0, rng.normal(0, 0.012))
     height, arm = rng.uniform(5.0, 8.0), -sign * rng.uniform(0.8, 1.8)
     thing = _pole(rng, view, plane, height, rng.uniform(0.13, 0.18))
-    color = thing.patches[0].color
+    color: Any = thing.patches[0].color  # a pole has one
     thing.add(plane(limb((0, height - 0.05), (arm, height + 0.25), 0.08)), color)
     thing.add(
         plane(limb((arm - 0.25, height + 0.26), (arm + 0.25, height + 0.26), 0.16)), color * 0.8

@@ -66,10 +66,11 @@ def generate_street_scenes(
     unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=home))
     try:
         done = 0
+        width, height = size
         for split, count in zip(SPLITS, (train, val)):
             writer = SplitWriter(unfinished, split)
             for index in range(count):
-                writer.add(index, draw_scene(tuple(size), seed, split, index))
+                writer.add(index, draw_scene((width, height), seed, split, index))
                 done += 1
                 if on_scene is not None:
                     on_scene(done, train + val)

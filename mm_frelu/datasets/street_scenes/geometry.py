@@ -8,9 +8,10 @@ A :class:`Patch` is one or more polygons of one colour. :class:`Plane` holds dra
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, SupportsFloat, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass
@@ -72,13 +73,13 @@ class Plane:
     heading: float = 0.0
     lean: float = 0.0
 
-    def __call__(self, points: np.ndarray) -> np.ndarray:
+    def __call__(self, points: ArrayLike) -> np.ndarray:
         """Maps points (..., 2) of the drawing to the world, shape (..., 3)."""
-        points = np.asarray(points, dtype=float)
-        x = points[..., 0] + self.lean * points[..., 1]
-        world = np.empty((*points.shape[:-1], 3))
+        drawn = np.asarray(points, dtype=float)
+        x = drawn[..., 0] + self.lean * drawn[..., 1]
+        world = np.empty((*drawn.shape[:-1], 3))
         world[..., 0] = self.position[0] + x * math.cos(self.heading)
-        world[..., 1] = self.position[1] + points[..., 1]
+        world[..., 1] = self.position[1] + drawn[..., 1]
         world[..., 2] = self.position[2] + x * math.sin(self.heading)
         return world
 
@@ -101,9 +102,9 @@ class Face:
         x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
         return np.array([x, y, z]) / max(math.sqrt(x * x + y * y + z * z), 1e-9)
 
-    def at(self, uv: np.ndarray) -> np.ndarray:
+    def at(self, positions: ArrayLike) -> np.ndarray:
         """Maps positions (..., 2) in the unit square to the world."""
-        uv = np.asarray(uv, dtype=float)
+        uv = np.asarray(positions, dtype=float)
         u, v = uv[..., :1], uv[..., 1:]
         a, b, c, d = self.corners
         return (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c)
@@ -113,7 +114,9 @@ class Face:
         return self.at([(left, bottom), (right, bottom), (right, top), (left, top)])
 
     def grid(
-        self, columns: Sequence[Tuple[float, float]], rows: Sequence[Tuple[float, float]]
+        self,
+        columns: Sequence[Tuple[SupportsFloat, SupportsFloat]],
+        rows: Sequence[Tuple[SupportsFloat, SupportsFloat]],
     ) -> np.ndarray:
         """The rectangles of every column and row interval, shape (columns * rows, 4, 3)."""
         if not len(columns) or not len(rows):
@@ -170,7 +173,7 @@ def block(
 
 
 def limb(
-    start: Sequence[float], end: Sequence[float], width: float, end_width: Optional[float] = None
+    start: Iterable[float], end: Iterable[float], width: float, end_width: Optional[float] = None
 ) -> np.ndarray:
     """A straight tapered bar from ``start`` to ``end`` as corners (4, 2)."""
     (x0, y0), (x1, y1) = start, end

@@ -1,6 +1,6 @@
 """Sky, road, lines, kerbs, sidewalks and grass: what is there before the first thing stands."""
 
-from typing import Sequence, Tuple
+from typing import Sequence, SupportsFloat, Tuple
 
 import cv2
 import numpy as np
@@ -92,9 +92,7 @@ class Ground:
         if len(quads):
             self.canvas.draw([Patch(quads, color)])
 
-    def rows(
-        self, spans: Sequence[Tuple[float, float, float, float]], height: float = 0.0
-    ) -> np.ndarray:
+    def rows(self, spans: Sequence[Tuple[SupportsFloat, ...]], height: float = 0.0) -> np.ndarray:
         """Quads (k, 4, 3) from tuples of left, right, near, far."""
         quads = [
             [(a, height, c), (b, height, c), (b, height, d), (a, height, d)] for a, b, c, d in spans
@@ -148,9 +146,11 @@ class Ground:
             patch = (x, min(x + rng.uniform(0.5, 2.2), right), z, z + rng.uniform(1, 6))
             self.flat(self.rows([patch]), dark if rng.random() < 0.6 else pale)
         for _ in range(rng.integers(0, 3)):
-            z = np.linspace(rng.uniform(4, 8), rng.uniform(10, 24), 9)
-            x = rng.uniform(left, right) + np.cumsum(rng.normal(0, 0.25, 9))
-            edges = [(np.clip(x + shift, left, right), 0 * x, z) for shift in (0.0, 0.03)]
+            ahead = np.linspace(rng.uniform(4, 8), rng.uniform(10, 24), 9)
+            across = rng.uniform(left, right) + np.cumsum(rng.normal(0, 0.25, 9))
+            edges = [
+                (np.clip(across + shift, left, right), 0 * across, ahead) for shift in (0.0, 0.03)
+            ]
             first, second = (np.stack(edge, -1) for edge in edges)
             crack = np.stack([first[:-1], second[:-1], second[1:], first[1:]], 1)
             self.flat(crack, self.light.shade(asphalt * 0.76, _UP))
@@ -179,7 +179,7 @@ class Ground:
             else:
                 spans = [
                     (x - width / 2, x + width / 2, max(z, NEAR), z + dash)
-                    for z in np.arange(start - period + NEAR, 80, period)
+                    for z in np.arange(start - period + NEAR, 80, period).tolist()
                     if z + dash > NEAR
                 ]
                 self.flat(self.rows(spans), color)

@@ -1,11 +1,11 @@
 """Weather and time of day: where the sun stands, what the sky looks like, how far one can see."""
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Tuple, Union
 
 import numpy as np
 
-Color = Tuple[float, float, float]  # red, green, blue in 0..255
+Color = Union[Tuple[float, float, float], np.ndarray]  # red, green, blue in 0..255
 
 # name: (sky above, sky at the horizon, tint of the light, ambient share, shadow strength, cloud
 # cover)

@@ -15,11 +15,14 @@ def painting_order(things: Sequence[Thing]) -> List[Thing]:
     """
     order = sorted(things, key=lambda thing: -thing.depth)
     across = {id(thing): _across(thing) for thing in things}
-    for vehicle in [thing for thing in order if thing.footprint is not None]:
+    for vehicle in tuple(order):
+        if vehicle.footprint is None:
+            continue
         x, far = across[id(vehicle)], float(vehicle.footprint[:, 2].max())
         sign, inner = np.sign(x), abs(x) - 1.2
         place = next(i for i, thing in enumerate(order) if thing is vehicle)
-        hidden, in_front = [], []
+        hidden: List[Thing] = []
+        in_front: List[Thing] = []
         for thing in order[:place]:
             beside = thing.depth < far and -1.0 < sign * across[id(thing)] < inner
             (in_front if beside else hidden).append(thing)

@@ -1,9 +1,10 @@
 """Trees, bushes, hedges and the line of trees at the end of the street."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .geometry import Plane, Thing, disc, limb
-from .light import Color
 from .people import pick
 from .solids import View
 
@@ -72,8 +73,8 @@ def _crown(
     view: View,
     thing: Thing,
     plane: Plane,
-    center: Color,
-    radii: Color,
+    center: Tuple[float, float],
+    radii: Tuple[float, float],
     count: int,
 ) -> None:
     """Clumps of leaves inside an ellipse: dark ones first, then lighter ones towards the sun."""

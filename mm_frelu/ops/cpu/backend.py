@@ -94,7 +94,7 @@ class FunnelPlan(Plan):
             np.array([norm.eps for norm in every]),
             np.array([MODES.index(norm.mode) for norm in every]),
         )
-        shape = dict(size=(channels,), dtype=spec.dtype, device='cpu')
+        shape: Dict[str, Any] = dict(size=(channels,), dtype=spec.dtype, device='cpu')
         zero, one = torch.zeros(**shape), torch.ones(**shape)
         self._fillers = (zero, one, zero, zero, one)
         # A plane with its halo, and a window's sums over it.
@@ -128,11 +128,9 @@ class FunnelPlan(Plan):
             self.spec.move_running_statistics(row, statistics)
         return (y,), statistics
 
-    def backward(
-        self, row: Row, grads: Sequence[Optional[Tensor]], wanted: Sequence[bool]
-    ) -> List[Optional[Tensor]]:
+    def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
         """See :class:`.Plan`."""
-        found: List[Optional[Tensor]] = [None] * len(row)
+        found: List[Any] = [None] * len(row)
         us = [u.contiguous() for u in row[self._features]]
         found[self._features] = [torch.empty_like(u) for u in us]
         weights = [self._starts[k] - 2 for k in range(self._windows)]
@@ -226,7 +224,8 @@ def _unloadable_reason() -> Optional[str]:
         _kernels()
         import numba
 
-        if numba.config.DISABLE_JIT:
+        config: Any = numba.config  # its names are set when it is imported
+        if config.DISABLE_JIT:
             return 'NUMBA_DISABLE_JIT is set'
         numba.get_num_threads()  # starts them, where the threading layer that is asked for may be missing
     except Exception as error:
@@ -312,7 +311,8 @@ def _call(name: str, *arguments: Any, workspace: int) -> None:
             "it. Compute forward and backward in one process, or use implementation='recompute'."
         )
     kernel, of_torch = getattr(_kernels(), name), torch.get_num_threads()
-    threads = min(of_torch, numba.config.NUMBA_NUM_THREADS)
+    config: Any = numba.config  # its names are set when it is imported
+    threads = min(of_torch, config.NUMBA_NUM_THREADS)
     with _one_at_a_time:
         before = numba.get_num_threads()
         numba.set_num_threads(threads)

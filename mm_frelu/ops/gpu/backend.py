@@ -65,10 +65,12 @@ def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
 def _module(spec: Any) -> Any:
     # Written out: torch.compile follows an import statement, but not importlib.
     if PLANS[type(spec).__name__][0] == '.funnel':
-        from . import funnel as module
-    else:
-        from . import dynamic as module
-    return module
+        from . import funnel
+
+        return funnel
+    from . import dynamic
+
+    return dynamic
 
 
 def plan(spec: Any, row: Row) -> Plan:

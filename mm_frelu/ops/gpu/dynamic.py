@@ -1,6 +1,6 @@
 """DY-ReLU by the kernels of :mod:`.dynamic_kernels`: one pass over the features for each direction of each operation."""
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -105,7 +105,7 @@ class Finish:
         self.items, self.count = items, count
         b = 8 if count <= 16 else 128  # parts at a time
         a = 1024 // b
-        constants = dict(SIDE_BY_SIDE=side_by_side, A=a, B=b)
+        constants: Dict[str, Any] = dict(SIDE_BY_SIDE=side_by_side, A=a, B=b)
         self._launch = Launch(finish_kernel, (-(-items // a),), **constants)
 
     def parts(self, x: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class PiecewisePlan(Plan):
         x = wide(x)
         dx = torch.empty_like(x)
         parts = self._coefficients.parts(x)
-        of_attention = None if attention is None else self._attention.parts(x)
+        of_attention: Any = None if attention is None else self._attention.parts(x)
         tensors, strides = _readable(slopes, intercepts, attention)
         self._backward(
             x, laid_out_as(x, grads[0]), *tensors, dx, parts, of_attention, *self._cut[:6], *strides
@@ -166,7 +166,7 @@ class PiecewisePlan(Plan):
 
 def _readable(
     slopes: Tensor, intercepts: Optional[Tensor], attention: Optional[Tensor]
-) -> Tuple[Tuple[Optional[Tensor], ...], Tuple[int, int]]:
+) -> Tuple[Tuple[Optional[Tensor], ...], Tuple[int, ...]]:
     """The tensors as the kernels read them; and the distances of two pieces and of two images in the coefficients."""
     strides = slopes.stride()
     if strides[2] != 1 or (intercepts is not None and intercepts.stride() != strides):
@@ -191,18 +191,18 @@ class PoolPlan(Plan):
         self._means = cut.finish(not last, n * c)
         self._logits = cut.finish(last, n * h * w)
         self._weight = cut.finish(not last, c, n * (cut.chunks if last else cut.blocks))
-        self._backward = {}  # by which gradients there are
+        self._backward: Dict[Tuple[bool, ...], Launch] = {}  # by which gradients there are
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
         """Give x, its means and its projection, which is in float32."""
         x, *weight = row
         features = wide(x)
         means = self._means.parts(x)
-        logits = self._logits.parts(x) if weight else None
+        logits: Any = self._logits.parts(x) if weight else None
         factors = weight[0].contiguous() if weight else None
         self._forward(features, factors, means, logits, *self._cut[:6])
         n, c, h, w = x.shape
-        outputs = x, self._means(means, x.new_empty(n, c), self._share)
+        outputs: Outputs = x, self._means(means, x.new_empty(n, c), self._share)
         if weight:
             outputs += (self._logits(logits, x.new_empty(n, 1, h, w, dtype=torch.float32)),)
         return outputs, []

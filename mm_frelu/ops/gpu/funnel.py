@@ -1,6 +1,6 @@
 """The funnel activation by the kernels of :mod:`.funnel_kernels`: which of them run, with which tensors."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -122,16 +122,16 @@ class FunnelPlan(Plan):
         normed = self.two or self.branches[0].norm.mode != NONE
         kind = x.shape, x.dtype, self.channels_last, size
         cut = self.cut = divide(*kind, False, multiprocessors(x.device))
-        of = dict(K=size, LIGHT=light, NORMED=normed, TWO=self.two)
+        of: Dict[str, Any] = dict(K=size, LIGHT=light, NORMED=normed, TWO=self.two)
         both = dict(of, **cut.constants)
-        grid = (cut.programs,)
+        grid: Tuple[int, ...] = (cut.programs,)
         self.moments = Launch(kernels.moments_kernel, grid, ('u', 'v'), **both)
         alone = dict(both, K=1, LIGHT=0, NORMED=False, TWO=False)
         self.measure = Launch(kernels.moments_kernel, grid, ('u', 'v'), **alone)
         self.activate = Launch(kernels.activate_kernel, grid, ('u', 'v', 'y'), **both)
         self.sums = Launch(kernels.sums_kernel, grid, ('u', 'v', 'grad'), **both)
         few = (-(-self.channels // CHANNELS),)
-        adds = dict(CHANNELS=CHANNELS, PARTS=32 if cut.parts <= 32 else 128)
+        adds: Dict[str, Any] = dict(CHANNELS=CHANNELS, PARTS=32 if cut.parts <= 32 else 128)
         for place in (*self.branches, *self.windows):
             count = 3 if place in self.branches else 3 * len(self.windows)
             cumulative = place.norm.momentum is None
@@ -142,7 +142,7 @@ class FunnelPlan(Plan):
                 kernels.finish_sums_kernel, few, COUNT=2 * len(self.windows), **adds
             )
         cut = self.gradient_cut = divide(*kind, True, multiprocessors(x.device))
-        names = ('u', 'v', 'grad', 'du', 'dv')
+        names: Tuple[str, ...] = ('u', 'v', 'grad', 'du', 'dv')
         of.update(BATCH=self.batch)
         both = dict(of, SCALED=self.scaled, **cut.constants)
         self.gradient = Launch(kernels.gradient_kernel, (cut.programs,), names, **both)
@@ -168,9 +168,7 @@ class FunnelPlan(Plan):
         self.is_compiled['forward'] = not INTERPRETED
         return result
 
-    def backward(
-        self, row: Row, grads: Sequence[Optional[Tensor]], wanted: Sequence[bool]
-    ) -> List[Optional[Tensor]]:
+    def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
         """See :meth:`.Plan.backward`."""
         with device_of(row[0]):
             result = self._backward(row, grads[0], _Call(self, 'backward'))
@@ -226,26 +224,26 @@ class FunnelPlan(Plan):
     ) -> List[Tensor]:  # fmt: skip
         """Mean and variance from their parts; and the running statistics, which are returned if they were moved."""
         norm = place.norm
-        found = statistics[place.found : place.found + 2]
-        to = [call.at(tensor) for tensor in found]
+        mean, var = statistics[place.found : place.found + 2]
+        to = call.at(mean), call.at(var)
         running = row[place.start + 2 : place.start + 5] if moves else (None, None, None)
         sizes = self.channels, self.cut.parts, first
         if norm.group is not None:
             call(place.finish_moments, parts, *to, None, None, None, None, 0.0, *sizes)
-            mean, var, total = merge_moments(*found, self.count, norm.group)
-            torch._foreach_copy_(found, [mean, var])
+            *joint, total = merge_moments(mean, var, self.count, norm.group)
+            torch._foreach_copy_([mean, var], joint)
             if moves:
                 own = NormTensors(*row[place.start : place.start + 5])
-                move_running(norm, own, *found, total, bias)
+                move_running(norm, own, mean, var, total, bias)
             return []
         momentum = norm.momentum
         if momentum is None:
             momentum = 0.0
             if running[2] is not None:
                 running[2].add_(1)  # all programs read the count, none may move it
-        bias = None if running[0] is None or bias is None else call.at(bias)
+        to_bias = None if running[0] is None or bias is None else call.at(bias)
         moving = [None if tensor is None else call.at(tensor) for tensor in running]
-        call(place.finish_moments, parts, *to, *moving, bias, float(momentum), *sizes)
+        call(place.finish_moments, parts, *to, *moving, to_bias, float(momentum), *sizes)
         return [tensor for tensor in running if tensor is not None]
 
     # --- what the kernels are told of norms and windows ----------------------------------------------------------------
@@ -300,7 +298,7 @@ class FunnelPlan(Plan):
             [call.at(branch) for branch in branches] + [None] * (not self.two) + [call.at(grad)]
         )
         # All of them, wanted or not: kernels are compiled for what is there.
-        found: List[Optional[Tensor]] = [None] * len(row)
+        found: List[Any] = [None] * len(row)
         for index in self.per_channel:
             found[index] = torch.empty_like(row[index])
         # Parts of the sums, what the norms of the branches take off, what those of the windows do, parts of its sums.
@@ -308,7 +306,7 @@ class FunnelPlan(Plan):
         ends = ends, ends + 3 * c, ends + 3 * c + 2 * len(self.windows) * c
         parts_of_sums = 2 * len(self.windows) * self.cut.parts * c if self.batch else 0
         workspace = u.new_empty(ends[2] + parts_of_sums, dtype=torch.float32)
-        means = [None, None]
+        means: List[Any] = [None, None]
         if self.batch:
             means = self._means(found, call, workspace, ends, features, weights, norms, conditions)
         du = torch.empty_like(u)
@@ -360,11 +358,12 @@ class FunnelPlan(Plan):
         return means if len(means) == 2 else [*means, None]
 
     def _finish_backward(
-        self, found: List[Optional[Tensor]], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
+        self, found: List[Any], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
         means: Optional[Tensor],
     ) -> Optional[Tensor]:  # fmt: skip
         """Gradients of all that has a value for each channel; and what the branches' norms over the batch take off."""
-        weights, of_windows = [], []
+        weights: List[Any] = []
+        of_windows: List[Any] = []
         for place in self.windows:
             start = place.start
             weights.append(call.at(found[start - 2]))
@@ -385,7 +384,7 @@ class FunnelPlan(Plan):
             self.gradient_cut.parts,
         )  # fmt: skip
         group = self.branches[0].norm.group
-        return means if group is None else merge_means(means, self.count, group)
+        return means if means is None or group is None else merge_means(means, self.count, group)
 
     def _through_norms(
         self,
@@ -421,10 +420,11 @@ class _Place:
         finish_sums: Adds up the parts of what a window's norm takes off in backward.
     """
 
+    finish_moments: Launch
+    finish_sums: Launch
+
     def __init__(self, norm: Norm, start: int, found: int) -> None:
         self.norm, self.start, self.found = norm, start, found
-        self.finish_moments: Optional[Launch] = None
-        self.finish_sums: Optional[Launch] = None
 
 
 class _Call:

@@ -1,6 +1,6 @@
 """How the kernels of the funnel activation divide a feature map among programs. It follows from the shape alone."""
 
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 import torch
 
@@ -35,7 +35,7 @@ class Geometry(NamedTuple):
 
 
 def divide(
-    shape: Tuple[int, int, int, int],
+    shape: Sequence[int],
     dtype: torch.dtype,
     channels_last: bool,
     kernel_size: int,
@@ -75,7 +75,7 @@ def _rows(rows: int, halo_rows: int) -> int:
 
 
 def _channels_last(
-    shape: Tuple[int, int, int, int], itemsize: int, halo: int, halo_rows: int, at_once: int
+    shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_once: int
 ) -> Geometry:
     n, c, h, w = shape
     vector = _vector(c, itemsize)
@@ -91,9 +91,7 @@ def _channels_last(
     return Geometry(parts * channel_blocks, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
 
 
-def _nchw(
-    shape: Tuple[int, int, int, int], itemsize: int, halo: int, halo_rows: int, at_once: int
-) -> Geometry:
+def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_once: int) -> Geometry:
     """Of all divisions the one with the least rows of a lane, times the rounds in which programs run."""
     n, c, h, w = shape
     vector = _vector(w, itemsize)
@@ -101,7 +99,7 @@ def _nchw(
     groups, planes = -(-w // columns), n * c
     abreast = min(groups, LANES)
     col_blocks = -(-groups // abreast)
-    best = None
+    best: Tuple = ()  # the lowest cost, and the division
     for strips in range(1, max(1, min(LANES // abreast, h)) + 1):
         owned = LANES if col_blocks > 1 else _power_of_two(abreast * strips)
         for blocks in ROW_BLOCKS if owned == LANES else (1,):
@@ -111,7 +109,7 @@ def _nchw(
             rounds = max(1.15, programs / at_once + 0.15)
             # Taps are not the same for all lanes where a program has several planes.
             cost = rounds * (rows + halo_rows + OVERHEAD_ROWS) * (1.0 if owned == LANES else 1.6)
-            if best is None or cost < best[0] * 0.999:
+            if not best or cost < best[0] * 0.999:
                 best = cost, strips, owned, row_blocks, rows, programs
     _, strips, owned, row_blocks, rows, programs = best
     parts = n * row_blocks * col_blocks

@@ -3,7 +3,7 @@
 import os
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, ContextManager, Dict, Optional, Sequence, Tuple
+from typing import Any, ContextManager, Dict, Sequence, Tuple
 
 import torch
 import triton
@@ -54,7 +54,7 @@ class Launch:
         self.wide = wide
         self.num_warps = num_warps
         self.constants = constants
-        self._start: Optional[Any] = None
+        self._start: Any = None
 
     def __call__(self, *args: Any) -> None:
         """Run the kernel on the current stream of the first argument's device.
