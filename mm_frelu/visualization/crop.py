@@ -63,6 +63,11 @@ class Box(NamedTuple):
                 f'{width}x{height}: its right edge is {self.x + self.width}, its lower edge {self.y + self.height}.'
             )
 
+    def enlarged(self, factor: int, image_size: Tuple[int, int]) -> 'Box':
+        """The same part of an image ``factor`` times as large, inside of its (width, height)."""
+        x, y, width, height = (number * factor for number in self)
+        return Box(x, y, min(width, image_size[0] - x), min(height, image_size[1] - y))
+
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Returns this part of an array (H, W, ...)."""
         return array[self.y : self.y + self.height, self.x : self.x + self.width]
@@ -165,7 +170,10 @@ class _Variety:
         if not self.integrals:
             return np.ones((1, 1))
         rows, columns = (side - 1 for side in self.integrals[0].shape)
-        small = max(round(size[0] * columns / shape[1]), 1), max(round(size[1] * rows / shape[0]), 1)
+        small = (
+            max(round(size[0] * columns / shape[1]), 1),
+            max(round(size[1] * rows / shape[0]), 1),
+        )
         counts = np.stack([_window_sums(integral, *small) for integral in self.integrals])
         shares = counts / counts.sum(axis=0)
         entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=0)
