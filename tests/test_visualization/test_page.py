@@ -459,7 +459,7 @@ def test_500_images_of_cityscapes_size_stay_usable(tmp_path):
     generator = np.random.default_rng(0)
     noise = generator.normal(0, 5, (1024, 2048, 3))
     kinds = []
-    for number in range(8):
+    for _ in range(8):
         small = np.kron(generator.integers(0, 256, (16, 32, 3)), np.ones((64, 64, 1), int))
         image = (0.5 * small + 60 + noise).clip(0, 255).astype(np.uint8)
         layers = {}
@@ -499,7 +499,7 @@ def test_500_images_of_cityscapes_size_stay_usable(tmp_path):
         thumbnails = browser.execute_script(
             'return [...document.querySelectorAll("#images img")].filter(e => e.src).length'
         )
-        assert thumbnails < 100
+        assert thumbnails < 250  # those that were near on the way
         memory = browser.execute_script('return performance.memory.usedJSHeapSize') / 1e6
         resident = sum(_resident(browser.service.process.pid)) / 1e6
         assert errors_of(browser) == []
