@@ -10,8 +10,10 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
@@ -118,6 +120,40 @@ class Gallery:
             tail = '\n'.join(done.stdout.splitlines()[-15:])
             raise UserError(f'{tool} ended with exit code {done.returncode}:\n{tail}')
 
+    def screenshot(
+        self,
+        page: Path,
+        target: Path,
+        fragment: str = '',
+        dark: bool = False,
+        size: str = '1400,860',
+    ) -> None:
+        """Take a picture of an HTML page in headless Chromium.
+
+        Args:
+            page: The page.
+            target: The PNG file to write.
+            fragment: What follows the page's name in the address, from ``#`` on.
+            dark: Ask for the page's dark colours.
+            size: Width and height of the window in pixels.
+
+        Raises:
+            UserError: There is no Chromium, or it wrote nothing.
+        """
+        names = ('chromium', 'chromium-browser', 'google-chrome')
+        program = next((path for path in map(shutil.which, names) if path), None)
+        if program is None:
+            raise UserError(
+                'The pictures of pages are taken with Chromium. Install it: apt-get install chromium.'
+            )
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+            command = [program, *_CHROMIUM, f'--user-data-dir={profile}', f'--window-size={size}']
+            command += ['--blink-settings=preferredColorScheme=0'] if dark else []
+            command += [f'--screenshot={target}', page.absolute().as_uri() + fragment]
+            subprocess.run(command, capture_output=True, timeout=300, check=False)
+        if not target.is_file():
+            raise UserError(f'{program} took no picture of {page}.')
+
     def keep(self, picture: Path, name: str, colors: Optional[int] = None) -> Path:
         """Move a picture to the gallery.
 
@@ -146,6 +182,21 @@ class Gallery:
         print(f'  {target}, {size / 1000:.0f} KB')
         return target
 
+
+_CHROMIUM = (
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--disable-dev-shm-usage',
+    '--hide-scrollbars',
+    # Until the first image is decoded and drawn.
+    '--virtual-time-budget=20000',
+)
 
 Picture = Callable[[Gallery], None]
 PICTURES: Dict[str, Picture] = {}

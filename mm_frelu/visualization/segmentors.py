@@ -6,6 +6,7 @@ MMSegmentation does the work; it is imported when a model is loaded, so that dra
 import warnings
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -91,6 +92,13 @@ class Segmentor(NamedTuple):
             image = mmcv.imresize(image, smaller, interpolation='area')
         try:
             result = inference_model(self.model, image)
+        except (
+            cv2.error
+        ) as error:  # a side of the image becomes nothing when the pipeline resizes it
+            raise UserError(
+                f'the test pipeline of the model {self.name} cannot prepare an image of {size[0]}x{size[1]} pixels '
+                f'({" ".join(str(error).split())[:160]}). Cut the image into parts of other proportions.'
+            ) from None
         except RuntimeError as error:  # of the first convolution, or of mean and std before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise

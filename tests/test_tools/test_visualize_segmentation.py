@@ -248,10 +248,10 @@ def test_labels_of_a_turned_image_that_were_not_turned(
 
 
 def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
-    wide = photograph(tmp_path / 'wide.png', (20000, 60))
+    wide = photograph(tmp_path / 'wide.png', (20000, 700))
     labels = tmp_path / 'labels'
     labels.mkdir()
-    Image.fromarray(np.zeros((60, 20000), np.uint8)).save(labels / 'wide.png')
+    Image.fromarray(np.zeros((700, 20000), np.uint8)).save(labels / 'wide.png')
     out = tmp_path / 'out'
     arguments = [
         '--images',
@@ -267,6 +267,10 @@ def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
     ]
     tool.main([str(argument) for argument in [*arguments, '--crop', 'auto', '--device', 'cpu']])
     assert pictures(out) == ['comparison.html', 'wide.png']
+    # Reduced to 64 pixels, as this pipeline does, nothing is left of its height.
+    strip = photograph(tmp_path / 'strip.png', (20000, 60))
+    text = error_of(tool, capsys, ['--images', strip, *models, '--out', out, '--device', 'cpu'])
+    assert 'strip.png: the test pipeline of the model ReLU cannot prepare an image of 20' in text
 
 
 def test_html(tool, data, models, capsys):
