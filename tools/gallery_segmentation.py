@@ -1,0 +1,86 @@
+"""Pictures of segmentation for docs/comparison.md."""
+
+import tempfile
+from pathlib import Path
+from typing import List
+
+from gallery_frame import PHOTOGRAPHS, Gallery, picture
+
+MODELS = {'PSPNet R-18 ReLU': 'pspnet_r18_relu', 'PSPNet R-18 FReLU': 'pspnet_r18_frelu'}
+SCENE = 'harbour_000034_000019'
+
+
+def _models(gallery: Gallery) -> List[str]:
+    """Both models of the demo, as the tool takes them."""
+    options = []
+    for name, folder in MODELS.items():
+        options += ['--model', name, gallery.config(folder), gallery.checkpoint(folder)]
+    return options
+
+
+def _draw(gallery: Gallery, *options: str) -> Path:
+    """Run the tool; return the folder that it wrote to."""
+    out = Path(tempfile.mkdtemp(dir=gallery.scratch))
+    gallery.run(
+        'visualize_segmentation.py', *options, *_models(gallery), '--device', 'cpu', '--out', out
+    )
+    return out
+
+
+def _labels(gallery: Gallery) -> List[str]:
+    return ['--gt', str(gallery.data / 'gtFine' / 'val')]
+
+
+@picture('comparison.png')
+def comparison(gallery: Gallery) -> None:
+    """One scene: predictions, errors, scores."""
+    out = _draw(gallery, '--images', gallery.scene(SCENE), *_labels(gallery))
+    gallery.keep(next(out.rglob('*.png')), 'comparison.png', colors=256)
+
+
+@picture('comparison_rows.png')
+def rows(gallery: Gallery) -> None:
+    """Three scenes as rows, with automatic crops, in the width of two columns of a paper."""
+    images = gallery.scenes(3)
+    out = _draw(
+        gallery,
+        '--images',
+        *images,
+        *_labels(gallery),
+        '--one-figure',
+        '--crop',
+        'auto',
+        '--width',
+        '6.9',
+    )
+    gallery.keep(out / 'comparison.png', 'comparison_rows.png', colors=256)
+
+
+@picture('comparison_photographs.png')
+def photographs(gallery: Gallery) -> None:
+    """Photographs without labels."""
+    images = [gallery.photograph(name) for name in PHOTOGRAPHS]
+    out = _draw(gallery, '--images', *images, '--one-figure', '--width', '5', '--dpi', '200')
+    gallery.keep(out / 'comparison.png', 'comparison_photographs.png', colors=256)
+
+
+@picture('comparison_page.png')
+def page(gallery: Gallery) -> None:
+    """The HTML page over all test scenes, in Chromium."""
+    out = _draw(
+        gallery, '--images', str(gallery.data / 'leftImg8bit' / 'val'), *_labels(gallery), '--html'
+    )
+    shot = out / 'page.png'
+    gallery.screenshot(out / 'comparison.html', shot)
+    gallery.keep(shot, 'comparison_page.png', colors=256)
+
+
+@picture('comparison_page_errors.png')
+def page_errors(gallery: Gallery) -> None:
+    """The same page in the dark: errors, side by side, the image where FReLU gains most."""
+    out = _draw(
+        gallery, '--images', str(gallery.data / 'leftImg8bit' / 'val'), *_labels(gallery), '--html'
+    )
+    shot = out / 'page.png'
+    gallery.screenshot(out / 'comparison.html', shot, '#layout=grid&mode=errors', dark=True)
+    gallery.keep(shot, 'comparison_page_errors.png', colors=256)
