@@ -14,6 +14,7 @@ from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
 from .library_errors import explained
 from .runner import GuardedRunner
+from .vis_backends import apply_vis_backends
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
@@ -26,6 +27,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     Returns:
         Runner: A :class:`GuardedRunner`, or the config's own ``runner_type``.
     """
+    apply_vis_backends(cfg)
     prepare_distributed(cfg)
     add_checkpoint_guard(cfg, strict)
     if 'runner_type' in cfg:
