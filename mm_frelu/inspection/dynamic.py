@@ -62,7 +62,7 @@ class DynamicRecord:
         differences: :func:`slope_difference` of each image, of shape (C,).
         slopes: Slopes of each image, of shape (K, C).
         intercepts: Intercepts of each image, or None.
-        attention: Spatial attention of the last image, of shape (H, W); None but for variant C.
+        attention: Spatial attention of the last image, of shape (H, W), the padding included; None but for variant C.
     """
 
     def __init__(self, per_image: int = 2000, seed: int = 0) -> None:
@@ -95,7 +95,7 @@ class DynamicRecord:
         self.intercepts.append(None if intercepts is None else intercepts[:, 0].float().cpu())
         self.differences.append(slope_difference(slopes)[0].float().cpu())
         if isinstance(module, DyReLUC):
-            self.attention = inside(module.attention(x))[0, 0].float().cpu()
+            self.attention = module.attention(x)[0, 0].float().cpu()
         x, y = inside(x).flatten().cpu(), inside(y).flatten().cpu()
         drawn = torch.randint(len(x), (min(self.per_image, len(x)),), generator=self._generator)
         self._x.append(x[drawn].float())
@@ -113,6 +113,7 @@ def recording(
     records: Dict[str, DynamicRecord],
     inside: Callable[[Tensor], Tensor] = lambda features: features,
     per_image: int = 2000,
+    seed: int = 0,
 ) -> Iterator[None]:
     """Record the calls of some DY-ReLUs.
 
@@ -121,11 +122,12 @@ def recording(
         records: By name of the call; those that are missing are added in the order of the network.
         inside: Cuts padding off.
         per_image: See :class:`DynamicRecord`.
+        seed: Of the generator of the first layer; the next one has the next number.
     """
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
         if name not in records:
-            records[name] = DynamicRecord(per_image, seed=len(records))
+            records[name] = DynamicRecord(per_image, seed + len(records))
         records[name].add(layers[name.partition('#')[0]], x, y, inside)
 
     with watched(layers, see):

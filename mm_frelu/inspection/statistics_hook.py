@@ -63,4 +63,6 @@ class ActivationStatisticsHook(Hook):
             self._watching = False
             values = self._statistics.stop()
             if values:
-                runner.visualizer.add_scalars(values, step=runner.iter + 1)
+                step = runner.iter + 1
+                # 'iter' as LoggerHook has it: WandB takes no step, and puts it on no axis otherwise.
+                runner.visualizer.add_scalars({**values, 'iter': step}, step=step)
