@@ -101,14 +101,15 @@ def show_map(
 
 def two_line_title(axes: Axes, title: str, remark: str) -> None:
     """A bold title with a line of remarks below it."""
-    axes.set_title(f'{title}\n', loc='left', fontsize=TITLE, fontweight='bold', pad=2)
-    axes.text(
-        0,
-        1.0,
-        f'{remark}\n',
-        transform=axes.transAxes,
+    axes.set_title(title, loc='left', fontsize=TITLE, fontweight='bold', pad=LABEL + 5)
+    axes.annotate(
+        remark,
+        (0, 1),
+        (0, 3),
+        xycoords='axes fraction',
+        textcoords='offset points',
         fontsize=LABEL - 0.5,
-        va='center',
+        va='bottom',
         color='0.3',
     )
 
