@@ -3,6 +3,7 @@
 Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NeurIPS 2016.
 """
 
+from contextlib import suppress
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import torch
@@ -69,7 +70,7 @@ def features_at(
     image = image.detach().clone().requires_grad_()
     handle = module.register_forward_hook(hook)
     try:
-        with unnoticed(), torch.enable_grad():
+        with suppress(StopForward), unnoticed(), torch.enable_grad():
             run(image)
     finally:
         handle.remove()

@@ -21,7 +21,7 @@ Here every value is divided among its paths:
     - Max pooling, and any other choice between values, passes on the parts of the value that was taken.
     - A norm with fixed statistics, another activation and a gate (squeeze-and-excitation, DY-ReLU's coefficients) change a value by
       itself: the parts stay in proportion.
-    - A value whose terms are all zero is a bias: it looked at nothing beyond itself, growth 0.
+    - A value whose terms are all zero is a bias: all of it has growth 0. (A window that is chosen adds its r to a bias, too.)
 
 All of this follows from the recorded choices of one forward pass; nothing is sampled or fitted. :mod:`.field_rules` has the rules
 for torch's operators.
@@ -143,7 +143,7 @@ class FieldTrace(TorchDispatchMode):
         for tensor, part in zip(outs, parts):
             if part is not None and tensor.is_floating_point():
                 self.set_parts(tensor, part)
-            elif isinstance(tensor, Tensor) and tensor.is_floating_point():
+            elif isinstance(tensor, Tensor) and (tensor.is_floating_point() or tensor.is_complex()):
                 self._parts.pop(tensor, None)
                 if len(outs) == 1:
                     self.without_rule.add(name)
@@ -180,7 +180,7 @@ class FieldTrace(TorchDispatchMode):
         return y
 
     def _grown(self, condition: Tensor, growth: int) -> Parts:
-        """The parts of a condition with their growth; what is a bias alone has looked no further than its pixel."""
+        """The parts of a condition, each grown by its window."""
         parts = self.parts_of(condition) or {}
         return {before + growth: part for before, part in parts.items()}
 

@@ -14,7 +14,6 @@ from mm_frelu.inspection.dynamic import DynamicRecord, band
 from mm_frelu.inspection.layers import evenly, short, stage_of
 
 from .charts import (
-    MAP_COLORS,
     WIDTH,
     columns_for,
     depth_axis,
@@ -221,6 +220,9 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
         attention: By layer, of shape (H, W), the padding included.
     """
     seen, fed = prepared.picture.shape[:2], tuple(prepared.tensor.shape[-2:])
+    inside = {layer: prepared.inside(values) for layer, values in attention.items()}
+    # Far below 1 where the paper's mean of 1/3 is spread over the picture, so the scale ends at the largest.
+    largest = max(float(values.max()) for values in inside.values())
     columns = columns_for(len(attention) + 1, seen[1] / seen[0])
     rows = math.ceil((len(attention) + 1) / columns)
     grey = np.repeat(prepared.picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
@@ -233,14 +235,13 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
         for axes, (layer, values) in zip(grid[1:], attention.items()):
             show_picture(axes, grey)
             image = show_map(
-                axes, values.numpy(), fed, seen, cmap=MAP_COLORS, vmin=0, vmax=1, alpha=0.7
+                axes, values.numpy(), fed, seen, cmap='inferno', vmin=0, vmax=largest, alpha=0.75
             )
-            inside = prepared.inside(values)
-            full = float((inside >= 1).float().mean())
+            low, high = inside[layer].min(), inside[layer].max()
             two_line_title(
                 axes,
                 shortened([short(layer)], 34)[0],
-                f'mean {float(inside.mean()):.2f}; 1 at {100 * full:.0f} % of the positions',
+                f'mean {float(inside[layer].mean()):.2f}, from {float(low):.2f} to {float(high):.2f}',
             )
         for axes in grid[len(attention) + 1 :]:
             axes.set_axis_off()

@@ -55,7 +55,8 @@ def draw_comparison_of_features(
         grid = upper.subplots(len(models), len(columns), squeeze=False)
         for index, (row, (model, (prepared, features))) in enumerate(zip(grid, models.items())):
             for column, (axes, cell) in enumerate(zip(row, cells[index])):
-                axes.imshow(cell, interpolation='nearest')
+                seen = prepared.picture.shape
+                axes.imshow(cell, interpolation='nearest', extent=(0, seen[1], seen[0], 0))
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if not index:

@@ -4,9 +4,10 @@ import math
 from typing import Dict, NamedTuple, Sequence
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mm_frelu.inspection.choices import ChannelCounts
@@ -56,12 +57,10 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
         panels: By layer.
     """
     seen, fed = prepared.picture.shape[:2], tuple(prepared.tensor.shape[-2:])
-    maps = {layer: panel.field.mean_sides.numpy() for layer, panel in panels.items()}
-    norm = Normalize(1, max(max(float(np.nanmax(values)) for values in maps.values()), 3))
     last = _last_side([panel.histogram for panel in panels.values()])
     columns = columns_for(len(panels) + 1, seen[1] / seen[0])
     rows = math.ceil((len(panels) + 1) / columns)
-    map_height = WIDTH / columns * min(seen[0] / seen[1], 3) * 0.94
+    map_height = WIDTH / columns * min(seen[0] / seen[1], 3) * 0.9
     with style([name]):
         figure = new_figure(rows * (map_height + 1.15))
         axes = figure.subplots(
@@ -70,25 +69,28 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
         upper, lower = axes[::2].flatten(), axes[1::2].flatten()
         show_picture(upper[0], prepared.picture)
         two_line_title(upper[0], shortened([name], 34)[0], f'{seen[1]} x {seen[0]} as fed')
+        lower[0].text(
+            0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided among\n'
+            'the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
+        )  # fmt: skip
         for index, (layer, panel) in enumerate(panels.items(), start=1):
-            image = show_map(upper[index], maps[layer], fed, seen, cmap=MAP_COLORS, norm=norm)
+            values = panel.field.mean_sides.numpy()
+            norm = Normalize(*np.nanquantile(values, (0.005, 0.995)))
+            image = show_map(upper[index], values, fed, seen, cmap=MAP_COLORS, norm=norm)
+            bar = figure.colorbar(image, ax=upper[index], fraction=0.03, pad=0.015, aspect=25)
+            bar.outline.set_linewidth(0.4)
+            bar.locator = MaxNLocator(nbins=5)
+            bar.update_ticks()
             mean = sum(side * share for side, share in panel.histogram.items())
             remark = f'mean side {mean:.1f}, largest {panel.largest}'
             if panel.share >= 0:
                 remark += f'; window {100 * panel.share:.0f} %'
             two_line_title(upper[index], shortened([short(layer)], 34)[0], remark)
-            _draw_histogram(
-                lower[index], panel.histogram, norm, last, index == 1 or not index % columns
-            )
+            _draw_histogram(lower[index], panel.histogram, last, index == 1 or not index % columns)
         for number in range(len(panels) + 1, len(upper)):
             upper[number].set_axis_off()
             lower[number].set_axis_off()
         lower[0].set_axis_off()
-        bar = figure.colorbar(
-            image, cax=lower[0].inset_axes((0.04, 0.55, 0.92, 0.16)), orientation='horizontal'
-        )
-        bar.outline.set_linewidth(0.4)
-        bar.set_label('mean side of the field (pixels of the layer)')
     return figure
 
 
@@ -105,11 +107,11 @@ def _last_side(histograms: Sequence[Dict[int, float]]) -> int:
     return last
 
 
-def _draw_histogram(axes, histogram: Dict[int, float], norm, last: int, labelled: bool) -> None:
+def _draw_histogram(axes: Axes, histogram: Dict[int, float], last: int, labelled: bool) -> None:
     sides = [side for side in histogram if side <= last]
     shares = [100 * histogram[side] for side in sides]
     step = min(np.diff(sorted({1, *sides, 3})))
-    axes.bar(sides, shares, width=0.8 * step, color=colormaps[MAP_COLORS](norm(sides)), linewidth=0)
+    axes.bar(sides, shares, width=0.8 * step, color='tab:blue', linewidth=0)
     axes.set_xlim(1 - step, last + step)
     axes.set_ylim(0, 105)
     axes.set_yticks([0, 50, 100])

@@ -19,7 +19,6 @@ from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
 from mm_frelu.engine.output_names import image_paths
-from mm_frelu.inspection.layers import StopForward
 
 from .image_files import ImageFile, as_picture
 
@@ -169,8 +168,6 @@ class LoadedModel:
         """
         try:
             recorded_tensors(self.model, prepared.tensor, self.task)
-        except StopForward:
-            pass
         except RuntimeError as error:
             if 'channels' not in str(error):
                 raise
