@@ -145,7 +145,7 @@ class FieldTrace(TorchDispatchMode):
                 self.set_parts(tensor, part)
             elif isinstance(tensor, Tensor) and (tensor.is_floating_point() or tensor.is_complex()):
                 self._parts.pop(tensor, None)
-                if len(outs) == 1:
+                if not any(parts):
                     self.without_rule.add(name)
         return out
 

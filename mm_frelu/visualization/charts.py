@@ -116,9 +116,9 @@ def two_line_title(axes: Axes, title: str, remark: str) -> None:
 
 def columns_for(number: int, aspect: float) -> int:
     """Columns for some panels of one shape (width / height) in a figure as wide as a page: few empty places, large panels."""
-    most = 3 if aspect > 1.2 else 4
+    most = 2 if aspect > 4 else 3  # remarks need their room
     if number <= most:
-        return number if number < 4 or aspect <= 1.2 else 2
+        return number
     return min(range(2, most + 1), key=lambda columns: (-number % columns, -columns))
 
 
@@ -134,5 +134,11 @@ def depth_axis(axes: Axes, names: Sequence[str], stages: Sequence[str]) -> None:
 
 
 def shortened(names: Sequence[str], longest: int = 40) -> List[str]:
-    """Names of which the beginning is left out where they are too long for an axis."""
+    """Names of which the beginning is left out where they are too long."""
     return [name if len(name) <= longest else '…' + name[1 - longest :] for name in names]
+
+
+def title_for(name: str, columns: int) -> str:
+    """A name that fits over a panel, where so many are beside each other."""
+    room = 0.88 * WIDTH * 72 / columns
+    return shortened([name], int(room / (0.72 * TITLE)))[0]

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mm_frelu.inspection.dynamic import DynamicRecord, band
@@ -22,6 +21,7 @@ from .charts import (
     show_map,
     show_picture,
     style,
+    title_for,
     two_line_title,
 )
 from .loaded_model import Prepared
@@ -73,7 +73,7 @@ def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
             axes.set_ylim(min(lowest, 0) - room, max(highest, 0) + room)
             width = float((ranges[1] - ranges[0]).mean()) if len(centres) else 0.0
             two_line_title(
-                axes, shortened([short(layer)], 24)[0], f'mean range of y at one x: {width:.2f}'
+                axes, title_for(short(layer), columns), f'mean range of y at one x: {width:.2f}'
             )
             axes.locator_params(nbins=5)
         for axes in grid.flatten()[len(layers) :]:
@@ -155,11 +155,13 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
     with style():
         figure = new_figure(len(layers) * (height + 0.42) + 0.75)
         grid = figure.subplots(len(layers), len(kinds), squeeze=False)
-        images = {}
+        images, ticks = {}, {}
         for kind in kinds:
             start = START[kind[0] == 'b'][min(int(kind[1:]) - 1, 1)]
             far = max(float(np.abs(tables[layer][kind] - start).max()) for layer in layers)
-            norm = TwoSlopeNorm(start, start - max(far, 1e-3), start + max(far, 1e-3))
+            far = max(far, 1e-3)
+            norm = TwoSlopeNorm(start, start - far, start + far)
+            ticks[kind] = [start - far, start, start + far]
             for row, layer in zip(grid, layers):
                 axes = row[kinds.index(kind)]
                 images[kind] = axes.imshow(
@@ -193,8 +195,7 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
                 pad=0.02,
             )
             bar.outline.set_linewidth(0.4)
-            bar.locator = MaxNLocator(nbins=4)
-            bar.update_ticks()
+            bar.set_ticks(ticks[kind], labels=[f'{value:.2g}' for value in ticks[kind]])
         figure.suptitle(
             'Coefficients of DY-ReLU for each image and channel (white: those of ReLU)', fontsize=8
         )
@@ -231,7 +232,7 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
         figure = new_figure(rows * (panel + 0.36) + 0.45)
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         show_picture(grid[0], prepared.picture)
-        two_line_title(grid[0], shortened([name], 34)[0], f'{seen[1]} x {seen[0]} as fed')
+        two_line_title(grid[0], title_for(name, columns), f'{seen[1]} x {seen[0]} as fed')
         for axes, (layer, values) in zip(grid[1:], attention.items()):
             show_picture(axes, grey)
             image = show_map(
@@ -240,7 +241,7 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
             low, high = inside[layer].min(), inside[layer].max()
             two_line_title(
                 axes,
-                shortened([short(layer)], 34)[0],
+                title_for(short(layer), columns),
                 f'mean {float(inside[layer].mean()):.2f}, from {float(low):.2f} to {float(high):.2f}',
             )
         for axes in grid[len(attention) + 1 :]:

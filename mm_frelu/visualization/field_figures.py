@@ -25,6 +25,7 @@ from .charts import (
     show_map,
     show_picture,
     style,
+    title_for,
     two_line_title,
 )
 from .loaded_model import Prepared
@@ -68,7 +69,7 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
         )
         upper, lower = axes[::2].flatten(), axes[1::2].flatten()
         show_picture(upper[0], prepared.picture)
-        two_line_title(upper[0], shortened([name], 34)[0], f'{seen[1]} x {seen[0]} as fed')
+        two_line_title(upper[0], title_for(name, columns), f'{seen[1]} x {seen[0]} as fed')
         lower[0].text(
             0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided among\n'
             'the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
@@ -85,7 +86,7 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
             remark = f'mean side {mean:.1f}, largest {panel.largest}'
             if panel.share >= 0:
                 remark += f'; window {100 * panel.share:.0f} %'
-            two_line_title(upper[index], shortened([short(layer)], 34)[0], remark)
+            two_line_title(upper[index], title_for(short(layer), columns), remark)
             _draw_histogram(lower[index], panel.histogram, last, index == 1 or not index % columns)
         for number in range(len(panels) + 1, len(upper)):
             upper[number].set_axis_off()

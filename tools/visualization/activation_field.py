@@ -42,9 +42,8 @@ from mm_frelu.visualization.field_figures import (
     draw_windows,
 )
 from mm_frelu.visualization.image_files import ImageFile
-from mm_frelu.visualization.loaded_model import LoadedModel
-from mm_frelu.visualization.looking import (
-    add_looking_arguments,
+from mm_frelu.visualization.inspection_tool import (
+    add_inspection_arguments,
     default_device,
     each_image,
     images_of,
@@ -52,6 +51,7 @@ from mm_frelu.visualization.looking import (
     report,
     targets_of,
 )
+from mm_frelu.visualization.loaded_model import LoadedModel
 from mm_frelu.visualization.segmentors import check_device
 
 
@@ -62,7 +62,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config of a model with FReLU or LightFReLU')
     parser.add_argument('checkpoint', help='its weights')
-    add_looking_arguments(
+    add_inspection_arguments(
         parser,
         images=8,
         layers='layers to draw, by name or pattern, any layer of the model (backbone.layer2.*.act2, '

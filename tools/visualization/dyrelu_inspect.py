@@ -33,9 +33,8 @@ from mm_frelu.visualization.dyrelu_figures import (
     draw_slope_differences,
 )
 from mm_frelu.visualization.image_files import ImageFile
-from mm_frelu.visualization.loaded_model import LoadedModel
-from mm_frelu.visualization.looking import (
-    add_looking_arguments,
+from mm_frelu.visualization.inspection_tool import (
+    add_inspection_arguments,
     default_device,
     each_image,
     images_of,
@@ -43,6 +42,7 @@ from mm_frelu.visualization.looking import (
     report,
     targets_of,
 )
+from mm_frelu.visualization.loaded_model import LoadedModel
 from mm_frelu.visualization.segmentors import check_device
 
 
@@ -53,7 +53,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config of a model with DyReLUA, DyReLUB or DyReLUC')
     parser.add_argument('checkpoint', help='its weights')
-    add_looking_arguments(
+    add_inspection_arguments(
         parser,
         images=40,
         layers='DY-ReLUs to look at, by name or pattern (backbone.layer2.*); default: all',

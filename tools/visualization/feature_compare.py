@@ -24,9 +24,8 @@ from mm_frelu.inspection.layers import find_layer
 from mm_frelu.visualization.charts import save_figure
 from mm_frelu.visualization.feature_figures import SHARES, draw_comparison_of_features
 from mm_frelu.visualization.image_files import ImageFile
-from mm_frelu.visualization.loaded_model import LoadedModel, Prepared
-from mm_frelu.visualization.looking import (
-    add_looking_arguments,
+from mm_frelu.visualization.inspection_tool import (
+    add_inspection_arguments,
     default_device,
     each_image,
     images_of,
@@ -35,6 +34,7 @@ from mm_frelu.visualization.looking import (
     report,
     targets_of,
 )
+from mm_frelu.visualization.loaded_model import LoadedModel, Prepared
 from mm_frelu.visualization.segmentors import check_device
 
 
@@ -68,7 +68,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='X,Y',
         help='pixel of the image file (upright) whose receptive field is drawn; default: the centre',
     )
-    add_looking_arguments(parser, images=1)
+    add_inspection_arguments(parser, images=1)
     parser.add_argument(
         '--act-models',
         nargs='+',

@@ -1,4 +1,4 @@
-"""What the tools that look into a network share: their arguments, and going through images with the time left."""
+"""What the tools that look inside a network share: their arguments, images in turn with the time left, what was written."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ from .image_files import ImageFile, find_images
 from .loaded_model import LoadedModel
 
 
-def add_looking_arguments(
+def add_inspection_arguments(
     parser: argparse.ArgumentParser, images: int, layers: Optional[str] = None
 ) -> None:
     """Add the options for images, layers, output, device, settings and ``--act``.
