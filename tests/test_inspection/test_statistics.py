@@ -61,6 +61,7 @@ def train(folder, hook=True, vis_backends=None, interval=2):
         dataset=Data(),
         collate_fn=dict(type='default_collate'),
     )
+    torch.manual_seed(0)  # layers that no init_weights starts anew
     runner = Runner(
         model=WatchedNetwork(),
         work_dir=str(folder),
