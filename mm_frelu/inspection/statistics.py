@@ -1,9 +1,9 @@
 """A few numbers about each activation while a network trains, from the pass that training makes anyway."""
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, get_comm_device, is_distributed
 from torch import Tensor, nn
 
 from .choices import chose_window, watched
@@ -26,8 +26,7 @@ class ActivationStatistics:
     def __init__(self, model: nn.Module) -> None:
         self._funnels = funnel_layers(model)
         self._dynamic = dynamic_layers(model)
-        self._seen: Dict[str, Tensor] = {}
-        self._calls: Dict[str, int] = {}
+        self._seen: Dict[str, Tuple[Tensor, int]] = {}
         self._watch: Optional[object] = None
 
     def __len__(self) -> int:
@@ -36,7 +35,7 @@ class ActivationStatistics:
 
     def start(self) -> None:
         """Watch from now on."""
-        self._seen, self._calls = {}, {}
+        self._seen = {}
         self._watch = watched({**self._funnels, **self._dynamic}, self._see)
         self._watch.__enter__()
 
@@ -50,8 +49,8 @@ class ActivationStatistics:
         else:
             key = f'{PREFIX}/slope_difference/{name}'
             value = slope_difference(coefficients_of(self._dynamic[name], x)[0]).float().mean()
-        self._seen[key] = self._seen[key] + value if key in self._seen else value
-        self._calls[key] = self._calls.get(key, 0) + 1
+        total, calls = self._seen.get(key, (0.0, 0))
+        self._seen[key] = total + value, calls + 1
 
     @torch.no_grad()
     def stop(self) -> Dict[str, float]:
@@ -67,10 +66,7 @@ class ActivationStatistics:
         self._watch.__exit__(None, None, None)
         self._watch = None
         values: Dict[str, Tensor] = {}
-        if self._seen:
-            means = torch.stack([total / self._calls[key] for key, total in self._seen.items()])
-            all_reduce(means, op='mean')
-            values.update(zip(self._seen, means))
+        values.update(self._means())
         for name, module in self._funnels.items():
             scales = [norm.weight for _, norm in module.windows if _has_scale(norm)]
             if scales:
@@ -78,8 +74,27 @@ class ActivationStatistics:
         if not values:
             return {}
         # One transfer from the device, not one for each number.
-        numbers = torch.stack([value.detach() for value in values.values()]).tolist()
+        numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
         return dict(zip(values, numbers))
+
+    def _means(self) -> Dict[str, Tensor]:
+        """Means over the calls of all processes, of the layers that any of them called."""
+        keys = [f'{PREFIX}/window_share/{name}' for name in self._funnels]
+        keys += [f'{PREFIX}/slope_difference/{name}' for name in self._dynamic]
+        if not is_distributed():
+            return {
+                key: self._seen[key][0] / self._seen[key][1] for key in keys if key in self._seen
+            }
+        # Every process sends a number for every layer: none of them waits for one that did not call it.
+        seen = [self._seen.get(key, (0.0, 0)) for key in keys]
+        device = get_comm_device()
+        totals = torch.stack([torch.as_tensor(total, device=device) for total, _ in seen])
+        calls = torch.tensor([float(calls) for _, calls in seen], device=device)
+        all_reduce(totals)
+        all_reduce(calls)
+        return {
+            key: total / count for key, total, count in zip(keys, totals, calls.tolist()) if count
+        }
 
 
 def _has_scale(norm: nn.Module) -> bool:

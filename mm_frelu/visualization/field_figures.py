@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -225,32 +227,55 @@ def draw_windows(windows: Dict[str, Tensor], counts: Dict[str, ChannelCounts]) -
     cell = (WIDTH - 0.75) / columns
     with style():
         figure = new_figure(len(layers) * (cell + 0.17) + 0.5)
-        grid = figure.subplots(len(layers), columns, squeeze=False)
-        for row, layer in zip(grid, layers):
+        grid = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
+        for axes, layer in zip(grid, layers):
             shares = counts[layer.partition(' ')[0]].shares
             order = evenly(shares.argsort(descending=True, stable=True).tolist(), columns)
-            for axes, channel in zip(row, order):
-                window = windows[layer][channel].numpy()
-                peak = max(float(np.abs(window).max()), 1e-12)
-                image = axes.imshow(
-                    window / peak, cmap='RdBu_r', vmin=-1, vmax=1, interpolation='nearest'
-                )
-                axes.set_title(
-                    f'{channel}: {100 * shares[channel]:.0f} %', fontsize=LABEL - 1.7, pad=1.5
-                )
-            for axes in row:
-                axes.set_xticks([])
-                axes.set_yticks([])
-            for axes in row[len(order) :]:
-                axes.set_axis_off()
-            row[0].set_ylabel(shortened([short(layer)], 22)[0], rotation=0, ha='right', va='center')
+            image = _draw_row(axes, windows[layer], shares, order, columns)
+            axes.set_ylabel(
+                shortened([short(layer)], 22)[0], rotation=0, ha='right', va='center', labelpad=2
+            )
         figure.suptitle(
             'Learned windows, from channels that choose theirs most often (left) to least. Above each: channel, share of pixels',
             fontsize=LABEL + 0.5,
         )
         bar = figure.colorbar(
-            image, ax=grid, orientation='horizontal', fraction=0.02, pad=0.01, aspect=60
+            image, ax=grid.tolist(), orientation='horizontal', fraction=0.02, pad=0.01, aspect=60
         )
         bar.set_label('weight, as a share of the largest in its window')
         bar.outline.set_linewidth(0.4)
     return figure
+
+
+def _draw_row(
+    axes: Axes, windows: Tensor, shares: Tensor, order: Sequence[int], columns: int
+) -> AxesImage:
+    """Windows beside each other in one picture: axes of their own would take matplotlib seconds to set out."""
+    side = windows.shape[-1]
+    pitch = side * 1.18
+    for place, channel in enumerate(order):
+        window = windows[channel].numpy()
+        left = place * pitch - 0.5
+        image = axes.imshow(
+            window / max(float(np.abs(window).max()), 1e-12),
+            cmap='RdBu_r',
+            vmin=-1,
+            vmax=1,
+            interpolation='nearest',
+            extent=(left, left + side, side - 0.5, -0.5),
+        )
+        axes.add_patch(Rectangle((left, -0.5), side, side, fill=False, linewidth=0.5))
+        axes.text(
+            left + side / 2,
+            -0.5 - 0.05 * side,
+            f'{channel}: {100 * shares[channel]:.0f} %',
+            fontsize=LABEL - 1.7,
+            ha='center',
+            va='bottom',
+        )
+    axes.set_xlim(-0.6, (columns - 1) * pitch + side - 0.4)
+    axes.set_ylim(side - 0.4, -0.6)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_frame_on(False)
+    return image
