@@ -51,7 +51,7 @@ def inspected(gallery: Gallery, activation: str, scenes: int) -> Path:
 @picture('inside_field.png')
 def field(gallery: Gallery) -> None:
     """Activate fields of the first scene."""
-    gallery.keep(min(fields(gallery, 8).glob('*_field.png')), 'inside_field.png', colors=256)
+    gallery.keep(min(fields(gallery, 8).glob('*_field.png')), 'inside_field.png')
 
 
 @picture('inside_choices.png')
@@ -91,7 +91,7 @@ def coefficients(gallery: Gallery) -> None:
 def attention(gallery: Gallery) -> None:
     """Spatial attention of DY-ReLU-C over the first scene."""
     out = inspected(gallery, 'DyReLUC', 1)
-    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png', colors=256)
+    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png')
 
 
 @picture('inside_features.png')
@@ -114,4 +114,4 @@ def features(gallery: Gallery) -> None:
         '--out',
         out,
     )
-    gallery.keep(next(out.glob('*.png')), 'inside_features.png', colors=256)
+    gallery.keep(next(out.glob('*.png')), 'inside_features.png')

@@ -80,7 +80,9 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
             values = panel.field.mean_sides.numpy()
             norm = Normalize(*np.nanquantile(values, (0.005, 0.995)))
             image = show_map(upper[index], values, fed, seen, cmap=MAP_COLORS, norm=norm)
-            bar = figure.colorbar(image, ax=upper[index], fraction=0.03, pad=0.015, aspect=25)
+            # As high as the map, whose height follows from its width.
+            place = upper[index].inset_axes((1.015, 0, 0.022, 1))
+            bar = figure.colorbar(image, cax=place)
             bar.outline.set_linewidth(0.4)
             bar.locator = MaxNLocator(nbins=5)
             bar.update_ticks()
