@@ -195,7 +195,9 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
                 pad=0.02,
             )
             bar.outline.set_linewidth(0.4)
-            bar.set_ticks(ticks[kind], labels=[f'{value:.2g}' for value in ticks[kind]])
+            bar.set_ticks(ticks[kind], labels=[f'{value:.2f}' for value in ticks[kind]])
+            for label, side in zip(bar.ax.get_xticklabels(), ('left', 'center', 'right')):
+                label.set_ha(side)
         figure.suptitle(
             'Coefficients of DY-ReLU for each image and channel (white: those of ReLU)', fontsize=8
         )
@@ -222,7 +224,8 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
     """
     seen, fed = prepared.picture.shape[:2], tuple(prepared.tensor.shape[-2:])
     inside = {layer: prepared.inside(values) for layer, values in attention.items()}
-    # Far below 1 where the paper's mean of 1/3 is spread over the picture, so the scale ends at the largest.
+    # Far from 0 and 1 where the paper's mean of 1/3 is spread over the picture, so the scale is from the smallest to the largest.
+    smallest = min(float(values.min()) for values in inside.values())
     largest = max(float(values.max()) for values in inside.values())
     columns = columns_for(len(attention) + 1, seen[1] / seen[0])
     rows = math.ceil((len(attention) + 1) / columns)
@@ -236,7 +239,14 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
         for axes, (layer, values) in zip(grid[1:], attention.items()):
             show_picture(axes, grey)
             image = show_map(
-                axes, values.numpy(), fed, seen, cmap='inferno', vmin=0, vmax=largest, alpha=0.75
+                axes,
+                values.numpy(),
+                fed,
+                seen,
+                cmap='inferno',
+                vmin=smallest,
+                vmax=largest,
+                alpha=0.75,
             )
             low, high = inside[layer].min(), inside[layer].max()
             two_line_title(
