@@ -111,7 +111,7 @@ def draw_slope_differences(records: Dict[str, DynamicRecord], images: int) -> Fi
             values,
             positions=range(len(names)),
             widths=0.6,
-            whis=(1, 99),
+            whis=(1, 99),  # codespell:ignore whis
             showfliers=False,
             patch_artist=True,
             medianprops=dict(color='black', linewidth=1),
@@ -227,6 +227,7 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
     # Far from 0 and 1 where the paper's mean of 1/3 is spread over the picture, so the scale is from the smallest to the largest.
     smallest = min(float(values.min()) for values in inside.values())
     largest = max(float(values.max()) for values in inside.values())
+    smallest = smallest if smallest < largest else 0.0  # an identity start is 1 everywhere
     columns = columns_for(len(attention) + 1, seen[1] / seen[0])
     rows = math.ceil((len(attention) + 1) / columns)
     grey = np.repeat(prepared.picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)

@@ -151,14 +151,16 @@ def test_detectors_and_other_activations(detector, tmp_path, capsys, undrawn):
     assert '--act DyReLUB' in error
 
 
-def test_activations_put_in_by_an_option_and_folded_ones(
-    relu_segmentor, segmentor, tmp_path, undrawn
-):
+def test_activations_put_in_by_an_option(relu_segmentor, tmp_path, undrawn):
     run('activation_field', relu_segmentor.config, relu_segmentor.checkpoint, '--num-images', 1,
         '--act', 'FReLU', '--act-cfg', 'init=identity', '--out', tmp_path)  # fmt: skip
     rows = json.loads((tmp_path / 'activation_field.json').read_text())['layers']
     # ReLU still: where the window is chosen it is zero, and no value came by one.
     assert all(row['window_share'] > 0 and row['mean_side'] == pytest.approx(1) for row in rows)
+
+
+@pytest.mark.slow  # folding runs the model in both forms
+def test_folded_activations_choose_as_before(segmentor, tmp_path, undrawn):
     deployed = tmp_path / 'deployed.pth'
     tiny_project.load_tool('model_converters/reparameterize_model.py').main(
         [str(segmentor.config), str(segmentor.checkpoint), str(deployed)]
@@ -246,10 +248,9 @@ def test_feature_compare(segmentor, relu_segmentor, photographs, tmp_path):
     assert relu['shape'] == frelu['shape'] == [16, 8, 16]
 
 
-@pytest.mark.parametrize('activation', ['DyReLUA', 'DyReLUC'])
-def test_dyrelu_inspect(street_scenes, tmp_path, activation):
+def test_dyrelu_inspect(street_scenes, tmp_path):
     config = tiny_project.write_config(
-        tmp_path / 'dy.py', tiny_project.segmentation(street_scenes, activation)
+        tmp_path / 'dy.py', tiny_project.segmentation(street_scenes, 'DyReLUC')
     )
     checkpoint = tmp_path / 'dy.pth'
     torch.save(dict(state_dict=build_model(read_config(str(config))).state_dict()), checkpoint)
@@ -268,7 +269,7 @@ def test_dyrelu_inspect(street_scenes, tmp_path, activation):
     written = {path.name for path in out.iterdir()}
     assert {'scatter.png', 'slopes.png', 'coefficients.png', 'dyrelu.json'} <= written
     attention = [name for name in written if name.endswith('_attention.png')]
-    assert len(attention) == (2 if activation == 'DyReLUC' else 0)
+    assert len(attention) == 2
     content = json.loads((out / 'dyrelu.json').read_text())
     assert len(content['images']) == 2
     assert [row['layer'].split('.')[1] for row in content['layers']] == ['layer1'] * 4 + [
