@@ -1,20 +1,21 @@
 """Pictures of activations from inside, for docs/inside.md."""
 
 from pathlib import Path
+from typing import List
 
 from gallery_frame import Gallery, picture
 
-_RELU_CONFIG = 'pspnet_r18_relu'
+_BASELINE = 'pspnet_r18_relu'
 
 
-def dyrelu(gallery: Gallery, activation: str) -> list:
+def dyrelu(gallery: Gallery, activation: str) -> List[str]:
     """Config, checkpoint and settings of a small DY-ReLU model; `make demo` has none, so it is trained the first time."""
     folder = f'pspnet_r18_{activation.lower()}'
     options = ['--cfg-options', f'model.backbone.act_cfg.type={activation}']
     work_dir = gallery.demo / folder / 'train'
     if not (work_dir / 'last_checkpoint').is_file():
-        gallery.run('train.py', gallery.config(_RELU_CONFIG), '--work-dir', work_dir, *options)
-    return [gallery.config(_RELU_CONFIG), gallery.checkpoint(folder), *options]
+        gallery.run('train.py', gallery.config(_BASELINE), '--work-dir', work_dir, *options)
+    return [gallery.config(_BASELINE), gallery.checkpoint(folder), *options]
 
 
 def fields(gallery: Gallery, scenes: int) -> Path:
@@ -33,7 +34,7 @@ def fields(gallery: Gallery, scenes: int) -> Path:
     return out
 
 
-def inspected(gallery: Gallery, activation: str, scenes: int) -> Path:
+def inspected(gallery: Gallery, activation: str, scenes: int, *options: str) -> Path:
     """What dyrelu_inspect.py writes for a small DY-ReLU model."""
     out = gallery.scratch / f'{activation}_{scenes}'
     if not out.is_dir():
@@ -42,6 +43,7 @@ def inspected(gallery: Gallery, activation: str, scenes: int) -> Path:
             *dyrelu(gallery, activation),
             '--images',
             *gallery.scenes(scenes),
+            *options,
             '--out',
             out,
         )
@@ -90,8 +92,9 @@ def coefficients(gallery: Gallery) -> None:
 @picture('inside_dyrelu_attention.png')
 def attention(gallery: Gallery) -> None:
     """Spatial attention of DY-ReLU-C over the first scene."""
-    out = inspected(gallery, 'DyReLUC', 1)
-    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png')
+    # Four layers are enough of a picture; more would be too large a file in colours that are true.
+    out = inspected(gallery, 'DyReLUC', 1, '--layers', 'backbone.layer3.*')
+    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png', colors=256)
 
 
 @picture('inside_features.png')
@@ -114,4 +117,4 @@ def features(gallery: Gallery) -> None:
         '--out',
         out,
     )
-    gallery.keep(next(out.glob('*.png')), 'inside_features.png')
+    gallery.keep(next(out.glob('*.png')), 'inside_features.png', colors=256)
