@@ -17,7 +17,12 @@ MODELS = Registry(
 TRANSFORMS = Registry(
     'transform', parent=MMENGINE_TRANSFORMS, scope='mm_frelu', locations=['mm_frelu.datasets']
 )
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mm_frelu', locations=['mm_frelu.engine'])
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
+    scope='mm_frelu',
+    locations=['mm_frelu.engine', 'mm_frelu.inspection'],
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,

@@ -16,6 +16,7 @@ from .errors import UserError
 from .library_errors import explained
 from .runner import GuardedRunner
 from .safe_load import let_mmengine_load_safely
+from .vis_backends import apply_vis_backends
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
@@ -28,6 +29,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     Returns:
         Runner: A :class:`GuardedRunner`, or the config's own ``runner_type``.
     """
+    apply_vis_backends(cfg)
     prepare_distributed(cfg)
     let_mmengine_load_safely()
     add_hook(cfg, 'CheckpointGuardHook', strict=strict)

@@ -2,6 +2,7 @@
 
     python tools/analysis_tools/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --batch 4
     python tools/analysis_tools/benchmark_model.py CONFIG --part backbone --shape 256 512 --device cpu --repeat 5 --json m.json
+    python tools/analysis_tools/benchmark_model.py CONFIG --batch 2 --statistics
 
 The model is the config's, with random weights. A training step is forward to the heads' raw outputs and backward of their
 mean; the loss, the optimizer and the data are the same for all and left out. For ReLU every activation of ours is
@@ -10,6 +11,8 @@ replaced. Inference is of the deployed model: norms inside activations folded.
 A model of a config for several GPUs is measured as MMEngine trains it on one: SyncBN becomes BN. On a GPU a step takes
 the larger of two times: 'device ms' is what its kernels take together, by torch's profiler; where the step takes longer,
 the host bounds it, that is Python and the launches.
+
+--statistics also times a step that ActivationStatisticsHook watches, in turns with one that it does not watch.
 """
 
 import argparse
@@ -37,6 +40,8 @@ from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
 from mm_frelu.engine.write_file import require_target
+from mm_frelu.inspection import ActivationStatisticsHook
+from mm_frelu.inspection.statistics import ActivationStatistics
 from mm_frelu.ops import IMPLEMENTATIONS
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -66,6 +71,15 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help='also write the numbers to this file'
+    )
+    parser.add_argument(
+        '--statistics',
+        nargs='?',
+        type=positive,
+        const=ActivationStatisticsHook().interval,
+        metavar='INTERVAL',
+        help='what ActivationStatisticsHook costs that watches every INTERVAL-th step; default '
+        f'{ActivationStatisticsHook().interval}, as the hook',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
@@ -147,8 +161,7 @@ def measure(
             return forward(model, images)
 
     def step(model: nn.Module) -> None:
-        model.zero_grad(set_to_none=True)
-        sum(out.float().mean() for out in flatten(outputs(model))).backward()
+        train_step(model, outputs)
 
     def infer(model: nn.Module) -> None:
         with torch.inference_mode():
@@ -178,6 +191,42 @@ def measure(
             )
         )
     return rows
+
+
+def train_step(model: nn.Module, outputs: Callable[[nn.Module], Any]) -> None:
+    """Forward, and backward of the mean of all outputs."""
+    model.zero_grad(set_to_none=True)
+    sum(out.float().mean() for out in flatten(outputs(model))).backward()
+
+
+def cost_of_statistics(
+    model: nn.Module, forward: Forward, images: Tensor, args: argparse.Namespace
+) -> Dict[str, Any]:
+    """Time of a step that the hook watches, beside one that it does not; and what that is of a step on average."""
+    statistics = ActivationStatistics(model.train())
+    low = torch.autocast(
+        images.device.type, dtype=DTYPES[args.dtype], enabled=args.dtype != 'float32'
+    )
+
+    def outputs(model: nn.Module) -> Any:
+        with low:
+            return forward(model, images)
+
+    def watched() -> None:
+        statistics.start()
+        train_step(model, outputs)
+        statistics.stop()
+
+    runs = {'plain': partial(train_step, model, outputs), 'watched': watched}
+    times = interleaved(runs, args.repeat, images.device)
+    ratio = times['watched'].median / times['plain'].median
+    return dict(
+        plain_ms=times['plain']._asdict(),
+        watched_ms=times['watched']._asdict(),
+        ratio=ratio,
+        interval=args.statistics,
+        share_of_training=max(ratio - 1, 0) / args.statistics,
+    )
 
 
 def print_table(title: str, rows: List[Dict[str, Any]]) -> None:
@@ -238,15 +287,25 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     layout = LAYOUTS[args.layout]
     model = model.to(args.device, memory_format=layout)
     images = torch.randn(args.batch, 3, shape.height, shape.width, device=args.device)
-    rows = measure(variants(model, args.backends), forward, images.to(memory_format=layout), args)
+    images = images.to(memory_format=layout)
+    rows = measure(variants(model, args.backends), forward, images, args)
+    statistics = cost_of_statistics(model, forward, images, args) if args.statistics else None
     header = surroundings(args.device)
     for key, value in header.items():
         print(f'{key}: {value}')
     title = f'{Path(args.config).stem}, {args.part}, {args.batch}x3x{shape.height}x{shape.width}, {args.dtype}'
     print_table(title, rows)
+    if statistics:
+        print(
+            f'ActivationStatisticsHook: a watched step takes {statistics["watched_ms"]["median"]:.1f} ms, '
+            f'{statistics["ratio"]:.2f} of one that is not; one step in {args.statistics}: '
+            f'{100 * statistics["share_of_training"]:.2f} % of the time of training.'
+        )
     if args.json:
         options = {key: value for key, value in vars(args).items() if key != 'json'}
-        write_json(args.json, dict(surroundings=header, options=options, rows=rows))
+        write_json(
+            args.json, dict(surroundings=header, options=options, rows=rows, statistics=statistics)
+        )
 
 
 def _model_outputs(task: str, model: nn.Module, images: Tensor) -> Any:

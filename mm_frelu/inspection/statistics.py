@@ -1,0 +1,101 @@
+"""A few numbers about each activation while a network trains, from the pass that training makes anyway."""
+
+from typing import Dict, Optional, Tuple
+
+import torch
+from mmengine.dist import all_reduce, get_comm_device, is_distributed
+from torch import Tensor, nn
+
+from .choices import chose_window, watched
+from .dynamic import coefficients_of, slope_difference
+from .layers import dynamic_layers, funnel_layers
+
+PREFIX = 'activation'
+
+
+class ActivationStatistics:
+    """Watches the activations of a model between :meth:`start` and :meth:`stop`.
+
+    It adds nothing to the graph of autograd and changes no running statistics. While it watches, a funnel activation is computed apart
+    from the norm before it (its module is called, as with any hook), which takes the memory of that norm's output.
+
+    Args:
+        model: The model, without wrappers.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._funnels = funnel_layers(model)
+        self._dynamic = dynamic_layers(model)
+        self._seen: Dict[str, Tuple[Tensor, int]] = {}
+        self._watch: Optional[object] = None
+
+    def __len__(self) -> int:
+        """Number of activations that are watched."""
+        return len(self._funnels) + len(self._dynamic)
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._seen = {}
+        self._watch = watched({**self._funnels, **self._dynamic}, self._see)
+        self._watch.__enter__()
+
+    @torch.no_grad()
+    def _see(self, call: str, x: Tensor, y: Tensor) -> None:
+        name = call.partition('#')[0]
+        if name in self._funnels:
+            key = f'{PREFIX}/window_share/{name}'
+            # Counted, not averaged: a mean would first write the choices as numbers of four bytes.
+            value = torch.count_nonzero(chose_window(x, y)).float() / x.numel()
+        else:
+            key = f'{PREFIX}/slope_difference/{name}'
+            value = slope_difference(coefficients_of(self._dynamic[name], x)[0]).float().mean()
+        total, calls = self._seen.get(key, (0.0, 0))
+        self._seen[key] = total + value, calls + 1
+
+    @torch.no_grad()
+    def stop(self) -> Dict[str, float]:
+        """Stop watching.
+
+        Returns:
+            By name: ``activation/window_share/LAYER``, share of the values that chose the window; ``activation/gamma_norm/LAYER``,
+            the L2 norm of the scales of the window's norms; ``activation/slope_difference/LAYER``, the mean of
+            :math:`|a^1 - a^2|`. What is computed from a batch is the mean over all processes.
+        """
+        if self._watch is None:
+            return {}
+        self._watch.__exit__(None, None, None)
+        self._watch = None
+        values: Dict[str, Tensor] = {}
+        values.update(self._means())
+        for name, module in self._funnels.items():
+            scales = [norm.weight for _, norm in module.windows if _has_scale(norm)]
+            if scales:
+                values[f'{PREFIX}/gamma_norm/{name}'] = torch.cat(scales).float().norm()
+        if not values:
+            return {}
+        # One transfer from the device, not one for each number.
+        numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
+        return dict(zip(values, numbers))
+
+    def _means(self) -> Dict[str, Tensor]:
+        """Means over the calls of all processes, of the layers that any of them called."""
+        keys = [f'{PREFIX}/window_share/{name}' for name in self._funnels]
+        keys += [f'{PREFIX}/slope_difference/{name}' for name in self._dynamic]
+        if not is_distributed():
+            return {
+                key: self._seen[key][0] / self._seen[key][1] for key in keys if key in self._seen
+            }
+        # Every process sends a number for every layer: none of them waits for one that did not call it.
+        seen = [self._seen.get(key, (0.0, 0)) for key in keys]
+        device = get_comm_device()
+        totals = torch.stack([torch.as_tensor(total, device=device) for total, _ in seen])
+        calls = torch.tensor([float(calls) for _, calls in seen], device=device)
+        all_reduce(totals)
+        all_reduce(calls)
+        return {
+            key: total / count for key, total, count in zip(keys, totals, calls.tolist()) if count
+        }
+
+
+def _has_scale(norm: nn.Module) -> bool:
+    return isinstance(getattr(norm, 'weight', None), Tensor)

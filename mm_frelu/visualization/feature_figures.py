@@ -1,0 +1,157 @@
+"""The same layer of two models for one image: means, channels and receptive fields, drawn by MMEngine's Visualizer."""
+
+from typing import Dict, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from mmengine.visualization import Visualizer
+from torch import Tensor
+
+from mm_frelu.inspection.features import Features, side_that_holds
+
+from .charts import LABEL, TITLE, WIDTH, new_figure, shortened, style
+from .loaded_model import Prepared
+
+SHARES = (0.5, 0.95)
+"""Shares of the gradient whose squares are drawn."""
+OPACITY = 0.55
+COLORS = ('tab:blue', 'tab:orange')
+
+
+def draw_comparison_of_features(
+    name: str,
+    layer: str,
+    models: Dict[str, Tuple[Prepared, Features]],
+    channels: Sequence[int],
+    pixel: Tuple[float, float],
+) -> Figure:
+    """A row for each model: mean over the channels, effective receptive field, chosen channels; below, the means of all channels.
+
+    Maps of one column have one scale, from the smallest value of both models to the largest, so that they can be compared. That of the
+    receptive field ends at each model's own largest gradient; its root is drawn, or the tails would be invisible.
+
+    Args:
+        name: Name of the image.
+        layer: Name of the layer.
+        models: The image as each model sees it, and the features, by the model's name.
+        channels: Channels to draw.
+        pixel: Row and column of the pixel of the receptive field, as shares of the picture's height and width.
+    """
+    columns = ['mean of the channels', 'effective receptive field']
+    columns += [f'channel {channel}' for channel in channels]
+    pictures = [prepared.picture for prepared, _ in models.values()]
+    cells = list(zip(*_columns_of_maps(models, channels)))
+    height = min(WIDTH / len(columns) * pictures[0].shape[0] / pictures[0].shape[1], 4.0)
+    with style([name, *models]):
+        figure = new_figure(len(models) * (height + 0.2) + 2.1)
+        upper, lower = figure.subfigures(
+            2, 1, height_ratios=[len(models) * (height + 0.2) + 0.5, 1.6]
+        )
+        grid = upper.subplots(len(models), len(columns), squeeze=False)
+        for index, (row, (model, (prepared, features))) in enumerate(zip(grid, models.items())):
+            for column, (axes, cell) in enumerate(zip(row, cells[index])):
+                seen = prepared.picture.shape
+                axes.imshow(cell, interpolation='nearest', extent=(0, seen[1], seen[0], 0))
+                axes.set_xticks([])
+                axes.set_yticks([])
+                if not index:
+                    axes.set_title(columns[column], fontsize=LABEL, pad=3)
+            row[0].set_ylabel(shortened([model], 22)[0], fontsize=LABEL, fontweight='bold')
+            _mark(row[1], prepared, features, pixel)
+        upper.suptitle(
+            f'{shortened([layer], 48)[0]}, {shortened([name], 34)[0]}',
+            fontsize=TITLE,
+            fontweight='bold',
+        )
+        _draw_means(lower.subplots(), models, channels)
+    return figure
+
+
+def _columns_of_maps(
+    models: Dict[str, Tuple[Prepared, Features]], channels: Sequence[int]
+) -> List[List[np.ndarray]]:
+    """For each column the maps of all models over their pictures."""
+    prepared = [prepared for prepared, _ in models.values()]
+    features = [features for _, features in models.values()]
+    columns = [_overlaid(prepared, [f.maps.mean(dim=0) for f in features])]
+    columns.append([_overlaid([one], [f.gradient.sqrt()])[0] for one, f in zip(prepared, features)])
+    for channel in channels:
+        columns.append(_overlaid(prepared, [f.maps[channel] for f in features]))
+    return columns
+
+
+def _overlaid(prepared: Sequence[Prepared], maps: Sequence[Tensor]) -> List[np.ndarray]:
+    """Maps over the pictures, in one scale.
+
+    MMEngine scales what it draws from its smallest to its largest value. Side by side in one picture, maps share that scale.
+    """
+    height, width = (max(one.picture.shape[side] for one in prepared) for side in (0, 1))
+    pictures, enlarged = [], []
+    for one, values in zip(prepared, maps):
+        full = F.interpolate(
+            values[None, None].float(), one.tensor.shape[-2:], mode='bilinear', align_corners=False
+        )[..., : one.picture.shape[0], : one.picture.shape[1]]
+        enlarged.append(
+            F.interpolate(full, (height, width), mode='bilinear', align_corners=False)[0]
+        )
+        pictures.append(cv2.resize(one.picture, (width, height), interpolation=cv2.INTER_LINEAR))
+    drawn = Visualizer.draw_featmap(
+        torch.cat(enlarged, dim=2),
+        np.ascontiguousarray(np.concatenate(pictures, axis=1)),
+        channel_reduction='squeeze_mean',
+        alpha=OPACITY,
+    )
+    return np.split(drawn, len(pictures), axis=1)
+
+
+def _mark(axes: Axes, prepared: Prepared, features: Features, pixel: Tuple[float, float]) -> None:
+    """The squares around the pixel that hold half and nearly all of the gradient."""
+    height, width = prepared.picture.shape[:2]
+    row, column = pixel[0] * height, pixel[1] * width
+    sides = [side_that_holds(features.gradient, (row, column), share) for share in SHARES]
+    for side, color in zip(sides, ('white', 'black')):
+        corner = column - side / 2, row - side / 2
+        axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=color, linewidth=0.8))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_xlabel(f'{sides[0]} px hold 50 %, {sides[1]} px 95 %', fontsize=LABEL - 1, labelpad=2)
+
+
+def _draw_means(
+    axes: Axes, models: Dict[str, Tuple[Prepared, Features]], channels: Sequence[int]
+) -> None:
+    means = [features.means.numpy() for _, features in models.values()]
+    shown = min(len(values) for values in means)
+    for values, color, model in zip(means, COLORS, models):
+        axes.plot(
+            values[:shown],
+            'o',
+            color=color,
+            markersize=max(3 - shown / 200, 1),
+            label=shortened([model], 40)[0],
+        )
+    axes.vlines(
+        range(shown),
+        np.minimum(*(values[:shown] for values in means)),
+        np.maximum(*(values[:shown] for values in means)),
+        color='0.7',
+        linewidth=max(0.8 - shown / 1000, 0.2),
+        zorder=0,
+    )
+    for channel in channels:
+        axes.axvline(channel, color='0.9', linewidth=4, zorder=-1)
+    axes.set_xlim(-1, shown)
+    axes.set_xlabel('channel (grey: those drawn above)')
+    axes.set_ylabel('mean of the map')
+    axes.legend(
+        loc='lower right',
+        bbox_to_anchor=(1, 1),
+        ncols=len(models),
+        frameon=False,
+        borderaxespad=0.2,
+    )

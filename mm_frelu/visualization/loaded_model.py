@@ -1,0 +1,211 @@
+"""A trained model of any task, and images as its own test pipeline feeds them."""
+
+import copy
+import functools
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import mmcv
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from mm_frelu.datasets.check_dataset import check_datasets
+from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file
+from mm_frelu.engine.checkpoint_guard import load_strictly
+from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.model_builder import build_model, recorded_tensors
+from mm_frelu.engine.output_names import image_paths
+
+from .image_files import ImageFile, as_picture
+
+LONGEST_SIDE = 2048
+"""Longer images are reduced to this before the pipeline: features of a whole panorama would take all memory."""
+
+_NO_INPUT = ('LoadAnnotations', 'LoadPanopticAnnotations', 'CheckLabelIds', 'LoadProposals')
+
+
+class Prepared(NamedTuple):
+    """An image as a model sees it.
+
+    Attributes:
+        tensor: Normalised and padded input of the network, of shape (1, C, H, W).
+        picture: The same pixels to look at, RGB ``uint8`` (h, w, 3) without the padding, which is right and below.
+        original: Width and height of the image file.
+        note: What was done to the image beside the pipeline; empty if nothing was.
+    """
+
+    tensor: Tensor
+    picture: np.ndarray
+    original: Tuple[int, int]
+    note: str
+
+    def inside(self, features: Tensor) -> Tensor:
+        """Features (..., H, W) without what lies in the padding: positions whose centre is in the picture."""
+        return features[
+            (
+                ...,
+                *(
+                    slice(0, max(round(size * seen / fed), 1))
+                    for size, seen, fed in zip(
+                        features.shape[-2:], self.picture.shape, self.tensor.shape[-2:]
+                    )
+                ),
+            )
+        ]
+
+
+class LoadedModel:
+    """A model in eval mode with its weights.
+
+    Args:
+        name: What pictures and messages call it.
+        config: Config file.
+        checkpoint: Checkpoint file, or an address that MMEngine can fetch.
+        device: Device of PyTorch.
+        change: Changes the config before the model is built.
+
+    Raises:
+        UserError: No such file, a config without model or test pipeline, or a checkpoint that does not fit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: str,
+        checkpoint: str,
+        device: str = 'cpu',
+        change: Optional[Callable[[Config], None]] = None,
+    ) -> None:
+        self.name, self.config, self.device = name, config, device
+        self.cfg = read_config(config)
+        if change is not None:
+            change(self.cfg)
+        check_checkpoint_file(checkpoint, f'the checkpoint of {name}')
+        self.task = task_of(self.cfg)
+        self.model: nn.Module = build_model(self.cfg)
+        loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+        load_strictly(self.model, loaded, f'{name}: {checkpoint}')
+        self.model.to(device)
+        self.steps = self._pipeline_steps()
+
+    def _pipeline_steps(self) -> List[Dict[str, Any]]:
+        """The test pipeline without the steps that read annotations: photographs have none."""
+        dataset = _test_dataset(self.cfg)
+        while 'dataset' in dataset and not dataset.get('pipeline'):
+            dataset = dataset['dataset']
+        steps = dataset.get('pipeline') or self.cfg.get('test_pipeline') or ()
+        steps = [copy.deepcopy(dict(step)) for step in steps if _kind(step) not in _NO_INPUT]
+        if not steps or not _kind(steps[0]).startswith('Load'):
+            raise UserError(
+                f'{self.config} has no test pipeline that begins with loading an image: expected test_pipeline, or '
+                'test_dataloader.dataset.pipeline.'
+            )
+        return steps
+
+    @functools.cached_property
+    def _transforms(self) -> List[Callable[[dict], dict]]:
+        return [TRANSFORMS.build(step) for step in self.steps]
+
+    def prepare(self, path: Path) -> Prepared:
+        """Read an image as the test pipeline does.
+
+        An image with a side above :data:`LONGEST_SIDE` pixels behind the pipeline is reduced to that before the pipeline.
+
+        Raises:
+            UserError: The file is no image or is damaged, or the pipeline cannot take it.
+        """
+        load, *others = self._transforms
+        try:
+            read = load(dict(img_path=str(path), img_id=0, sample_idx=0))
+            if read is None:
+                raise ValueError('the loading step gives nothing')
+        except Exception as error:  # each decoder has its own
+            raise UserError(f'{path} cannot be read as an image ({error}).') from None
+        height, width = read['img'].shape[:2]
+        packed, note = self._pipeline(path, others, read), ''
+        longest = max(_sides(packed))
+        if longest > LONGEST_SIDE:
+            scale = LONGEST_SIDE / longest
+            smaller = tuple(max(round(side * scale), 1) for side in (width, height))
+            read['img'] = mmcv.imresize(read['img'], smaller, interpolation='area')
+            read['img_shape'] = read['ori_shape'] = read['img'].shape[:2]
+            packed = self._pipeline(path, others, read)
+            note = (
+                f'{path}: {width}x{height} pixels, reduced to {smaller[0]}x{smaller[1]} before the test pipeline (the longest '
+                f'side that is drawn is {LONGEST_SIDE}).'
+            )
+        inputs = packed['inputs']
+        batch = dict(inputs=[inputs], data_samples=[packed['data_samples']])
+        try:
+            tensor = self.model.data_preprocessor(batch, False)['inputs']
+        except (RuntimeError, AssertionError) as error:
+            raise self._wrong_channels(path, inputs, error) from None
+        picture = as_picture(inputs.permute(1, 2, 0).numpy())
+        return Prepared(tensor.to(self.device), picture, (width, height), note)
+
+    @staticmethod
+    def _pipeline(path: Path, steps: Sequence[Callable], read: Dict[str, Any]) -> Dict[str, Any]:
+        results = copy.copy(read)
+        try:
+            for step in steps:
+                results = step(results)
+            return results if isinstance(results['inputs'], Tensor) else {}['inputs']
+        except Exception as error:  # a pipeline is any code
+            raise UserError(
+                f'{path}: the test pipeline of the config cannot take it without annotations, or gives no single image '
+                f'({type(error).__name__}: {error}). Mend test_dataloader.dataset.pipeline.'
+            ) from error
+
+    def forward(self, prepared: Prepared, path: Any = '') -> None:
+        """Run the network up to the raw outputs of its heads. Gradients are recorded unless the caller disables them.
+
+        Raises:
+            UserError: When the image does not have the channels that the model takes.
+        """
+        try:
+            recorded_tensors(self.model, prepared.tensor, self.task)
+        except RuntimeError as error:
+            if 'channels' not in str(error):
+                raise
+            raise self._wrong_channels(path, prepared.tensor[0], error) from None
+
+    def _wrong_channels(self, path: Any, image: Tensor, error: Exception) -> UserError:
+        return UserError(
+            f'{path}: the model {self.name} does not take images of {image.shape[0]} channels ({str(error).splitlines()[0]}). '
+            'Give images such as it was trained on, or mend the loading step of its test pipeline.'
+        )
+
+    def dataset_images(self, number: int) -> List[ImageFile]:
+        """Evenly spaced images of the config's test set.
+
+        Raises:
+            UserError: When the config has no test set, or its files are missing.
+        """
+        key = 'test_dataloader' if self.cfg.get('test_dataloader') else 'val_dataloader'
+        if not _test_dataset(self.cfg):
+            raise UserError(
+                f'{self.config} has no test_dataloader.dataset to take images from. Give --images PATH.'
+            )
+        check_datasets(self.cfg, (key,))
+        paths = image_paths(DATASETS.build(_test_dataset(self.cfg)))
+        if not paths:
+            raise UserError(f'{self.config}: {key}.dataset names no image files. Give --images.')
+        number = min(number, len(paths))
+        chosen = [paths[index * len(paths) // number] for index in range(number)]
+        return [ImageFile(Path(path), Path(Path(path).name)) for path in chosen]
+
+
+def _test_dataset(cfg: Config) -> Dict[str, Any]:
+    return (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+
+
+def _kind(step: Dict[str, Any]) -> str:
+    return getattr(step['type'], '__name__', str(step['type'])).rsplit('.', 1)[-1]
+
+
+def _sides(packed: Dict[str, Any]) -> Tuple[int, ...]:
+    return tuple(packed['inputs'].shape[-2:])
