@@ -1,23 +1,61 @@
-"""Where a prediction is wrong, where models differ, and how well a prediction does on one image."""
+"""Where a prediction is wrong and what was taken for what, where models differ, and how well a prediction does."""
 
-from typing import NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence, Tuple
 
+import cv2
 import numpy as np
 
-CORRECT, WRONG, IGNORED = 0, 1, 2
+CORRECT, WRONG, IGNORED, SLIP = 0, 1, 2, 3
+
+_SLIP_SHARE = 0.002
+"""Of the image's diagonal: 1 pixel of 256 x 128, 5 of CityScapes' 2048 x 1024."""
 
 
 class Scores(NamedTuple):
-    """How well a prediction does on one image, both in 0..1; NaN when no pixel is labelled."""
+    """How well a prediction does, all in 0..1; NaN where no pixel is labelled.
+
+    Attributes:
+        mean_iou: Mean of the IoUs of the classes that ground truth or prediction hold.
+        accuracy: Share of the labelled pixels that are right.
+        class_ious: IoU of each class, (num_classes,); NaN for a class that neither holds.
+    """
 
     mean_iou: float
     accuracy: float
+    class_ious: np.ndarray
+
+    @property
+    def num_counted(self) -> int:
+        """Number of classes in the mean."""
+        return int(np.isfinite(self.class_ious).sum())
+
+
+class Confusion(NamedTuple):
+    """Pixels of one class that were taken for another.
+
+    Attributes:
+        truth: Class of the ground truth.
+        answer: Class that was predicted.
+        share: Such pixels, of all labelled ones of the image.
+    """
+
+    truth: int
+    answer: int
+    share: float
+
+
+def slip_radius(size: Tuple[int, int]) -> int:
+    """How far a boundary may be off before it counts as wrong in error maps, in pixels of an image of this (width, height)."""
+    return max(round(_SLIP_SHARE * float(np.hypot(*size))), 1)
 
 
 def error_map(
     prediction: np.ndarray, ground_truth: np.ndarray, ignore_index: int = 255
 ) -> np.ndarray:
-    """Tells for every pixel whether the prediction is right.
+    """Tells for every pixel whether the prediction is right, and boundaries that are slightly off from what is wrong.
+
+    A wrong pixel is a slip when the class that was predicted is the true class of a pixel at most :func:`slip_radius` rows and
+    columns away: the object is there, and only its edge is drawn elsewhere. Scores make no such difference.
 
     Args:
         prediction: Class numbers, (H, W).
@@ -25,10 +63,17 @@ def error_map(
         ignore_index: The label that stands for "not labelled".
 
     Returns:
-        ``uint8`` array (H, W) of ``CORRECT``, ``WRONG`` and ``IGNORED``.
+        ``uint8`` array (H, W) of ``CORRECT``, ``WRONG``, ``SLIP`` and ``IGNORED``.
     """
     states = np.where(prediction == ground_truth, CORRECT, WRONG).astype(np.uint8)
     states[ground_truth == ignore_index] = IGNORED
+    wrong = states == WRONG
+    radius = slip_radius(prediction.shape[1::-1])
+    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    for label in np.unique(prediction[wrong]):
+        answered = wrong & (prediction == label)
+        near = cv2.dilate((ground_truth == label).astype(np.uint8), square) > 0
+        states[answered & near] = SLIP
     return states
 
 
@@ -45,12 +90,10 @@ def count_answers(predictions: Sequence[np.ndarray]) -> np.ndarray:
     return (1 + (np.diff(ordered, axis=0) != 0).sum(axis=0)).astype(np.uint8)
 
 
-def image_scores(
+def count_pairs(
     prediction: np.ndarray, ground_truth: np.ndarray, num_classes: int, ignore_index: int = 255
-) -> Scores:
-    """Mean IoU and pixel accuracy on one image, as MMSegmentation's ``IoUMetric`` defines them.
-
-    The mean is taken over the classes that the ground truth or the prediction holds; pixels without a label do not count.
+) -> np.ndarray:
+    """Counts the labelled pixels by what they are and what was predicted.
 
     Args:
         prediction: Class numbers, (H, W).
@@ -59,16 +102,54 @@ def image_scores(
         ignore_index: The label that stands for "not labelled".
 
     Returns:
-        Mean IoU and pixel accuracy.
+        ``int64`` array (num_classes, num_classes); rows are the ground truth, columns the prediction.
     """
     labelled = ground_truth != ignore_index
     pairs = ground_truth[labelled].astype(np.int64) * num_classes + prediction[labelled]
-    confusion = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-    hits = np.diag(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def scores_of(counts: np.ndarray) -> Scores:
+    """Mean IoU, pixel accuracy and IoU by class, as MMSegmentation's ``IoUMetric`` defines them.
+
+    Args:
+        counts: The result of :func:`count_pairs`, or a sum of such results.
+
+    Returns:
+        The scores.
+    """
+    hits = np.diag(counts)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
     if not union.any():
-        return Scores(float('nan'), float('nan'))
-    present = union > 0
-    return Scores(
-        float((hits[present] / union[present]).mean()), float(hits.sum() / confusion.sum())
-    )
+        return Scores(float('nan'), float('nan'), np.full(len(counts), np.nan))
+    ious = np.divide(hits, union, out=np.full(len(counts), np.nan), where=union > 0)
+    return Scores(float(np.nanmean(ious)), float(hits.sum() / counts.sum()), ious)
+
+
+def image_scores(
+    prediction: np.ndarray, ground_truth: np.ndarray, num_classes: int, ignore_index: int = 255
+) -> Scores:
+    """:func:`scores_of` one image; arguments as of :func:`count_pairs`."""
+    return scores_of(count_pairs(prediction, ground_truth, num_classes, ignore_index))
+
+
+def largest_confusions(
+    prediction: np.ndarray, ground_truth: np.ndarray, states: np.ndarray, number: int = 3
+) -> List[Confusion]:
+    """What was most often taken for what, without the slips of boundaries.
+
+    Args:
+        prediction: Class numbers, (H, W).
+        ground_truth: Class numbers or the label of pixels without one, (H, W).
+        states: The result of :func:`error_map` for them.
+        number: How many to return at most.
+
+    Returns:
+        The largest first.
+    """
+    wrong = states == WRONG
+    labelled = np.count_nonzero(states != IGNORED)
+    pairs = np.stack([ground_truth[wrong], prediction[wrong]], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    first = np.argsort(-counts, kind='stable')[:number]
+    return [Confusion(*found[i].tolist(), float(counts[i] / labelled)) for i in first]

@@ -13,6 +13,12 @@ from PIL import Image
 from . import palette as colors
 from .differences import IGNORED, WRONG
 
+FADED = 0.3
+"""Contrast that is left of the image below error and difference maps."""
+
+ERROR_OPACITY = 0.7
+"""Opacity of a class colour in an error map, over the grey image: what the object is stays visible."""
+
 Size = Tuple[int, int]
 """Width and height in pixels."""
 
@@ -77,7 +83,7 @@ def paint_labels(
     return np.where(ignored[..., None], hatch(labels.shape, hatch_period), picture)
 
 
-def faded(image: np.ndarray, strength: float = 0.3) -> np.ndarray:
+def faded(image: np.ndarray, strength: float = FADED) -> np.ndarray:
     """A pale grey version of the image, as ground for the error and difference maps.
 
     Args:
@@ -135,8 +141,21 @@ def enlarge_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     Returns:
         Array (height, width) of the same type.
     """
+    return nearest_labels(labels, size) if _grows(labels, size) else labels
+
+
+def nearest_labels(labels: np.ndarray, size: Size) -> np.ndarray:
+    """The label at the middle of each pixel of a map of another ``size``.
+
+    Args:
+        labels: Array (H, W).
+        size: Wanted width and height.
+
+    Returns:
+        Array (height, width) of the same type.
+    """
     width, height = size
-    if not _grows(labels, size):
+    if labels.shape == (height, width):
         return labels
     rows = (np.arange(height) + 0.5) * labels.shape[0] / height
     columns = (np.arange(width) + 0.5) * labels.shape[1] / width

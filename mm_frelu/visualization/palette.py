@@ -11,6 +11,7 @@ import numpy as np
 Color = Tuple[int, int, int]
 
 WRONG: Color = (213, 94, 0)
+SLIP: Color = (247, 190, 140)
 CORRECT: Color = (224, 224, 224)
 FRAME: Color = (213, 94, 0)
 HATCH_LIGHT: Color = (255, 255, 255)

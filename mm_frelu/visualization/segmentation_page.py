@@ -1,0 +1,160 @@
+"""The HTML page over the label maps of several models: what goes on :mod:`mm_frelu.visualization.page`, and its scores."""
+
+import importlib.resources
+import itertools
+import json
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Dict, List, Optional, Sequence, Tuple, Type, Union
+
+import numpy as np
+
+from . import overlay
+from . import palette as colors
+from .differences import (
+    count_pairs,
+    error_map,
+    largest_confusions,
+    scores_of,
+    slip_radius,
+)
+from .page import Layer, PageClass, PageImage, PageWriter, shown_size
+
+TRUTH = 'Ground truth'
+
+_NOTES = (
+    'Classes: the photograph loses its own colours where it is painted, and outlines have the colour of the class itself.',
+    'Errors: a wrong pixel has the colour of the class that it was taken for; pixels that are right show the photograph in pale grey. '
+    'Pale orange pixels lie at a boundary that slipped: the class that was predicted begins at most 0.2 % of the image diagonal away.',
+    'Left against right: pixels on which the two differ, each in the colour of its own answer.',
+    'mIoU of an image is the mean over the classes that its ground truth or the prediction holds; a class that the ground truth lacks and '
+    'the prediction holds counts as 0. "All images" counts the pixels of all images together, as the evaluation of MMSegmentation does.',
+)
+
+
+class SegmentationPage:
+    """Writes the page; a context manager. The file appears when the block ends without an error.
+
+    Args:
+        path: The file to write, ending in ``.html``.
+        models: Names of the models, the baseline first.
+        classes: Names of the classes.
+        palette: One RGB colour (0..255) for each class.
+        has_truth: Whether there is ground truth.
+        ignore_index: The label that stands for "not labelled".
+        opacity: Opacity of the class colours at the start, 0 to 1.
+        title: Title of the page; the names of the models if empty.
+    """
+
+    def __init__(
+        self,
+        path: Union[str, Path],
+        models: Sequence[str],
+        classes: Sequence[str],
+        palette: Optional[Sequence[Sequence[int]]] = None,
+        has_truth: bool = False,
+        ignore_index: int = 255,
+        opacity: float = 0.65,
+        title: str = '',
+    ) -> None:
+        table = colors.as_palette(palette, len(classes))
+        self.num_classes, self.ignore_index = len(classes), ignore_index
+        self.classes = list(classes)
+        self._counts: Dict[str, np.ndarray] = {}
+        self._page = PageWriter(
+            path,
+            title=title or f'Segmentation: {", ".join(models)}',
+            models=models,
+            classes=[PageClass(name, tuple(c)) for name, c in zip(classes, table.tolist())],
+            painter=_painter(opacity),
+            truth=_free_name(models) if has_truth else None,
+            measure='IoU',
+            mean_measure='mIoU',
+            notes=_NOTES,
+        )
+
+    def __enter__(self) -> 'SegmentationPage':
+        self._page.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        for name, counts in self._counts.items():
+            scores = scores_of(counts)
+            self._page.totals[name] = (scores.mean_iou, scores.class_ious.tolist())
+        self._page.__exit__(kind, error, traceback)
+
+    def __len__(self) -> int:
+        return len(self._page)
+
+    def add(
+        self,
+        name: str,
+        image: np.ndarray,
+        predictions: Dict[str, np.ndarray],
+        ground_truth: Optional[np.ndarray] = None,
+    ) -> None:
+        """Adds an image.
+
+        Args:
+            name: What the list of images calls it.
+            image: RGB ``uint8`` array (H, W, 3).
+            predictions: Class numbers (H, W) by model.
+            ground_truth: Class numbers or ``ignore_index``, (H, W).
+        """
+        size = shown_size(image.shape[1::-1])
+        scores, class_scores, layers = {}, {}, {}
+        for model, labels in predictions.items():
+            remarks: List[str] = []
+            if ground_truth is not None:
+                counts = count_pairs(labels, ground_truth, self.num_classes, self.ignore_index)
+                own = scores_of(counts)
+                scores[model], class_scores[model] = own.mean_iou, own.class_ious.tolist()
+                self._counts[model] = self._counts.get(model, 0) + counts
+                states = error_map(labels, ground_truth, self.ignore_index)
+                remarks = [
+                    f'{self.classes[found.truth]} → {self.classes[found.answer]} {100 * found.share:.1f} %'
+                    for found in largest_confusions(labels, ground_truth, states)
+                ]
+            layers[model] = self._layer(labels, size, remarks)
+        if ground_truth is not None:
+            layers[self._page.truth] = self._layer(ground_truth, size)
+        differences = {
+            pair: float((predictions[pair[0]] != predictions[pair[1]]).mean())
+            for pair in itertools.combinations(predictions, 2)
+        }
+        self._page.add(PageImage(name, image, layers, scores, class_scores, differences))
+
+    def _layer(
+        self, labels: np.ndarray, size: Tuple[int, int], remarks: Sequence[str] = ()
+    ) -> Layer:
+        """Labels in the size of the page, compressed; a number that is no class stands for "not labelled"."""
+        labels = overlay.nearest_labels(labels, size)
+        dtype = np.dtype('u1' if self.num_classes < 256 else '<u2')
+        missing = np.iinfo(dtype).max
+        labels = np.where(labels == self.ignore_index, missing, labels).astype(dtype)
+        data = dict(bits=8 * dtype.itemsize, slip=slip_radius(size))
+        return Layer(data, dict(labels=zlib.compress(labels.tobytes(), 6)), remarks)
+
+
+def _free_name(models: Sequence[str]) -> str:
+    """What the ground truth is called, told apart from a model of that name."""
+    return TRUTH if TRUTH not in models else f'{TRUTH} (labels)'
+
+
+def _painter(opacity: float) -> str:
+    constants = dict(
+        hatchDark=colors.HATCH_DARK,
+        hatchLight=colors.HATCH_LIGHT,
+        slip=colors.SLIP,
+        faded=overlay.FADED,
+        errorOpacity=overlay.ERROR_OPACITY,
+        opacity=opacity,
+    )
+    script = importlib.resources.files(__package__) / 'segmentation_page.js'
+    return f'const COLORS = {json.dumps(constants)};\n{script.read_text(encoding="utf-8")}'

@@ -1,0 +1,162 @@
+"""The gallery: where pictures of the docs come from, how a tool is run for one, and the list of them.
+
+``gallery.py`` makes them; ``gallery_*.py`` have the functions, one for each picture::
+
+    @picture('comparison.png')
+    def comparison(gallery: Gallery) -> None:
+        gallery.run('visualize_segmentation.py', '--images', *gallery.scenes(1), ..., '--out', gallery.scratch)
+        gallery.keep(gallery.scratch / 'x.png', 'comparison.png')
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+from PIL import Image
+
+from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.write_file import put_file, write_file
+
+TOOLS = Path(__file__).resolve().parent
+CONFIGS = TOOLS.parent / 'configs'
+PHOTOGRAPHS = ('astronaut', 'coffee', 'chelsea', 'motorcycle')
+LARGEST = 400_000
+"""Bytes of a picture in docs/images at most: the repository is cloned with all of them."""
+
+_DEMO_CONFIGS = {
+    'pspnet_r18_relu': 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
+    'pspnet_r18_frelu': 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
+    'retinanet_r18_frelu': 'retinanet/retinanet_r18-frelu_fpn_1xb8-demo_street-scenes.py',
+}
+
+
+class Gallery:
+    """Where the pictures come from and go to.
+
+    Args:
+        demo: Folder that ``make demo`` wrote.
+        data: Its scenes.
+        out: Folder for the pictures.
+        scratch: Folder for what is only needed on the way; removed afterwards.
+    """
+
+    def __init__(self, demo: Path, data: Path, out: Path, scratch: Path) -> None:
+        self.demo, self.data, self.out, self.scratch = demo, data, out, scratch
+
+    def config(self, model: str) -> str:
+        """Config of a model of the demo, by its folder there, such as ``pspnet_r18_frelu``."""
+        return os.path.relpath(CONFIGS / _DEMO_CONFIGS[model])
+
+    def checkpoint(self, model: str) -> str:
+        """Its last checkpoint.
+
+        Raises:
+            UserError: The demo has not been run there.
+        """
+        pointer = self.demo / model / 'train' / 'last_checkpoint'
+        if not pointer.is_file():
+            raise UserError(
+                f'--demo {self.demo}: there is no {pointer}. Run `make demo` first, or name the folder that it wrote.'
+            )
+        # The pointer holds the path of the day; the folder may have been moved since.
+        return str(pointer.parent / Path(pointer.read_text().strip()).name)
+
+    def scenes(self, number: int = 1) -> List[str]:
+        """The first images of the demo's test set."""
+        found = sorted((self.data / 'leftImg8bit' / 'val').rglob('*.png'))[:number]
+        if len(found) < number:
+            raise UserError(
+                f'--data {self.data}: {len(found)} of {number} test images. Run `make demo` first.'
+            )
+        return [str(path) for path in found]
+
+    def scene(self, name: str) -> str:
+        """One image of the demo's test set, by a part of its name."""
+        found = sorted((self.data / 'leftImg8bit' / 'val').rglob(f'*{name}*.png'))
+        if not found:
+            raise UserError(f'--data {self.data}: no test image is called *{name}*.png.')
+        return str(found[0])
+
+    def photograph(self, name: str) -> str:
+        """A photograph of scikit-image as a JPEG file, one of :data:`PHOTOGRAPHS`.
+
+        Raises:
+            UserError: scikit-image is not installed.
+        """
+        try:
+            from skimage import data
+        except ImportError:
+            raise UserError(
+                'The photographs of the gallery come from scikit-image. Install it: pip install scikit-image.'
+            ) from None
+        picture = data.stereo_motorcycle()[0] if name == 'motorcycle' else getattr(data, name)()
+        path = self.scratch / 'photographs' / f'{name}.jpg'
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(path, quality=95)
+        return str(path)
+
+    def run(self, tool: str, *arguments: str) -> None:
+        """Run one of the project's tools, and show its command.
+
+        Raises:
+            UserError: It failed; the message has the end of its output.
+        """
+        command = [os.path.relpath(TOOLS / tool), *map(str, arguments)]
+        print(f'\n$ python {shlex.join(command)}', flush=True)
+        done = subprocess.run(
+            [sys.executable, *command],
+            env={**os.environ, 'STREET_SCENES_ROOT': str(self.data)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            tail = '\n'.join(done.stdout.splitlines()[-15:])
+            raise UserError(f'{tool} ended with exit code {done.returncode}:\n{tail}')
+
+    def keep(self, picture: Path, name: str, colors: Optional[int] = None) -> Path:
+        """Move a picture to the gallery.
+
+        Args:
+            picture: What a tool wrote.
+            name: Its name in the gallery.
+            colors: Reduce a PNG to a palette of so many colours, which makes it a third as large.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            UserError: It is larger than :data:`LARGEST`.
+        """
+        target = self.out / name
+        if colors:
+            with Image.open(picture) as image, write_file(target, 'wb') as stream:
+                image.convert('RGB').quantize(colors, dither=Image.Dither.NONE).save(
+                    stream, 'PNG', optimize=True
+                )
+        else:
+            put_file(picture, target)
+        size = target.stat().st_size
+        if size > LARGEST:
+            raise UserError(f'{target} has {size} bytes; a picture of the docs has {LARGEST}.')
+        print(f'  {target}, {size / 1000:.0f} KB')
+        return target
+
+
+Picture = Callable[[Gallery], None]
+PICTURES: Dict[str, Picture] = {}
+"""By file name. What makes a picture is a function with ``@picture('NAME')``."""
+
+
+def picture(name: str) -> Callable[[Picture], Picture]:
+    """Enter a function in :data:`PICTURES`."""
+
+    def enter(function: Picture) -> Picture:
+        PICTURES[name] = function
+        return function
+
+    return enter
