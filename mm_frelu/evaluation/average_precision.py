@@ -20,13 +20,13 @@ class AveragePrecision(NamedTuple):
         ap: By size, the mean over IoU 0.5 to 0.95 and classes, 0 to 1; NaN without an object of that size.
         ap50: The same at IoU 0.5.
         per_class: AP of each class, NaN for a class without an object.
-        per_image: AP of each image over the classes that it has objects of, NaN for an image without any.
+        per_image: AP of each class on each image alone, NaN for a class that the image has no object of.
     """
 
     ap: Dict[str, float]
     ap50: Dict[str, float]
     per_class: np.ndarray
-    per_image: Dict[Hashable, float]
+    per_image: Dict[Hashable, np.ndarray]
 
 
 def average_precision(
@@ -138,8 +138,8 @@ def _indexed(images: Sequence[int], classes: Sequence[int], annotations: List[di
 
 def _per_image(
     evaluation: COCOeval, names: List[Hashable], num_classes: int
-) -> Dict[Hashable, float]:
-    """AP of each image alone, from the matches of all of them."""
+) -> Dict[Hashable, np.ndarray]:
+    """AP by class of each image alone, from the matches of all of them."""
     single = COCOeval(iouType='bbox')
     single.params.maxDets, single.params.areaRng = [100], [evaluation.params.areaRng[0]]
     single.params.imgIds = [0]
@@ -147,18 +147,20 @@ def _per_image(
     num_images, num_sizes = len(names), len(evaluation.params.areaRng)
     scores = {}
     for image, name in enumerate(names):
-        entries = [
-            evaluation.evalImgs[number * num_sizes * num_images + image]
+        entries = {
+            number: evaluation.evalImgs[number * num_sizes * num_images + image]
             for number in range(num_classes)
-        ]
-        single.evalImgs = [entry for entry in entries if entry and (entry['gtIgnore'] == 0).any()]
-        single.params.catIds = list(range(len(single.evalImgs)))
-        if not single.evalImgs:
-            scores[name] = float('nan')
+        }
+        present = [n for n, entry in entries.items() if entry and (entry['gtIgnore'] == 0).any()]
+        scores[name] = np.full(num_classes, np.nan)
+        if not present:
             continue
+        single.evalImgs = [entries[number] for number in present]
+        single.params.catIds = list(range(len(present)))
         with contextlib.redirect_stdout(None):
             single.accumulate()
-        scores[name] = _mean(single.eval['precision'])
+        precision = single.eval['precision']
+        scores[name][present] = [_mean(precision[:, :, index]) for index in range(len(present))]
     return scores
 
 

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from pycocotools.coco import COCO
 
 from mm_frelu.datasets.check_dataset import check_datasets, leaf_datasets
+from mm_frelu.datasets.class_colors import class_colors
 from mm_frelu.engine.arguments import require_library, task_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.evaluation.boxes import TrueBoxes
@@ -91,7 +92,8 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
     register_all_modules(init_default_scope=False)
     settings = {**settings, 'pipeline': [], 'test_mode': True}
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        # pycocotools reports each step.
+        with DefaultScope.overwrite_default_scope('mmdet'), contextlib.redirect_stdout(None):
             dataset = DATASETS.build(settings)
     except Exception as error:  # as each dataset class has it
         raise UserError(
@@ -103,8 +105,7 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
         info['img_id']: TrueImage(Path(info['img_path']), (info['width'], info['height']), truth)
         for info, truth in zip(infos, truths)
     }
-    meta = dataset.metainfo
-    return DetectionSet(name, tuple(meta['classes']), meta.get('palette'), images)
+    return DetectionSet(name, tuple(dataset.metainfo['classes']), class_colors(dataset), images)
 
 
 def _of_info(info: Dict[str, Any]) -> TrueBoxes:
@@ -118,7 +119,7 @@ def _of_info(info: Dict[str, Any]) -> TrueBoxes:
 
 def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
     """From the file, as CocoMetric counts: mmdet's instances have no area, and the smallest boxes are not among them."""
-    with contextlib.redirect_stdout(None):  # pycocotools reports each step
+    with contextlib.redirect_stdout(None):
         coco = COCO(dataset.ann_file)
     numbers = {category: number for number, category in enumerate(dataset.cat_ids)}
     truths = []

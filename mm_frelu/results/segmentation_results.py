@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -172,13 +172,3 @@ def _values(test_set: SegmentationTestSet, num_classes: int, from_one: bool) -> 
         ids = range(from_one, num_classes + from_one)
     table[list(ids)] = range(num_classes)
     return table
-
-
-def confusion_of(results: SegmentationResults) -> Iterator[Tuple[LabelledImage, np.ndarray]]:
-    """Confusion matrix of every image: pixels by true class (row) and predicted class (column), where there is a label."""
-    number = len(results.classes)
-    for entry in results.images:
-        prediction, label = results.read(entry)
-        known = label != results.ignore_index
-        pairs = label[known] * number + prediction[known]
-        yield entry, np.bincount(pairs, minlength=number**2).reshape(number, number)
