@@ -16,7 +16,6 @@ from typing import Callable, Dict, Hashable, List, NamedTuple, Optional, Sequenc
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mm_frelu  # noqa: F401  (first: mmdet needs the ops that it supplies)
 from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
@@ -24,6 +23,7 @@ from mm_frelu.engine.arguments import read_config
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.progress import progress
 from mm_frelu.evaluation.boxes import Detections, TrueBoxes
 from mm_frelu.evaluation.detection_summary import (
     DetectionSummary,
@@ -328,7 +328,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
     problems: Dict[Hashable, str] = {}
     found: Dict[str, Dict[Hashable, Detections]] = {model.name: {} for model in models}
-    for picture in _progress('Detecting', wanted, console):
+    for picture in progress('Detecting', wanted, console):
         try:
             boxes = [model.find(picture) for model in models]
         except UserError as error:
@@ -348,7 +348,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     drawn = 0
     page = _page(args, models, summaries) if args.html and wanted else None
     with page or contextlib.nullcontext():
-        for picture in _progress('Drawing', wanted[: args.max_images], console):
+        for picture in progress('Drawing', wanted[: args.max_images], console):
             try:
                 boxes = {model.name: found[model.name][picture.key] for model in models}
                 draw(picture, boxes, models, args, page)
@@ -362,12 +362,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if problems:
         listed = '\n  '.join(problems.values())
         raise UserError(f'{len(problems)} of {len(pictures)} images could not be drawn:\n  {listed}')
-
-
-def _progress(verb: str, items: Sequence, console: Console):
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        yield from progress.track(items, description='')
 
 
 def _page(

@@ -1,0 +1,54 @@
+"""Writing a Matplotlib figure, whole or not at all, and showing it in a window where there is a screen."""
+
+import os
+from pathlib import Path
+from typing import Union
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.write_file import require_target, write_file
+
+FORMATS = ('.png', '.pdf', '.svg')
+
+
+def require_figure_file(option: str, path: Union[str, Path]) -> None:
+    """Refuse a name that a figure cannot be written to, before anything is computed.
+
+    Raises:
+        UserError: For an ending that Matplotlib has no format for, and where no file can be written.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise UserError(f'{option} {path}: a figure ends in {", ".join(FORMATS)}. Give another name.')
+    require_target(option, path)
+
+
+def save_figure(figure: Figure, path: Union[str, Path]) -> None:
+    """Write a figure in the format that the name ends with, one of :data:`FORMATS`. Text in PDF and SVG stays text."""
+    text = rc_context({'pdf.fonttype': 42, 'svg.fonttype': 'none'})
+    with text, write_file(path, 'wb') as stream:
+        figure.savefig(stream, format=Path(path).suffix[1:].lower())
+
+
+def require_screen(option: str) -> None:
+    """Refuse an option that opens a window where there is no screen.
+
+    Raises:
+        UserError: Without a display.
+    """
+    if os.name == 'posix' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise UserError(f'{option}: there is no screen here (DISPLAY is not set). Look at the files instead.')
+
+
+def show_picture(path: Union[str, Path], seconds: float = 0) -> None:
+    """Show a PNG in a window, until it is closed or for some seconds."""
+    from matplotlib import image, pyplot
+
+    figure, axes = pyplot.subplots(layout='constrained')
+    axes.imshow(image.imread(path))
+    axes.set_axis_off()
+    pyplot.show(block=not seconds)
+    if seconds:
+        pyplot.pause(seconds)
+    pyplot.close(figure)
