@@ -1,6 +1,5 @@
 """One figure that compares segmentation models on one image, in the manner of Figure 4 of the FReLU paper."""
 
-import math
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -10,17 +9,18 @@ from matplotlib.figure import Figure
 
 from mm_frelu.engine.write_file import write_file
 
-from . import overlay
-from . import palette as colors
-from .crop import Box, difference_density, find_crop
-from .differences import Scores, count_answers, error_map, image_scores
 from .figure import Panel, compose
 from .fonts import drawable, families_for, tell_lacking
-from .layout import choose_grid
-from .legend import Entry, class_entries
-from .painter import Painter
+from .layout import Sheet, choose_grid
+from .legend import Entry
+from .look import CONFUSION_NOTE, SCORE_NOTE, Look, choose_palette, score_remarks
+from .scene import Crop, Scene, make_scene
+from .titles import make_headings
 
-Crop = Union[None, str, Box, Tuple[int, int, int, int]]
+FORMATS = ('png', 'pdf', 'svg')
+
+# TrueType in PDF: publishers refuse Type 3 fonts. Outlines in SVG: they need no font where the figure is looked at.
+_VECTOR = {'pdf.fonttype': 42, 'svg.fonttype': 'path'}
 
 
 def draw_comparison(
@@ -30,10 +30,13 @@ def draw_comparison(
     *,
     classes: Sequence[str],
     palette: Optional[Sequence[Sequence[int]]] = None,
+    palette_kind: str = 'apart',
     crop: Crop = None,
     opacity: float = 0.65,
     only_mask: bool = False,
+    errors: bool = True,
     ignore_index: int = 255,
+    sheet: Optional[Sheet] = None,
 ) -> Figure:
     """Draws the image, the ground truth, the prediction of every model and where they are wrong or differ.
 
@@ -47,162 +50,119 @@ def draw_comparison(
         ground_truth: Class numbers or ``ignore_index``, an integer array (H, W).
         classes: Names of the classes.
         palette: One RGB colour (0..255) for each class; Pascal VOC's colours if None.
+        palette_kind: ``'apart'`` to move colours that would merge with another, ``'dataset'`` to take them as they are.
         crop: None for the whole image, ``'auto'`` for the region where the models differ most (one model: where it is wrong
             most), or ``(x, y, width, height)`` in pixels. A small overview shows where the crop lies.
         opacity: Opacity of the class colours over the image, 0 to 1.
         only_mask: Draw only the class colours, not the image below them.
+        errors: Draw error maps, or the map of where the models differ.
         ignore_index: The label that stands for "not labelled". Such pixels are hatched and count in no score.
+        sheet: Measures of the figure.
 
     Returns:
-        A Matplotlib figure of 200 dpi that belongs to no window; write it with :func:`save_comparison`.
+        A Matplotlib figure that belongs to no window; write it with :func:`save_figure`.
 
     Raises:
         ValueError: Sizes that differ, class numbers without a class, an opacity or a crop out of range.
     """
-    num_classes = len(classes)
-    families, absent = families_for([*predictions, *classes])
-    if absent:
-        tell_lacking(absent)
-        classes = drawable(classes, 'class', absent)
-        predictions = dict(zip(drawable(predictions, 'model', absent), predictions.values()))
-    table = colors.as_palette(palette, num_classes)
-    _check(image, predictions, ground_truth, num_classes, opacity, ignore_index)
-    box, note = _choose_box(crop, list(predictions.values()), ground_truth, image, ignore_index)
-
-    paired = ground_truth is not None
-    differs = not paired and len(predictions) > 1
-    grid = choose_grid(1 + len(predictions) + differs, (box.width, box.height), paired)
-    background = overlay.enlarge_image(box.cut(image), grid.panel)
-    painter = Painter(background, grid.panel, table, opacity, only_mask, ignore_index)
-    truth = box.cut(ground_truth) if paired else None
-
-    units = [[Panel('Image', '', painter.image())]]
-    if paired:
-        units[0].append(Panel('Ground truth', '', painter.labels(truth)))
-    for name, labels in predictions.items():
-        part = box.cut(labels)
-        if paired:
-            scores = image_scores(labels, ground_truth, num_classes, ignore_index)
-            states = error_map(part, truth, ignore_index)
-            units.append(
-                [
-                    Panel(name, _in_words(scores), painter.labels(part)),
-                    Panel(f'{name}: errors', '', painter.errors(states)),
-                ]
-            )
-        else:
-            units.append([Panel(name, '', painter.labels(part))])
-
-    shown = [box.cut(labels) for labels in predictions.values()]
-    meanings: List[Entry] = []
-    if paired:
-        note = f'Scores in %, over the whole image. {note}'
-        meanings = [Entry('correct', colors.CORRECT), Entry('wrong', colors.WRONG)]
-        if (truth == ignore_index).any():
-            meanings.append(Entry('not labelled', None))
-    elif differs:
-        answers = count_answers(shown)
-        picture = painter.disagreement(answers, len(shown))
-        units.append([Panel('Where the models differ', '', picture)])
-        meanings = _difference_entries(len(shown), int(answers.max()))
-
-    label_maps = shown + ([truth] if paired else [])
-    groups = [class_entries(label_maps, classes, table, ignore_index), meanings]
-    overview = (image, box) if (box.width, box.height) != image.shape[1::-1] else None
+    table = choose_palette(palette, len(classes), palette_kind)
+    check_opacity(opacity)
+    families, classes, (predictions,) = with_fonts(classes, [predictions])
+    scene = make_scene(image, predictions, ground_truth, len(classes), crop, ignore_index)
+    look = Look(classes, table, opacity, only_mask, ignore_index)
     with rc_context({'font.family': families}):
-        return compose(grid, units, groups, note, overview)
+        return _draw(scene, look, errors, sheet or Sheet())
 
 
-def save_comparison(figure: Figure, path: Union[str, Path]) -> Path:
-    """Writes a figure of :func:`draw_comparison` as PNG, whole or not at all; missing folders are made.
+def _draw(scene: Scene, look: Look, errors: bool, sheet: Sheet) -> Figure:
+    labelled = scene.ground_truth is not None
+    paired = labelled and errors
+    models = list(scene.predictions)
+    differs = errors and not labelled and len(models) > 1
+    num_units = 1 + len(models) + differs + (labelled and not paired)
+    grid = choose_grid(num_units, (scene.box.width, scene.box.height), paired, sheet)
+    sheet = grid.sheet
+    painter = look.painter(scene.box.cut(scene.image), grid.panel, sheet)
+
+    panels = [Panel('Image', '', painter.image())]
+    titles: List[Tuple[str, str]] = [('Image', '')]
+    remarks: List[Sequence[str]] = [()]
+
+    def add(panel: Panel, name: str, ending: str = '', remark: Sequence[str] = ()) -> None:
+        panels.append(panel)
+        titles.append((name, ending))
+        remarks.append(remark)
+
+    if labelled:
+        truth = scene.box.cut(scene.ground_truth)
+        add(Panel('Ground truth', '', painter.labels(truth)), 'Ground truth')
+    for model in models:
+        remark = score_remarks(look.scores(scene, model)) if labelled and sheet.scores else ()
+        picture = painter.labels(scene.box.cut(scene.predictions[model]))
+        add(Panel(model, '', picture), model, '', remark)
+        if paired:
+            panel, confusions = look.errors(painter, scene, model)
+            add(panel, model, ': errors', confusions if sheet.scores else ())
+    if differs:
+        add(look.disagreement(painter, scene), 'Where the models differ')
+
+    headings = make_headings(titles, remarks, grid.panel[0], sheet)
+    step = 2 if paired else 1
+    units = [panels[start : start + step] for start in range(0, len(panels), step)]
+    heads = [headings[start : start + step] for start in range(0, len(panels), step)]
+    meanings: List[Entry] = look.error_entries([scene]) if paired else []
+    meanings = look.difference_entries(scene) if differs else meanings
+    groups = [look.class_entries([scene]), meanings + look.unlabelled_entries([scene])]
+    notes = [SCORE_NOTE] if labelled and sheet.scores else []
+    notes += [CONFUSION_NOTE] if paired and sheet.scores else []
+    notes += [scene.note] if scene.note else []
+    overview = (scene.image, scene.box) if scene.is_cropped else None
+    return compose(grid, units, heads, groups, ' '.join(notes), overview)
+
+
+def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
+    """Writes a figure, whole or not at all; missing folders are made.
+
+    Text in PDF and SVG stays vector graphics: in TrueType fonts in PDF, as outlines in SVG.
 
     Args:
         figure: The figure.
-        path: The file to write, ending in ``.png``.
+        path: The file to write, ending in ``.png``, ``.pdf`` or ``.svg``.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: The path does not end in ``.png``.
+        ValueError: The path ends in something else.
     """
     path = Path(path)
-    if path.suffix.lower() != '.png':
+    kind = path.suffix.lower()[1:]
+    if kind not in FORMATS:
         raise ValueError(
-            f'Comparison pictures are PNG files; the path must end in .png, found {path}.'
+            f'The name of a figure must end in {", ".join("." + kind for kind in FORMATS)}; found {path}.'
         )
-    with write_file(path, 'wb') as stream:
-        figure.savefig(stream, format='png', dpi=figure.dpi)
+    with write_file(path, 'wb') as stream, rc_context(_VECTOR):
+        figure.savefig(stream, format=kind, dpi=figure.dpi)
     return path
 
 
-def _check(
-    image: np.ndarray,
-    predictions: Dict[str, np.ndarray],
-    ground_truth: Optional[np.ndarray],
-    num_classes: int,
-    opacity: float,
-    ignore_index: int,
-) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f'The image must be a uint8 array of shape (H, W, 3); found {image.dtype} {image.shape}.'
-        )
-    if not predictions:
-        raise ValueError('There is nothing to compare: predictions is empty.')
+def with_fonts(
+    classes: Sequence[str], predictions: Sequence[Dict[str, np.ndarray]]
+) -> Tuple[List[str], Sequence[str], List[Dict[str, np.ndarray]]]:
+    """Font families for these names, and the names with what no font has replaced by "class N" and "model N"."""
+    models = list(dict.fromkeys(name for named in predictions for name in named))
+    families, absent = families_for([*models, *classes, '→–…'])
+    if absent:
+        tell_lacking(absent)
+        classes = drawable(classes, 'class', absent)
+        shown = dict(zip(models, drawable(models, 'model', absent)))
+        predictions = [
+            {shown[name]: labels for name, labels in named.items()} for named in predictions
+        ]
+    return families, classes, list(predictions)
+
+
+def check_opacity(opacity: float) -> None:
+    """Raises ValueError for an opacity that is none."""
     if not 0 <= opacity <= 1:
         raise ValueError(f'opacity must lie between 0 and 1; found {opacity}.')
-    maps = {f'The prediction of {name}': labels for name, labels in predictions.items()}
-    if ground_truth is not None:
-        maps['The ground truth'] = ground_truth
-    for owner, labels in maps.items():
-        if labels.shape != image.shape[:2]:
-            raise ValueError(
-                f'{owner} has shape {labels.shape}, the image {image.shape[:2]}; they must be equal.'
-            )
-        ids = np.unique(labels)
-        if labels is ground_truth:
-            ids = ids[ids != ignore_index]
-        outside = ids[(ids < 0) | (ids >= num_classes)]
-        if len(outside):
-            raise ValueError(
-                f'{owner} holds the class numbers {outside.tolist()}; with {num_classes} classes they must be '
-                f'0 to {num_classes - 1}' + f', or {ignore_index} for "not labelled".'
-            )
-
-
-def _choose_box(
-    crop: Crop,
-    predictions: List[np.ndarray],
-    ground_truth: Optional[np.ndarray],
-    image: np.ndarray,
-    ignore_index: int,
-) -> Tuple[Box, str]:
-    """The part of the image to show, and a note for the legend when there was nothing to choose by."""
-    height, width = image.shape[:2]
-    whole = Box(0, 0, width, height)
-    if crop is None:
-        return whole, ''
-    if isinstance(crop, str):
-        if crop != 'auto':
-            raise ValueError(f"crop must be None, 'auto' or (x, y, width, height); found {crop!r}.")
-        density = difference_density(predictions, ground_truth, ignore_index)
-        if not density.any():
-            return whole, 'No difference to crop to: this is the whole image.'
-        return find_crop(density) or whole, ''
-    box = Box(*crop)
-    box.check_inside((width, height))
-    return box, ''
-
-
-def _difference_entries(num_models: int, most: int) -> List[Entry]:
-    shades = colors.difference_colors(num_models)
-    texts = ['the models agree', 'they differ']
-    if num_models > 2:
-        texts[1:] = [f'{count} different answers' for count in range(2, most + 1)]
-    return [Entry(text, tuple(shade)) for text, shade in zip(texts, shades.tolist())]
-
-
-def _in_words(scores: Scores) -> str:
-    iou, accuracy = ('–' if math.isnan(value) else f'{100 * value:.1f}' for value in scores)
-    return f'mIoU {iou}  acc {accuracy}'

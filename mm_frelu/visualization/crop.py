@@ -2,14 +2,25 @@
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 
+from . import overlay
 from .differences import WRONG, count_answers, error_map
 
 # Shares of the image's width and height that an automatic crop may take. The window with the largest sum per square root of its
 # area wins: a difference in one place asks for the smallest, differences all over the image for the largest.
 _SHARES = (1 / 4, 1 / 3, 1 / 2)
 _MIN_SIDE = 64
+
+# An object counts as slender where a square with this share of the image's diagonal does not fit in, and differences on it count more.
+_SLENDER_SHARE = 0.012
+_SLENDER_WEIGHT = 4
+# A window of one class counts so much of one in which this number of classes, or more, share the area equally.
+_DULL = 0.1
+_ENOUGH_CLASSES = 4
+# Classes are counted on maps reduced to this width or height.
+_COUNTING_SIDE = 256
 
 
 class Box(NamedTuple):
@@ -64,7 +75,8 @@ def difference_density(
 ) -> np.ndarray:
     """What an automatic crop looks for: pixels with different answers or, for a single model, with errors.
 
-    Pixels without a label do not count: there (the bonnet of the own car in CityScapes) models say anything.
+    With ground truth a pixel counts only where a model is wrong there by more than a slip of a boundary. Pixels without a label do
+    not count: there (the bonnet of the own car in CityScapes) models say anything. Slender objects count more.
 
     Args:
         predictions: One array (H, W) of class numbers for each model.
@@ -75,20 +87,42 @@ def difference_density(
         Array (H, W), larger where more answers differ; all zeros for one model without ground truth.
     """
     if len(predictions) == 1:
-        if ground_truth is None:
-            return np.zeros(predictions[0].shape, dtype=np.int64)
-        return (error_map(predictions[0], ground_truth, ignore_index) == WRONG).astype(np.int64)
-    density = count_answers(predictions).astype(np.int64) - 1
+        density = np.zeros(predictions[0].shape, dtype=np.int64)
+    else:
+        density = count_answers(predictions).astype(np.int64) - 1
     if ground_truth is not None:
+        states = [error_map(labels, ground_truth, ignore_index) for labels in predictions]
+        wrong = np.any([state == WRONG for state in states], axis=0)
+        if len(predictions) == 1:
+            density = wrong.astype(np.int64)
+        elif (wrong & (density > 0)).any():
+            density[~wrong] = 0
         density[ground_truth == ignore_index] = 0
+    if density.any():
+        maps = predictions if ground_truth is None else [ground_truth]
+        slender = np.any([_slender(labels) for labels in maps], axis=0)
+        density[slender] *= _SLENDER_WEIGHT
     return density
 
 
-def find_crop(density: np.ndarray) -> Optional[Box]:
-    """Finds the window with most of the density; it has the proportions of the image.
+def _slender(labels: np.ndarray) -> np.ndarray:
+    """Pixels of objects into which a square of :data:`_SLENDER_SHARE` of the diagonal does not fit."""
+    side = max(round(_SLENDER_SHARE * float(np.hypot(*labels.shape))), 2)
+    square = np.ones((side, side), np.uint8)
+    slender = np.zeros(labels.shape, dtype=bool)
+    for label in np.unique(labels):
+        own = (labels == label).astype(np.uint8)
+        slender |= (own > 0) & (cv2.morphologyEx(own, cv2.MORPH_OPEN, square) == 0)
+    return slender
+
+
+def find_crop(density: np.ndarray, label_maps: Sequence[np.ndarray] = ()) -> Optional[Box]:
+    """Finds the window with most of the density and several classes; it has the proportions of the image.
 
     Args:
         density: Array (H, W) of whole numbers, zero where nothing is to be seen.
+        label_maps: Class numbers (H, W), such as ground truth and predictions. A window in which they hold one class only is
+            nothing to look at, however much of the density it has.
 
     Returns:
         The window, or None when the density is zero everywhere or the image too small to be cut.
@@ -97,21 +131,53 @@ def find_crop(density: np.ndarray) -> Optional[Box]:
     if not density.any():
         return None
     integral = np.pad(density, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    variety = _Variety(label_maps)
     best, best_score = None, 0.0
     for share in _SHARES:
         share = max(share, _MIN_SIDE / min(width, height))
         if share >= 1:
             continue
         size = (round(width * share), round(height * share))
-        box, mass = _densest_window(integral, size)
+        box, mass = _densest_window(integral, size, variety.of_windows(size, density.shape))
         score = mass / (size[0] * size[1]) ** 0.5
         if score > best_score:
             best, best_score = box, score
     return best
 
 
-def _densest_window(integral: np.ndarray, size: Tuple[int, int]) -> Tuple[Box, float]:
-    """The window of ``size`` with the largest mass, and the mass.
+class _Variety:
+    """How many classes share the windows of some label maps: the exponential of the entropy of the classes, counted over all maps."""
+
+    def __init__(self, label_maps: Sequence[np.ndarray]) -> None:
+        self.integrals = []
+        if not label_maps:
+            return
+        height, width = label_maps[0].shape
+        scale = min(_COUNTING_SIDE / max(height, width), 1)
+        small = (max(round(width * scale), 1), max(round(height * scale), 1))
+        reduced = np.stack([overlay.nearest_labels(labels, small) for labels in label_maps])
+        for label in np.unique(reduced):
+            count = (reduced == label).sum(axis=0)
+            self.integrals.append(np.pad(count, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1))
+
+    def of_windows(self, size: Tuple[int, int], shape: Tuple[int, int]) -> np.ndarray:
+        """For each window of this (width, height) in an image of this shape, from :data:`_DULL` to 1; one 1 without label maps."""
+        if not self.integrals:
+            return np.ones((1, 1))
+        rows, columns = (side - 1 for side in self.integrals[0].shape)
+        small = max(round(size[0] * columns / shape[1]), 1), max(round(size[1] * rows / shape[0]), 1)
+        counts = np.stack([_window_sums(integral, *small) for integral in self.integrals])
+        shares = counts / counts.sum(axis=0)
+        entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=0)
+        number = (np.exp(entropy) - 1) / (_ENOUGH_CLASSES - 1)
+        factor = _DULL + (1 - _DULL) * np.minimum(number, 1)
+        return overlay.nearest_labels(factor, (shape[1] - size[0] + 1, shape[0] - size[1] + 1))
+
+
+def _densest_window(
+    integral: np.ndarray, size: Tuple[int, int], variety: np.ndarray
+) -> Tuple[Box, float]:
+    """The window of ``size`` with the largest mass times its variety, and that product.
 
     What lies in the middle of the window counts more (the window, its middle half and its middle quarter are added), so that
     the thing of interest does not end up in a corner. Of equal windows, the one nearest to the middle of all of them is taken.
@@ -125,8 +191,9 @@ def _densest_window(integral: np.ndarray, size: Tuple[int, int]) -> Tuple[Box, f
         rows, columns = integral.shape[0] - height, integral.shape[1] - width
         sums = sums[top : top + rows, left : left + columns]
         if part == 1.0:
-            mass = sums
+            mass = sums * variety
         weighted = weighted + sums
+    weighted = weighted * variety
     ties = np.argwhere(weighted == weighted.max())
     nearest = ((ties - ties.mean(axis=0)) ** 2).sum(axis=1).argmin()
     y, x = (int(number) for number in ties[nearest])

@@ -8,12 +8,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from . import layout, overlay
+from . import overlay
 from . import palette as colors
 from .crop import Box
-from .legend import Entry, Legend, shorten, text_width
+from .layout import Grid, Sheet
+from .legend import Entry, Legend
+from .text import text_points
+from .titles import Heading
 
-_TITLE_SIZE = 8
 _OVERVIEW_TITLE = 'Whole image'
 # The overview fills at most these shares of the figure's width, in width and in height.
 _OVERVIEW_SHARES = (0.26, 0.18)
@@ -26,16 +28,66 @@ class Panel(NamedTuple):
         title: Shown in bold over the picture.
         remark: Shown at the right of the title, or below it where the two do not fit into one line.
         picture: RGB ``uint8`` array of the size of the grid's panels.
+        frame: A part of the picture to frame, in shares of its width and height (left, top, width, height), or None.
     """
 
     title: str
     remark: str
     picture: np.ndarray
+    frame: Optional[Tuple[float, float, float, float]] = None
+
+
+class Placed(NamedTuple):
+    """A panel, the pixel of the figure where its upper left corner goes, the text above it and the height kept for that."""
+
+    panel: Panel
+    place: Tuple[int, int]
+    heading: Heading
+    height: int
+
+
+def draw_figure(
+    sheet: Sheet,
+    size: Tuple[int, int],
+    placed: Sequence[Placed],
+    legend: Optional[Tuple[Legend, Tuple[int, int]]],
+) -> Figure:
+    """Draws panels and a legend.
+
+    Args:
+        sheet: The sheet, with a number of pixels per inch.
+        size: Width and height of the figure in pixels.
+        placed: The panels and where they go.
+        legend: The legend and where it goes, or None.
+
+    Returns:
+        A figure of ``sheet.dpi`` dots per inch. The label of each of its axes is the title of the panel or ``'legend'``.
+    """
+    inches = (size[0] / sheet.dpi, size[1] / sheet.dpi)
+    figure = Figure(figsize=inches, dpi=sheet.dpi, facecolor='white')
+    FigureCanvasAgg(figure)
+    for panel, place, heading, height in placed:
+        axes = add_axes(figure, place, panel.picture.shape[1::-1])
+        axes.set_label(panel.title)
+        show(axes, panel.picture)
+        heading.draw(axes, panel.picture.shape[1], height)
+        if panel.frame:
+            across, down = panel.picture.shape[1::-1]
+            x, y, share_across, share_down = panel.frame
+            frame = (share_across * across, share_down * down)
+            _add_frame(axes, (x * across, y * down), frame)
+    if legend:
+        axes = add_axes(figure, legend[1], (legend[0].width, max(legend[0].height, 1)))
+        axes.set_label('legend')
+        axes.set_axis_off()
+        legend[0].draw(axes)
+    return figure
 
 
 def compose(
-    grid: layout.Grid,
+    grid: Grid,
     units: List[List[Panel]],
+    headings: List[List[Heading]],
     groups: List[List[Entry]],
     note: str,
     overview: Optional[Tuple[np.ndarray, Box]] = None,
@@ -45,31 +97,35 @@ def compose(
     Args:
         grid: Where the panels go.
         units: The panels of each unit of the grid.
+        headings: The text above each.
         groups: Entries of the legend; each group starts a new row.
-        note: A line under the legend, or an empty text.
+        note: A text under the legend, or an empty one.
         overview: The whole image, and the box of it that the panels show.
 
     Returns:
-        A figure of :data:`~mm_frelu.visualization.layout.DPI` dots per inch. The label of each of its axes is the title of the
-        panel, ``'overview'`` or ``'legend'``.
+        As :func:`draw_figure`; the label of the overview's axes is ``'overview'``.
     """
-    title_lines = _title_lines(grid, units)
-    places = _Places(grid, title_lines, len(units), overview[0].shape[1::-1] if overview else None)
-    legend, legend_place, height = places.for_legend(groups, note)
-    size = (grid.width / layout.DPI, height / layout.DPI)
-    figure = Figure(figsize=size, dpi=layout.DPI, facecolor='white')
-    FigureCanvasAgg(figure)
+    sheet = grid.sheet
+    heights = [0] * grid.rows
+    for index, unit in enumerate(headings):
+        for part, heading in enumerate(unit):
+            row = grid.cell(index, part)[0]
+            heights[row] = max(heights[row], heading.height)
+    places = _Places(grid, heights, len(units), overview[0].shape[1::-1] if overview else None)
+    legend, height = None, places.bottom + sheet.margin
+    if sheet.legend:
+        *legend, height = places.for_legend(groups, note)
+    elif overview:
+        height = max(height, places.overview[1] + places.overview_size[1] + sheet.margin)
+    placed = []
     for index, unit in enumerate(units):
         for part, panel in enumerate(unit):
             row, column = grid.cell(index, part)
-            place = (grid.left(column), grid.top(row, title_lines))
-            _add_panel(figure, panel, place, title_lines[row])
+            place = (grid.left(column), grid.top(row, heights))
+            placed.append(Placed(panel, place, headings[index][part], heights[row]))
+    figure = draw_figure(sheet, (grid.width, height), placed, legend)
     if overview:
-        _add_overview(figure, *overview, places.overview_size, places.overview)
-    axes = _add_axes(figure, legend_place, (legend.width, max(legend.height, 1)))
-    axes.set_label('legend')
-    axes.set_axis_off()
-    legend.draw(axes)
+        _add_overview(figure, sheet, *overview, places.overview_size, places.overview)
     return figure
 
 
@@ -81,20 +137,20 @@ class _Places:
 
     def __init__(
         self,
-        grid: layout.Grid,
-        title_lines: Sequence[int],
+        grid: Grid,
+        heights: Sequence[int],
         num_units: int,
         image_size: Optional[Tuple[int, int]],
     ) -> None:
-        self.grid = grid
-        self.bottom = grid.bottom(title_lines)
-        self.band = self.bottom + 2 * layout.GAP
+        self.grid, self.sheet = grid, grid.sheet
+        self.bottom = grid.bottom(heights)
+        self.band = self.bottom + 2 * self.sheet.gap
         self.hole = None
         hole = grid.hole(num_units)
         if hole:
             row, column, rows = hole
-            top = grid.top(row, title_lines)
-            size = (grid.width - layout.MARGIN - grid.left(column), grid.panel[1])
+            top = grid.top(row, heights)
+            size = (grid.width - self.sheet.margin - grid.left(column), grid.panel[1])
             if rows == 2:
                 size = (size[0], self.bottom - top)
             self.hole = (grid.left(column), top), size
@@ -110,7 +166,7 @@ class _Places:
             self.overview, self.in_hole = (left, top), True
         else:
             limits = tuple(share * self.grid.width for share in _OVERVIEW_SHARES)
-            self.overview = (layout.MARGIN, self.band + layout.LINE_HEIGHT)
+            self.overview = (self.sheet.margin, self.band + self.sheet.line)
         scale = min(limits[0] / image_size[0], limits[1] / image_size[1])
         self.overview_size = tuple(max(round(side * scale), 8) for side in image_size)
 
@@ -118,89 +174,50 @@ class _Places:
         self, groups: List[List[Entry]], note: str
     ) -> Tuple[Legend, Tuple[int, int], int]:
         """The legend, its place and the height of the figure that this makes."""
+        sheet = self.sheet
         if self.hole and not self.in_hole:
             (left, top), (width, height) = self.hole
-            legend = Legend(groups, note, width - layout.MARGIN)
+            legend = Legend(groups, note, width - sheet.gap, sheet)
             if legend.height <= height:
-                return legend, (left + layout.MARGIN, top), self.bottom + layout.MARGIN
-        left, height = layout.MARGIN, 0
+                return legend, (left + sheet.gap, top), self.bottom + sheet.margin
+        left, height = sheet.margin, 0
         if self.overview and not self.in_hole:
-            title = round(text_width(_OVERVIEW_TITLE, _TITLE_SIZE - 1))
-            left += max(self.overview_size[0], title) + 2 * layout.MARGIN
-            height = layout.LINE_HEIGHT + self.overview_size[1]
-        legend = Legend(groups, note, self.grid.width - layout.MARGIN - left)
+            title = sheet.px(text_points(_OVERVIEW_TITLE, sheet.remark_size) / 72)
+            left += max(self.overview_size[0], title) + 2 * sheet.gap
+            height = sheet.line + self.overview_size[1]
+        legend = Legend(groups, note, self.grid.width - sheet.margin - left, sheet)
         height = max(height, legend.height)
-        return legend, (left, self.band), self.band + height + layout.MARGIN
-
-
-def _title_lines(grid: layout.Grid, units: List[List[Panel]]) -> List[int]:
-    """Lines above each row: two in rows with remarks, in a figure where one of them does not fit beside its title."""
-    lines = [1] * grid.rows
-    panels = [panel for unit in units for panel in unit if panel.remark]
-    if all(_fits(panel, grid) for panel in panels):
-        return lines
-    for index, unit in enumerate(units):
-        for part, panel in enumerate(unit):
-            if panel.remark:
-                lines[grid.cell(index, part)[0]] = 2
-    return lines
-
-
-def _fits(panel: Panel, grid: layout.Grid) -> bool:
-    """Whether title and remark of a panel go into one line."""
-    title = text_width(panel.title, _TITLE_SIZE, 'bold')
-    remark = text_width(panel.remark, _TITLE_SIZE - 1)
-    return title + layout.GAP + remark <= grid.panel[0]
-
-
-def _add_panel(figure: Figure, panel: Panel, place: Tuple[int, int], title_lines: int) -> None:
-    width, height = panel.picture.shape[1::-1]
-    axes = _add_axes(figure, place, (width, height))
-    axes.set_label(panel.title)
-    _show(axes, panel.picture)
-    room = width
-    if panel.remark and title_lines == 1:
-        room -= text_width(panel.remark, _TITLE_SIZE - 1) + layout.GAP
-    style = dict(va='baseline', parse_math=False, clip_on=False)
-    base = -0.3 * layout.LINE_HEIGHT
-    axes.text(
-        0,
-        base - layout.LINE_HEIGHT if panel.remark and title_lines == 2 else base,
-        shorten(panel.title, room, _TITLE_SIZE, 'bold'),
-        fontsize=_TITLE_SIZE,
-        weight='bold',
-        **style,
-    )
-    if panel.remark:
-        align = dict(x=width, ha='right') if title_lines == 1 else dict(x=0, ha='left')
-        remark = panel.remark
-        if text_width(remark, _TITLE_SIZE - 1) > width:
-            # A number that is cut would be another number: leave out the second one instead.
-            remark = remark.split('  ')[0]
-        axes.text(y=base, s=remark, fontsize=_TITLE_SIZE - 1, color='0.25', **align, **style)
+        return legend, (left, self.band), self.band + height + sheet.margin
 
 
 def _add_overview(
-    figure: Figure, image: np.ndarray, box: Box, size: Tuple[int, int], place: Tuple[int, int]
+    figure: Figure,
+    sheet: Sheet,
+    image: np.ndarray,
+    box: Box,
+    size: Tuple[int, int],
+    place: Tuple[int, int],
 ) -> None:
     """The whole image, small, with a thin frame around the crop."""
-    axes = _add_axes(figure, place, size)
+    axes = add_axes(figure, place, size)
     axes.set_label('overview')
-    _show(axes, overlay.shrink(overlay.enlarge_image(image, size), size))
-    axes.text(
-        0, -0.3 * layout.LINE_HEIGHT, _OVERVIEW_TITLE, fontsize=_TITLE_SIZE - 1, va='baseline'
-    )
+    show(axes, overlay.fit_image(image, size))
+    style = dict(fontsize=sheet.remark_size, va='baseline')
+    axes.text(0, -0.3 * sheet.line, _OVERVIEW_TITLE, **style)
     x_scale, y_scale = size[0] / image.shape[1], size[1] / image.shape[0]
     corner = (box.x * x_scale, box.y * y_scale)
-    frame = (box.width * x_scale, box.height * y_scale)
+    _add_frame(axes, corner, (box.width * x_scale, box.height * y_scale))
+
+
+def _add_frame(axes: Axes, corner: Tuple[float, float], size: Tuple[float, float]) -> None:
     # White below the colour, so that the frame stands out from any scene.
     for color, line in (('white', 2.0), (np.array(colors.FRAME) / 255, 1.0)):
-        axes.add_patch(Rectangle(corner, *frame, fill=False, edgecolor=color, linewidth=line))
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=line))
 
 
-def _add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> Axes:
+def add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> Axes:
     """Axes whose coordinates are pixels, y down, at a place counted from the top left of the figure."""
-    figure_width, figure_height = (figure.get_size_inches() * layout.DPI).round()
+    figure_width, figure_height = (figure.get_size_inches() * figure.dpi).round()
     axes = figure.add_axes(
         (
             place[0] / figure_width,
@@ -214,10 +231,11 @@ def _add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> 
     return axes
 
 
-def _show(axes: Axes, picture: np.ndarray) -> None:
+def show(axes: Axes, picture: np.ndarray) -> None:
     """Fills axes with a picture of their size, pixel by pixel, in a hairline frame."""
     height, width = picture.shape[:2]
-    axes.imshow(picture, extent=(0, width, height, 0), interpolation='nearest', aspect='auto')
+    # 'none': files of vector graphics keep the pixels as they are.
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation='none', aspect='auto')
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

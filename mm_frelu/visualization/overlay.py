@@ -7,11 +7,12 @@ of two pixels in a 2048 pixel wide scene stays visible as a thin line, where pic
 
 from typing import Tuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from . import palette as colors
-from .differences import IGNORED, WRONG
+from .differences import IGNORED, SLIP, WRONG
 
 FADED = 0.3
 """Contrast that is left of the image below error and difference maps."""
@@ -23,8 +24,16 @@ Size = Tuple[int, int]
 """Width and height in pixels."""
 
 
-def blend(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
-    """Mixes two pictures: ``(1 - opacity) * image + opacity * painted``, rounded.
+def grey_of(image: np.ndarray) -> np.ndarray:
+    """Luma of an RGB image, ``float32`` of shape (H, W, 1)."""
+    return (image.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]))[..., None]
+
+
+def tint(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
+    """Lays colours over an image: ``opacity * painted + (1 - opacity) * ground``.
+
+    The ground is the image, the greyer the more opaque the colours are, ``opacity * grey + (1 - opacity) * image``: a green bus
+    below a blue class would give a colour that no legend has.
 
     Args:
         image: ``uint8`` array (H, W, 3).
@@ -34,8 +43,28 @@ def blend(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
     Returns:
         ``uint8`` array (H, W, 3).
     """
-    mixed = (1 - opacity) * image.astype(np.float32) + opacity * painted.astype(np.float32)
+    ground = opacity * grey_of(image) + (1 - opacity) * image.astype(np.float32)
+    mixed = opacity * painted.astype(np.float32) + (1 - opacity) * ground
     return mixed.round().astype(np.uint8)
+
+
+def outlines(labels: np.ndarray, width: int) -> np.ndarray:
+    """Pixels that have another label at most ``width`` pixels away.
+
+    Args:
+        labels: Array (H, W) of whole numbers up to 65535.
+        width: In pixels; 0 for no outlines.
+
+    Returns:
+        Boolean array (H, W).
+    """
+    if width < 1:
+        return np.zeros(labels.shape, dtype=bool)
+    labels = labels.astype(np.uint16)
+    # A cross for the thinnest line: its corners would look twice as wide.
+    shape = cv2.MORPH_CROSS if width == 1 else cv2.MORPH_ELLIPSE
+    disk = cv2.getStructuringElement(shape, (2 * width + 1, 2 * width + 1))
+    return (cv2.dilate(labels, disk) != labels) | (cv2.erode(labels, disk) != labels)
 
 
 def hatch(shape: Tuple[int, int], period: float) -> np.ndarray:
@@ -62,6 +91,7 @@ def paint_labels(
     opacity: float,
     ignore_index: int = 255,
     hatch_period: float = 12,
+    outline: int = 0,
 ) -> np.ndarray:
     """Paints every pixel in the colour of its class; pixels without a label are hatched.
 
@@ -72,13 +102,17 @@ def paint_labels(
         opacity: Opacity of the colours over the image; 1 hides the image.
         ignore_index: The label that stands for "not labelled".
         hatch_period: Distance between the stripes, in pixels.
+        outline: Width of the edge of each area that has the colour of the class in full, in pixels. So the colours of the
+            legend are in the picture, and slender objects have nothing else.
 
     Returns:
         ``uint8`` array (H, W, 3).
     """
     ignored = labels == ignore_index
     painted = palette[np.where(ignored, 0, labels)]
-    picture = blend(image, painted, opacity)
+    picture = tint(image, painted, opacity)
+    edge = outlines(labels, outline)
+    picture[edge] = painted[edge]
     # Hatched pixels hide the image: mixed with it they would be taken for a texture of the scene.
     return np.where(ignored[..., None], hatch(labels.shape, hatch_period), picture)
 
@@ -93,42 +127,66 @@ def faded(image: np.ndarray, strength: float = FADED) -> np.ndarray:
     Returns:
         ``uint8`` array (H, W, 3).
     """
-    grey = image.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
-    pale = 255 - strength * (255 - grey)
-    return np.repeat(pale.round().astype(np.uint8)[..., None], 3, axis=2)
+    pale = 255 - strength * (255 - grey_of(image))
+    return np.repeat(pale.round().astype(np.uint8), 3, axis=2)
 
 
-def paint_errors(ground: np.ndarray, states: np.ndarray, hatch_period: float = 12) -> np.ndarray:
-    """Paints wrong pixels vermillion and hatches those without a label.
+def paint_errors(
+    image: np.ndarray,
+    states: np.ndarray,
+    labels: np.ndarray,
+    palette: np.ndarray,
+    opacity: float = ERROR_OPACITY,
+    hatch_period: float = 12,
+    outline: int = 0,
+) -> np.ndarray:
+    """Paints wrong pixels in the colour of the class that they were taken for; the image shows through, in grey.
+
+    Boundaries that slipped are pale, pixels without a label hatched; where the prediction is right there is the faded image.
 
     Args:
-        ground: ``uint8`` array (H, W, 3) that shows where pixels are correct.
+        image: RGB ``uint8`` array (H, W, 3).
         states: The result of :func:`~mm_frelu.visualization.error_map`, (H, W).
+        labels: The class numbers that were predicted, (H, W).
+        palette: ``uint8`` array (num_classes, 3).
+        opacity: Opacity of the colours; 1 leaves the image out of the whole map.
         hatch_period: Distance between the stripes, in pixels.
+        outline: Width of the line around wrong areas, in pixels.
 
     Returns:
         ``uint8`` array (H, W, 3).
     """
-    picture = ground.copy()
-    picture[states == WRONG] = colors.WRONG
+    plain = np.full_like(image, colors.CORRECT[0])
+    picture = plain if opacity == 1 else faded(image)
+    wrong = states == WRONG
+    picture[states == SLIP] = colors.SLIP
+    mixed = opacity * palette[labels[wrong]] + (1 - opacity) * grey_of(image[wrong][None])[0]
+    picture[wrong] = mixed.round().astype(np.uint8)
+    picture[wrong & outlines(wrong, outline)] = colors.WRONG
     ignored = states == IGNORED
     picture[ignored] = hatch(states.shape, hatch_period)[ignored]
     return picture
 
 
-def paint_disagreement(ground: np.ndarray, answers: np.ndarray, num_models: int) -> np.ndarray:
+def paint_disagreement(
+    image: np.ndarray, answers: np.ndarray, num_models: int, opacity: float = ERROR_OPACITY
+) -> np.ndarray:
     """Paints the pixels on which the models differ, darker the more different answers there are.
 
     Args:
-        ground: ``uint8`` array (H, W, 3) that shows where the models agree.
+        image: RGB ``uint8`` array (H, W, 3).
         answers: The result of :func:`~mm_frelu.visualization.count_answers`, (H, W).
         num_models: Number of models.
+        opacity: Opacity of the colours; 1 leaves the image out of the whole map.
 
     Returns:
         ``uint8`` array (H, W, 3).
     """
     painted = colors.difference_colors(num_models)[answers - 1]
-    return np.where((answers > 1)[..., None], painted, ground)
+    if opacity == 1:
+        return painted
+    mixed = (opacity * painted + (1 - opacity) * grey_of(image)).round().astype(np.uint8)
+    return np.where((answers > 1)[..., None], mixed, faded(image))
 
 
 def enlarge_labels(labels: np.ndarray, size: Size) -> np.ndarray:
@@ -190,6 +248,11 @@ def shrink(picture: np.ndarray, size: Size) -> np.ndarray:
     if picture.shape[1::-1] == tuple(size):
         return picture
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def fit_image(image: np.ndarray, size: Size) -> np.ndarray:
+    """The image in another size, :func:`enlarged <enlarge_image>` or :func:`reduced <shrink>`."""
+    return shrink(enlarge_image(image, size), size)
 
 
 def _grows(array: np.ndarray, size: Size) -> bool:

@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import layout, overlay
-from . import palette as colors
-
-_HATCH_PERIOD = round(0.06 * layout.DPI)
+from . import overlay
+from .layout import Sheet
 
 
 class Painter(NamedTuple):
@@ -22,6 +20,7 @@ class Painter(NamedTuple):
         opacity: Opacity of the class colours, 0 to 1.
         only_mask: Leave the image out of every map.
         ignore_index: The label that stands for "not labelled".
+        sheet: The sheet, with a number of pixels per inch; lines and stripes are equally wide on all sheets.
     """
 
     background: np.ndarray
@@ -30,6 +29,12 @@ class Painter(NamedTuple):
     opacity: float
     only_mask: bool
     ignore_index: int
+    sheet: Sheet
+
+    @classmethod
+    def over(cls, image: np.ndarray, size: overlay.Size, **others) -> 'Painter':
+        """A painter over an image of any size."""
+        return cls(overlay.enlarge_image(image, size), size, **others)
 
     def image(self) -> np.ndarray:
         """The image itself, as an array (height, width, 3) of the panel's size, as all others."""
@@ -39,33 +44,50 @@ class Painter(NamedTuple):
         """Class numbers (H, W) in the colours of their classes."""
         picture = overlay.paint_labels(
             self.background,
-            overlay.enlarge_labels(labels, self.size),
+            self._grown(labels),
             self.palette,
             1.0 if self.only_mask else self.opacity,
             self.ignore_index,
             self._hatch_period,
+            0 if self.only_mask else self._outline,
         )
         return overlay.shrink(picture, self.size)
 
-    def errors(self, states: np.ndarray) -> np.ndarray:
-        """The states (H, W) that ``error_map`` gives."""
-        states = overlay.enlarge_labels(states, self.size)
-        picture = overlay.paint_errors(self._ground, states, self._hatch_period)
+    def errors(self, states: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The states (H, W) that ``error_map`` gives, and what was predicted."""
+        picture = overlay.paint_errors(
+            self.background,
+            self._grown(states),
+            self._grown(labels),
+            self.palette,
+            self._error_opacity,
+            self._hatch_period,
+            self._outline,
+        )
         return overlay.shrink(picture, self.size)
 
     def disagreement(self, answers: np.ndarray, num_models: int) -> np.ndarray:
         """The numbers of different answers (H, W) that ``count_answers`` gives."""
-        answers = overlay.enlarge_labels(answers, self.size)
-        picture = overlay.paint_disagreement(self._ground, answers, num_models)
+        picture = overlay.paint_disagreement(
+            self.background, self._grown(answers), num_models, self._error_opacity
+        )
         return overlay.shrink(picture, self.size)
 
+    def _grown(self, labels: np.ndarray) -> np.ndarray:
+        return overlay.enlarge_labels(labels, self.size)
+
     @property
-    def _ground(self) -> np.ndarray:
-        if self.only_mask:
-            return np.full_like(self.background, colors.CORRECT[0])
-        return overlay.faded(self.background)
+    def _error_opacity(self) -> float:
+        return 1.0 if self.only_mask else overlay.ERROR_OPACITY
 
     @property
     def _hatch_period(self) -> float:
-        # In pixels of the background, so that the stripes come out equally wide in every figure.
-        return _HATCH_PERIOD * self.background.shape[1] / self.size[0]
+        return self._pixels(0.06)
+
+    @property
+    def _outline(self) -> int:
+        return max(round(self._pixels(0.004)), 1)
+
+    def _pixels(self, inches: float) -> float:
+        """A length on the sheet in pixels of the background."""
+        return inches * self.sheet.dpi * self.background.shape[1] / self.size[0]

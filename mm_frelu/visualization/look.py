@@ -1,0 +1,166 @@
+"""How label maps look: classes, their colours, and what the figure shows of them."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from . import palette as colors
+from .contrast import merging_pairs, moved_apart
+from .differences import Scores, count_answers, error_map, image_scores, largest_confusions
+from .differences import slip_radius as radius_of
+from .figure import Panel
+from .layout import Sheet
+from .legend import Entry, class_entries
+from .painter import Painter
+from .scene import Scene
+
+PALETTES = ('apart', 'dataset')
+
+
+class Look(NamedTuple):
+    """What all pictures of one comparison share.
+
+    Attributes:
+        classes: Names of the classes.
+        palette: ``uint8`` array (num_classes, 3).
+        opacity: Opacity of the class colours, 0 to 1.
+        only_mask: Leave the image out of every map.
+        ignore_index: The label that stands for "not labelled".
+    """
+
+    classes: Sequence[str]
+    palette: np.ndarray
+    opacity: float = 0.65
+    only_mask: bool = False
+    ignore_index: int = 255
+
+    def scores(self, scene: Scene, model: str) -> Scores:
+        """Scores of a model on the whole image."""
+        labels = scene.predictions[model]
+        return image_scores(labels, scene.ground_truth, len(self.classes), self.ignore_index)
+
+    def painter(self, image: np.ndarray, size: Tuple[int, int], sheet: Sheet) -> Painter:
+        """A painter of panels of this size over an image."""
+        return Painter.over(
+            image,
+            size,
+            palette=self.palette,
+            opacity=self.opacity,
+            only_mask=self.only_mask,
+            ignore_index=self.ignore_index,
+            sheet=sheet,
+        )
+
+    def errors(self, painter: Painter, scene: Scene, model: str) -> Tuple[Panel, List[str]]:
+        """The panel of a model's errors, and what was most often taken for what in the shown part, in several lengths."""
+        labels = scene.box.cut(scene.predictions[model])
+        truth = scene.box.cut(scene.ground_truth)
+        # Of the whole image: a boundary is as far off in a crop.
+        states = scene.box.cut(
+            error_map(scene.predictions[model], scene.ground_truth, self.ignore_index)
+        )
+        found = [
+            f'{self.classes[pair.truth]} → {self.classes[pair.answer]} {100 * pair.share:.1f}'
+            for pair in largest_confusions(labels, truth, states)
+        ]
+        lengths = [', '.join(found[:number]) for number in range(len(found), 0, -1)]
+        return Panel(f'{model}: errors', '', painter.errors(states, labels)), [*lengths, ''] if lengths else []
+
+    def disagreement(self, painter: Painter, scene: Scene) -> Panel:
+        """The panel of where models differ."""
+        shown = [scene.box.cut(labels) for labels in scene.predictions.values()]
+        picture = painter.disagreement(count_answers(shown), len(shown))
+        return Panel('Where the models differ', '', picture)
+
+    def class_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
+        """Entries of the legend for the classes that are shown."""
+        maps = [labels for scene in scenes for labels in scene.shown_maps()]
+        return class_entries(maps, self.classes, self.palette, self.ignore_index)
+
+    def error_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
+        """Entries for what the colours of error maps mean."""
+        radii = sorted({radius_of(scene.size) for scene in scenes})
+        reach = '–'.join(str(radius) for radius in dict.fromkeys((radii[0], radii[-1])))
+        return [
+            Entry('correct', colors.CORRECT),
+            Entry('wrong: colour of the class that was predicted', (255, 255, 255), colors.WRONG),
+            Entry(f'boundary off by at most {reach} px', colors.SLIP),
+        ]
+
+    def unlabelled_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
+        """The entry for pixels without a label, if any is shown."""
+        truths = [scene.box.cut(scene.ground_truth) for scene in scenes if scene.ground_truth is not None]
+        shown = any((truth == self.ignore_index).any() for truth in truths)
+        return [Entry('not labelled', None)] if shown else []
+
+    @staticmethod
+    def difference_entries(scene: Scene) -> List[Entry]:
+        """Entries for the map of where models differ."""
+        shown = [scene.box.cut(labels) for labels in scene.predictions.values()]
+        shades = colors.difference_colors(len(shown))
+        texts = ['the models agree', 'they differ']
+        if len(shown) > 2:
+            most = int(count_answers(shown).max())
+            texts[1:] = [f'{count} different answers' for count in range(2, most + 1)]
+        return [Entry(text, tuple(shade)) for text, shade in zip(texts, shades.tolist())]
+
+
+def choose_palette(
+    palette: Optional[Sequence[Sequence[int]]], num_classes: int, kind: str = 'apart'
+) -> np.ndarray:
+    """The colours of the classes.
+
+    Args:
+        palette: The dataset's colours (0..255), one for each class, or None.
+        num_classes: Number of classes.
+        kind: ``'dataset'`` for the dataset's colours as they are; ``'apart'`` to move those that would merge with the colour of
+            another class, see :mod:`mm_frelu.visualization.contrast`.
+
+    Returns:
+        ``uint8`` array (num_classes, 3).
+
+    Raises:
+        ValueError: The palette does not fit, or there is no such kind.
+    """
+    if kind not in PALETTES:
+        raise ValueError(f'The kinds of palettes are {" and ".join(PALETTES)}; found {kind!r}.')
+    table = colors.as_palette(palette, num_classes)
+    return moved_apart(table) if kind == 'apart' else table
+
+
+def describe_palette(
+    palette: Optional[Sequence[Sequence[int]]], chosen: np.ndarray, classes: Sequence[str]
+) -> str:
+    """A sentence about colours that were moved and classes that look alike all the same; empty if there is neither."""
+    table = colors.as_palette(palette, len(classes))
+    moved = [name for name, was, now in zip(classes, table, chosen) if (was != now).any()]
+    alike = [f'{classes[a]} and {classes[b]}' for a, b in merging_pairs(chosen)]
+    texts = []
+    if moved:
+        texts.append(
+            f'{_some(moved)}: another colour than the dataset gives, which another class nearly has '
+            '(--palette dataset keeps it).'
+        )
+    if alike:
+        texts.append(f'Hard to tell apart by colour: {_some(alike)}.')
+    return ' '.join(texts)
+
+
+def _some(names: Sequence[str], number: int = 8) -> str:
+    rest = f' and {len(names) - number} more' if len(names) > number else ''
+    return ', '.join(names[:number]) + rest
+
+
+def score_remarks(scores: Scores) -> List[str]:
+    """Scores in words, in several lengths, the longest first. A number that is cut would be another number."""
+    iou, accuracy = ('–' if np.isnan(value) else f'{100 * value:.1f}' for value in scores[:2])
+    classes = f'({scores.num_counted} classes)'
+    return [f'mIoU {iou} {classes}, acc {accuracy}', f'mIoU {iou}, acc {accuracy}', f'mIoU {iou}']
+
+
+SCORE_NOTE = (
+    'Scores in %, over the whole image. mIoU is the mean over the classes that its ground truth or the prediction holds.'
+)
+CONFUSION_NOTE = (
+    'Above errors: what was most often taken for what, in % of the labelled pixels shown.'
+)

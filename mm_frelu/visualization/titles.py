@@ -1,0 +1,106 @@
+"""The text above panels: a title in bold, and a remark beside it or below."""
+
+from typing import List, NamedTuple, Sequence, Tuple
+
+from matplotlib.axes import Axes
+
+from .layout import Sheet
+from .text import shorten, shorten_apart, text_points, wrap
+
+_BASELINE = 0.3  # of a line, from its lower edge
+_GAP = 6.0  # points between title and remark
+
+
+class Heading(NamedTuple):
+    """What stands above one panel.
+
+    Attributes:
+        title: Lines of the title; none where a figure names the column above.
+        remark: Empty, or a line.
+        beside: Whether the remark stands at the right of the title.
+        sheet: The sheet, with a number of pixels per inch.
+    """
+
+    title: Tuple[str, ...]
+    remark: str
+    beside: bool
+    sheet: Sheet
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        own_line = bool(self.remark) and not (self.beside and self.title)
+        return len(self.title) * self.sheet.line + own_line * self.sheet.small_line
+
+    def draw(self, axes: Axes, width: int, height: int) -> None:
+        """Draws above axes whose coordinates are pixels, y down.
+
+        Args:
+            axes: The axes.
+            width: Their width.
+            height: Of the highest heading of the row: all titles begin there.
+        """
+        sheet = self.sheet
+        style = dict(va='baseline', parse_math=False, clip_on=False)
+        if self.remark:
+            right = self.beside and self.title
+            place = dict(x=width, ha='right') if right else dict(x=0, ha='left')
+            y = -_BASELINE * (sheet.line if right else sheet.small_line)
+            axes.text(y=y, s=self.remark, fontsize=sheet.remark_size, color='0.25', **place, **style)
+        for number, line in enumerate(self.title):
+            y = -height + (number + 1 - _BASELINE) * sheet.line
+            axes.text(0, y, line, fontsize=sheet.font_size, weight='bold', **style)
+
+
+def make_headings(
+    titles: Sequence[Tuple[str, str]], remarks: Sequence[Sequence[str]], width: int, sheet: Sheet
+) -> List[Heading]:
+    """Titles and remarks for panels of one width.
+
+    Titles that are too long go on in a second line; if that is not enough, they are cut where they are alike.
+
+    Args:
+        titles: Name and ending of each title, such as ``('FReLU', ': errors')``; an empty name is no title.
+        remarks: For each panel the remark in several lengths, the longest first; the first one that fits is taken, and the last one if
+            none does.
+        width: Width of the panels in pixels.
+        sheet: The sheet, with a number of pixels per inch.
+
+    Returns:
+        A heading for each panel.
+    """
+    room = width / sheet.dpi * 72
+    lines = _title_lines(titles, room, sheet.font_size)
+
+    def fits(title: Sequence[str], remark: str) -> bool:
+        used = text_points(remark, sheet.remark_size)
+        used += text_points(title[0], sheet.font_size, 'bold') + _GAP if title else 0
+        return len(title) < 2 and used <= room
+
+    pairs = [(title, remark[0]) for title, remark in zip(lines, remarks) if remark]
+    # All in one way, or the eye would look for a meaning.
+    beside = all(fits(*pair) for pair in pairs)
+    headings = []
+    for title, lengths in zip(lines, remarks):
+        fitting = [text for text in lengths if fits((), text)]
+        remark = '' if not lengths else (fitting or lengths[-1:])[0]
+        headings.append(Heading(tuple(title), remark, beside, sheet))
+    return headings
+
+
+def _title_lines(titles: Sequence[Tuple[str, str]], room: float, size: float) -> List[List[str]]:
+    """One or two lines for each title."""
+    whole = {}
+    for name, ending in dict.fromkeys(titles):
+        lines = wrap(name + ending, room, size, 'bold')
+        if len(lines) <= 2 and all(text_points(line, size, 'bold') <= room for line in lines):
+            whole[name, ending] = lines
+    for ending in dict.fromkeys(ending for _, ending in titles):
+        names = [name for name in dict.fromkeys(name for name, own in titles if own == ending) if name]
+        if all((name, ending) in whole for name in names):
+            continue
+        rest = room - text_points(ending, size, 'bold')
+        for name, short in zip(names, shorten_apart(names, rest, size, 'bold')):
+            if (name, ending) not in whole:
+                whole[name, ending] = [shorten(short + ending, room, size, 'bold')]
+    return [whole.get(title, []) if title[0] else [] for title in titles]
