@@ -33,7 +33,7 @@ from mm_frelu.evaluation.detection_summary import (
 )
 from mm_frelu.results.detection_results import read_detections
 from mm_frelu.results.detection_set import DetectionSet, build_detection_set, load_detection_set
-from mm_frelu.visualization import save_comparison
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.detection_comparison import draw_detections
 from mm_frelu.visualization.detection_page import DetectionPage
 from mm_frelu.visualization.detectors import Detector, check_same_boxes, load_detector
@@ -83,7 +83,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help=f'one page {PAGE} over all images in place of a PNG for each: slider, zoom, classes, score thresholds, sorting',
     )
     parser.add_argument(
-        '--max-images', type=int, metavar='N', help='draw the first N images only; scores are over all'
+        '--max-images',
+        type=int,
+        metavar='N',
+        help='draw the first N images only; scores are over all',
     )
     parser.add_argument(
         '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
@@ -177,7 +180,9 @@ def find_pictures(args: argparse.Namespace, test_set: Optional[DetectionSet]) ->
     for image, name in zip(images, names):
         keys = by_name.get(image.path.name, [])
         if len(keys) > 1:  # the same name in several folders
-            ends = [k for k in keys if str(image.path.absolute()).endswith(str(test_set.images[k].path))]
+            ends = [
+                k for k in keys if str(image.path.absolute()).endswith(str(test_set.images[k].path))
+            ]
             keys = ends if len(ends) == 1 else keys
         if len(keys) != 1:
             count = len(keys) or 'no'
@@ -295,7 +300,7 @@ def draw(
         score_thrs=args.score_thr,
     )
     target = Path(args.out) / picture.name
-    save_comparison(figure, target.with_name(f'{target.name}.png'))
+    save_figure(figure, target.with_name(f'{target.name}.png'))
 
 
 @exit_on_user_error
@@ -316,7 +321,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             type='CocoDataset', ann_file=args.gt, metainfo=dict(classes=models[0].classes)
         )
         if not Path(args.gt).is_file():
-            raise UserError(f'--gt {args.gt}: there is no such file. Give annotations in COCO format.')
+            raise UserError(
+                f'--gt {args.gt}: there is no such file. Give annotations in COCO format.'
+            )
         test_set = build_detection_set(f'--gt {args.gt}', settings)
     elif test_set is not None:
         check_same_boxes(
@@ -361,7 +368,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         console.print(f'{drawn} {noun} {where}', markup=False, highlight=False, soft_wrap=True)
     if problems:
         listed = '\n  '.join(problems.values())
-        raise UserError(f'{len(problems)} of {len(pictures)} images could not be drawn:\n  {listed}')
+        raise UserError(
+            f'{len(problems)} of {len(pictures)} images could not be drawn:\n  {listed}'
+        )
 
 
 def _page(
@@ -393,14 +402,20 @@ def _report(
         ranked = summary.ranked()
         lines = {'worst': ranked[:number], 'best': ranked[::-1][:number]}
         for word, keys in lines.items():
-            listed = ', '.join(f'{names[key]} (AP {100 * summary.image_ap(key):.1f})' for key in keys)
-            console.print(f'{name}, {word}: {listed}', markup=False, highlight=False, soft_wrap=True)
+            listed = ', '.join(
+                f'{names[key]} (AP {100 * summary.image_ap(key):.1f})' for key in keys
+            )
+            console.print(
+                f'{name}, {word}: {listed}', markup=False, highlight=False, soft_wrap=True
+            )
         content[name] = dict(
             summary_as_json(summary),
             ap_per_image={names[key]: round(summary.image_ap(key), 4) for key in ranked},
         )
     write_json(out / SUMMARY, content)
-    console.print(f'Numbers in {(out / SUMMARY).absolute()}', markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f'Numbers in {(out / SUMMARY).absolute()}', markup=False, highlight=False, soft_wrap=True
+    )
 
 
 if __name__ == '__main__':

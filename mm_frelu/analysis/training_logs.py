@@ -74,13 +74,17 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
     path = Path(path)
     files = [path]
     if path.is_dir():
-        files = sorted(path.glob('vis_data/scalars.json')) or sorted(path.glob('*/vis_data/scalars.json'))
+        files = sorted(path.glob('vis_data/scalars.json')) or sorted(
+            path.glob('*/vis_data/scalars.json')
+        )
         if not files:
             raise UserError(
                 f'{path}: no vis_data/scalars.json in this folder or the one below it. Give the work folder of a training.'
             )
     elif not path.is_file():
-        raise UserError(f'{path}: there is no such file or folder. Give a work folder, or its scalars.json.')
+        raise UserError(
+            f'{path}: there is no such file or folder. Give a work folder, or its scalars.json.'
+        )
     points: Dict[Tuple[str, str], Dict[float, float]] = {}
     for file in files:
         own = _points(file)
@@ -98,14 +102,18 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
         if values
     }
     if not curves:
-        raise UserError(f'{path}: nothing was logged. Lower default_hooks.logger.interval, or train longer.')
+        raise UserError(
+            f'{path}: nothing was logged. Lower default_hooks.logger.interval, or train longer.'
+        )
     return TrainingLog(path, curves)
 
 
 def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
     """Values by key and unit, then by step."""
     lines = []
-    for number, text in enumerate(file.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
+    for number, text in enumerate(
+        file.read_text(encoding='utf-8', errors='replace').splitlines(), 1
+    ):
         if not text.strip():
             continue
         try:

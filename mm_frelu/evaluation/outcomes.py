@@ -87,7 +87,9 @@ def outcomes_of(
         if (same[index] & truth.crowd & (iou[index] >= hit_iou)).any():
             kinds[index] = Outcome.IN_CROWD
         elif len(real):
-            kinds[index], best = _error(own[index], other[index], hit[index], hit_iou, background_iou)
+            kinds[index], best = _error(
+                own[index], other[index], hit[index], hit_iou, background_iou
+            )
             partners[index] = -1 if best < 0 else real[best]
             if kinds[index] in (Outcome.BADLY_PLACED, Outcome.WRONG_CLASS):
                 usable[partners[index]] = True

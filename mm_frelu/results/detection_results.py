@@ -14,9 +14,7 @@ from .detection_set import DetectionSet
 _MAKE = 'Write it anew: tools/test.py CONFIG CHECKPOINT --out X.pkl.'
 
 
-def read_detections(
-    path: Union[str, Path], test_set: DetectionSet
-) -> Dict[Hashable, Detections]:
+def read_detections(path: Union[str, Path], test_set: DetectionSet) -> Dict[Hashable, Detections]:
     """Read predictions and check that they belong to a test set.
 
     Args:
@@ -36,7 +34,9 @@ def read_detections(
     try:
         results = mmengine.load(path)
     except Exception as error:  # a pickle may fail in any way
-        raise UserError(f'{path} cannot be read as a pickle of predictions ({error}). {_MAKE}') from None
+        raise UserError(
+            f'{path} cannot be read as a pickle of predictions ({error}). {_MAKE}'
+        ) from None
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         raise UserError(
             f'{path} holds a {type(results).__name__}; expected a list with one dict for each image. {_MAKE}'
@@ -56,7 +56,8 @@ def read_detections(
 def _of_result(path: Path, result: Dict[str, Any], test_set: DetectionSet) -> Detections:
     found = result['pred_instances']
     boxes, labels, scores = (
-        np.asarray(getattr(found[key], 'tensor', found[key])) for key in ('bboxes', 'labels', 'scores')
+        np.asarray(getattr(found[key], 'tensor', found[key]))
+        for key in ('bboxes', 'labels', 'scores')
     )
     number = len(test_set.classes)
     if labels.size and not 0 <= labels.min() <= labels.max() < number:

@@ -69,7 +69,9 @@ def load_detection_set(cfg: Config, config: str) -> DetectionSet:
         raise UserError(f'{config} is a {task} config; expected one for detection.')
     require_library(cfg)
     check_datasets(cfg, ('test_dataloader',))
-    leaves = list(leaf_datasets((cfg.get('test_dataloader') or {}).get('dataset'), 'test_dataloader.dataset'))
+    leaves = list(
+        leaf_datasets((cfg.get('test_dataloader') or {}).get('dataset'), 'test_dataloader.dataset')
+    )
     if len(leaves) != 1:
         raise UserError(
             f'{config}: test_dataloader.dataset consists of {len(leaves)} datasets; expected one, whose annotations the predictions '
@@ -135,8 +137,14 @@ def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
             TrueBoxes.of(
                 boxes,
                 [numbers[annotation['category_id']] for annotation in found],
-                [bool(annotation.get('iscrowd') or annotation.get('ignore')) for annotation in found],
-                [annotation.get('area', annotation['bbox'][2] * annotation['bbox'][3]) for annotation in found],
+                [
+                    bool(annotation.get('iscrowd') or annotation.get('ignore'))
+                    for annotation in found
+                ],
+                [
+                    annotation.get('area', annotation['bbox'][2] * annotation['bbox'][3])
+                    for annotation in found
+                ],
             )
         )
     return truths

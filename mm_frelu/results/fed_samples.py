@@ -84,7 +84,9 @@ class FedDataset:
         except UserError:
             raise
         except Exception as error:  # as each step has it
-            raise UserError(f'{self.key}: its pipeline fails on image {index} ({error}).') from error
+            raise UserError(
+                f'{self.key}: its pipeline fails on image {index} ({error}).'
+            ) from error
         sample = item['data_samples']
         path = str(sample.metainfo.get('img_path', f'image {index}'))
         image = self._picture(item['inputs'])
@@ -143,7 +145,9 @@ def _boxes(sample: Any) -> TrueBoxes:
         for name, crowd in (('gt_instances', False), ('ignored_instances', True))
         if sample.get(name) is not None
     ]
-    boxes = [np.asarray(getattr(part.bboxes, 'tensor', part.bboxes)).reshape(-1, 4) for part, _ in parts]
+    boxes = [
+        np.asarray(getattr(part.bboxes, 'tensor', part.bboxes)).reshape(-1, 4) for part, _ in parts
+    ]
     labels = [np.asarray(part.labels).reshape(-1) for part, _ in parts]
     crowd = [np.full(len(own), flag) for own, (_, flag) in zip(labels, parts)]
     if not parts:

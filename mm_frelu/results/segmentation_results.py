@@ -104,7 +104,9 @@ def load_segmentation_results(cfg: Config, config: str, folder: str) -> Segmenta
         raise UserError(f'{config} is a {task} config; expected one for segmentation.')
     if not os.path.isdir(folder):
         kind = 'is a file' if os.path.isfile(folder) else 'there is no such folder'
-        raise UserError(f'{folder}: {kind}. For segmentation predictions are a folder of PNG files. {_MAKE}')
+        raise UserError(
+            f'{folder}: {kind}. For segmentation predictions are a folder of PNG files. {_MAKE}'
+        )
     require_library(cfg)
     check_datasets(cfg, ('test_dataloader',))
     import mmseg.datasets  # noqa: F401  (registers its datasets)
@@ -113,7 +115,9 @@ def load_segmentation_results(cfg: Config, config: str, folder: str) -> Segmenta
     with DefaultScope.overwrite_default_scope('mmseg'):
         dataset = test_set.dataset
         if dataset is None:
-            raise UserError(f'{config} has no test_dataloader.dataset, which says what the predictions are for.')
+            raise UserError(
+                f'{config} has no test_dataloader.dataset, which says what the predictions are for.'
+            )
         dataset.full_init()
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     classes = tuple(dataset.metainfo['classes'])

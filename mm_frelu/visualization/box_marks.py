@@ -1,20 +1,19 @@
 """Drawing boxes with their labels on a panel of a figure."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from .label_places import place_labels
-from .layout import DPI
-from .legend import text_width
+from .label_places import Place, place_labels
+from .layout import Sheet
 from .palette import Color
+from .text import text_points
 
-FONT_SIZE = 5.5
-_PADDING = (round(0.015 * DPI), round(0.01 * DPI))
-_HEIGHT = round(FONT_SIZE / 72 * DPI * 1.15)
+_PADDING = (1.1, 0.7)
 _LINE, _HALO = 1.1, 2.0
+"""In points, as all lengths here unless they are said to be pixels."""
 
 
 class Mark(NamedTuple):
@@ -35,13 +34,14 @@ class Mark(NamedTuple):
     dashed: bool = False
 
 
-def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float]) -> int:
+def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float], sheet: Sheet) -> int:
     """Draws boxes, then their labels, none of which lies over another.
 
     Args:
         axes: Axes whose coordinates are pixels of the panel, y down.
         marks: The boxes; the labels of the first get the best places.
         scale: Pixels of the panel for each pixel of the image, across and down.
+        sheet: The sheet of the figure, with a number of pixels per inch.
 
     Returns:
         The number of labels for which there is no room.
@@ -49,7 +49,7 @@ def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float]) ->
     area = (axes.get_xlim()[1], axes.get_ylim()[0])
     boxes = np.array([mark.box for mark in marks], dtype=float).reshape(-1, 4) * [*scale, *scale]
     boxes = np.clip(boxes, 0, [*area, *area])
-    sizes = [label_size(mark.text) for mark in marks]
+    sizes = [label_size(mark.text, sheet) for mark in marks]
     places = place_labels(boxes, sizes, area)
     # The large ones first, so that small ones stay whole.
     order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind='stable')
@@ -62,15 +62,22 @@ def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float]) ->
             middle = (place.x + size[0] / 2, place.y + size[1] / 2)
             ends = zip(middle, _nearest_on_outline(box, middle))
             axes.plot(*ends, color=np.divide(mark.line, 255), linewidth=0.8, zorder=3)
-        _draw_label(axes, place, size, mark)
+        _draw_label(axes, place, size, mark, sheet)
     return sum(bool(mark.text) and place is None for mark, place in zip(marks, places))
 
 
-def label_size(text: str) -> Optional[Tuple[float, float]]:
+def label_size(text: str, sheet: Sheet) -> Optional[Tuple[float, float]]:
     """Width and height of a label in pixels of the panel; None for an empty text."""
     if not text:
         return None
-    return text_width(text, FONT_SIZE) + 2 * _PADDING[0], _HEIGHT + 2 * _PADDING[1]
+    size = font_size(sheet)
+    width, height = text_points(text, size) + 2 * _PADDING[0], 1.15 * size + 2 * _PADDING[1]
+    return width * sheet.dpi / 72, height * sheet.dpi / 72
+
+
+def font_size(sheet: Sheet) -> float:
+    """Size of labels, smaller than any other text, in points."""
+    return 0.69 * sheet.font_size
 
 
 def contrasting(color: Color) -> str:
@@ -112,7 +119,9 @@ def _draw_box(axes: Axes, box: np.ndarray, mark: Mark) -> None:
         )
 
 
-def _draw_label(axes: Axes, place, size, mark: Mark) -> None:
+def _draw_label(
+    axes: Axes, place: Place, size: Tuple[float, float], mark: Mark, sheet: Sheet
+) -> None:
     axes.add_patch(
         Rectangle(
             (place.x, place.y),
@@ -125,10 +134,10 @@ def _draw_label(axes: Axes, place, size, mark: Mark) -> None:
         )
     )
     axes.text(
-        place.x + _PADDING[0],
+        place.x + _PADDING[0] * sheet.dpi / 72,
         place.y + size[1] / 2,
         mark.text,
-        fontsize=FONT_SIZE,
+        fontsize=font_size(sheet),
         color=contrasting(mark.fill),
         va='center_baseline',
         ha='left',

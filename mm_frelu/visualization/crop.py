@@ -165,7 +165,10 @@ class _Variety:
         if not self.integrals:
             return np.ones((1, 1))
         rows, columns = (side - 1 for side in self.integrals[0].shape)
-        small = max(round(size[0] * columns / shape[1]), 1), max(round(size[1] * rows / shape[0]), 1)
+        small = (
+            max(round(size[0] * columns / shape[1]), 1),
+            max(round(size[1] * rows / shape[0]), 1),
+        )
         counts = np.stack([_window_sums(integral, *small) for integral in self.integrals])
         shares = counts / counts.sum(axis=0)
         entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=0)

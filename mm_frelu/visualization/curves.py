@@ -48,7 +48,11 @@ def spread_of(curves: Sequence[Curve], band: str) -> Spread:
 
 
 def draw_curves(
-    groups: Dict[str, Dict[str, List[Curve]]], keys: Sequence[str], band: str, title: str = '', style: str = 'default'
+    groups: Dict[str, Dict[str, List[Curve]]],
+    keys: Sequence[str],
+    band: str,
+    title: str = '',
+    style: str = 'default',
 ) -> Figure:
     """Draws one panel for each key.
 
@@ -98,10 +102,20 @@ def _draw(axes: Axes, curves: List[Curve], name: str, color: str, band: str) -> 
     spread = spread_of(curves, band)
     few = len(spread.steps) <= 12
     label = name if len(curves) == 1 else f'{name} (mean of {len(curves)})'
-    axes.plot(spread.steps, spread.mean, color=color, linewidth=1.4, marker='o' if few else None, markersize=3.5, label=label)
+    axes.plot(
+        spread.steps,
+        spread.mean,
+        color=color,
+        linewidth=1.4,
+        marker='o' if few else None,
+        markersize=3.5,
+        label=label,
+    )
     if len(curves) > 1 and band != 'none':
         if len(spread.steps) == 1:  # a band has no width there
             errors = [spread.mean - spread.low, spread.high - spread.mean]
             axes.errorbar(spread.steps, spread.mean, errors, color=color, capsize=3, linewidth=1)
-        axes.fill_between(spread.steps, spread.low, spread.high, color=color, alpha=0.18, linewidth=0)
+        axes.fill_between(
+            spread.steps, spread.low, spread.high, color=color, alpha=0.18, linewidth=0
+        )
     axes.set_xlabel(curves[0].unit, fontsize=8)

@@ -1,6 +1,6 @@
 """One figure that compares detectors on one image: true boxes, then what each model found and what is wrong with it."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -11,11 +11,13 @@ from mm_frelu.evaluation.outcomes import HIT_IOU, Outcome, Outcomes, outcomes_of
 
 from . import overlay
 from . import palette as colors
-from .box_marks import Mark, draw_marks
+from .box_marks import Mark, draw_marks, font_size
+from .comparison import with_fonts
 from .figure import Panel, compose
-from .fonts import drawable, families_for, tell_lacking
-from .layout import choose_grid
+from .layout import Sheet, choose_grid
 from .legend import Entry
+from .look import choose_palette
+from .titles import make_headings
 
 TRUTH = 'Ground truth'
 
@@ -48,10 +50,10 @@ MISSED_NAME = 'missed (dashed)'
 
 
 class BoxPanel(NamedTuple):
-    """A panel of the figure: its title, what stands beside it, and the boxes."""
+    """A panel of the figure: its title, what stands beside it in several lengths, and the boxes."""
 
     title: str
-    remark: str
+    remarks: Sequence[str]
     marks: List[Mark]
 
 
@@ -63,6 +65,7 @@ def draw_detections(
     classes: Sequence[str],
     palette: Optional[Sequence[Sequence[int]]] = None,
     score_thrs: Optional[Dict[str, float]] = None,
+    sheet: Optional[Sheet] = None,
 ) -> Figure:
     """Draws true boxes and those of every model, each on its own panel.
 
@@ -74,20 +77,16 @@ def draw_detections(
         predictions: Name of each model and what it found.
         truth: The annotations.
         classes: Names of the classes.
-        palette: One RGB colour (0..255) for each class; chosen here if None.
+        palette: One RGB colour (0..255) for each class; chosen here if None. Colours that would merge are moved apart.
         score_thrs: Score from which the detections of a model are drawn; 0.3 for a model without an entry.
+        sheet: Measures of the figure.
 
     Returns:
-        A Matplotlib figure of 200 dpi that belongs to no window.
+        A Matplotlib figure that belongs to no window; write it with :func:`~mm_frelu.visualization.comparison.save_figure`.
     """
     thresholds = {name: (score_thrs or {}).get(name, 0.3) for name in predictions}
-    families, absent = families_for([*predictions, *classes])
-    if absent:
-        tell_lacking(absent)
-        classes = drawable(classes, 'class', absent)
-        names = drawable(predictions, 'model', absent)
-        thresholds = dict(zip(names, thresholds.values()))
-        predictions = dict(zip(names, predictions.values()))
+    families, classes, (predictions,) = with_fonts(classes, [predictions])
+    thresholds = dict(zip(predictions, thresholds.values()))
     table = box_palette(palette, len(classes))
     shown = {name: found.above(thresholds[name]) for name, found in predictions.items()}
     outcomes = {
@@ -106,11 +105,16 @@ def draw_detections(
             [Entry(classes[number], tuple(table[number].tolist())) for number in np.unique(labels)],
             _meanings(outcomes.values()),
         ]
-        return draw_panels(image, panels, groups, _note(thresholds, truth is not None))
+        note = _note(thresholds, truth is not None)
+        return draw_panels(image, panels, groups, note, sheet or Sheet())
 
 
 def draw_panels(
-    image: np.ndarray, panels: Sequence[BoxPanel], groups: List[List[Entry]], note: str
+    image: np.ndarray,
+    panels: Sequence[BoxPanel],
+    groups: List[List[Entry]],
+    note: str,
+    sheet: Sheet,
 ) -> Figure:
     """Draws panels of boxes over one image, with a legend.
 
@@ -118,27 +122,34 @@ def draw_panels(
         image: RGB ``uint8`` array (H, W, 3).
         panels: The panels.
         groups: Entries of the legend; each group starts a new row.
-        note: A line under the legend.
+        note: A text under the legend.
+        sheet: Measures of the figure.
 
     Returns:
         A Matplotlib figure.
     """
     size = image.shape[1::-1]
-    grid = choose_grid(len(panels), size, paired=False)
+    grid = choose_grid(len(panels), size, False, sheet)
     picture = overlay.shrink(overlay.enlarge_image(image, grid.panel), grid.panel)
-    units = [[Panel(panel.title, panel.remark, picture)] for panel in panels]
-    figure = compose(grid, units, groups, note)
+    units = [[Panel(panel.title, '', picture)] for panel in panels]
+    headings = make_headings(
+        [(panel.title, '') for panel in panels],
+        [panel.remarks if sheet.scores else () for panel in panels],
+        grid.panel[0],
+        grid.sheet,
+    )
+    figure = compose(grid, units, [[heading] for heading in headings], groups, note)
     scale = (grid.panel[0] / size[0], grid.panel[1] / size[1])
     # Its axes come in the order of the panels.
     for axes, panel in zip(figure.axes, panels):
-        left_out = draw_marks(axes, panel.marks, scale)
+        left_out = draw_marks(axes, panel.marks, scale, grid.sheet)
         if left_out:
             noun = 'label' if left_out == 1 else 'labels'
             axes.text(
                 axes.get_xlim()[1] - 4,
                 axes.get_ylim()[0] - 4,
                 f'no room for {left_out} {noun}',
-                fontsize=5,
+                fontsize=font_size(grid.sheet),
                 ha='right',
                 va='bottom',
                 color='black',
@@ -158,7 +169,7 @@ def true_panel(
         text = f'{classes[label]} (crowd)' if crowd else classes[label]
         marks.append(Mark(box, color, text, color, bool(crowd)))
     number = int((~truth.crowd).sum())
-    return BoxPanel(title, f'{number} {"object" if number == 1 else "objects"}', marks)
+    return BoxPanel(title, [f'{number} {"object" if number == 1 else "objects"}'], marks)
 
 
 def model_panel(
@@ -176,21 +187,21 @@ def model_panel(
         line = fill if outcomes is None else OUTCOME_COLORS[Outcome(outcomes.kinds[index])]
         marks.append(Mark(box, line, f'{classes[label]} {score:.2f}', fill))
     if outcomes is None:
-        return BoxPanel(name, f'{len(marks)} {"box" if len(marks) == 1 else "boxes"}', marks)
+        return BoxPanel(name, [f'{len(marks)} {"box" if len(marks) == 1 else "boxes"}'], marks)
     for index in np.flatnonzero(outcomes.missed):
         label = truth.labels[index]
         fill = tuple(table[label].tolist())
         marks.append(Mark(truth.boxes[index], MISSED, classes[label], fill, True))
     errors = int((~np.isin(outcomes.kinds, (Outcome.HIT, Outcome.IN_CROWD))).sum())
-    remark = f'{int(outcomes.found.sum())} of {int((~truth.crowd).sum())} found'
-    return BoxPanel(name, f'{remark}  {errors} wrong', marks)
+    found_of = f'{int(outcomes.found.sum())} of {int((~truth.crowd).sum())} found'
+    return BoxPanel(name, [f'{found_of}, {errors} wrong', found_of], marks)
 
 
 def box_palette(palette, num_classes: int) -> np.ndarray:
     """A colour for each class: those given, else the 20 of Matplotlib's ``tab20``, which differ most, else those of Pascal VOC."""
     if palette is None and num_classes <= len(_TAB20):
         return np.array(_TAB20[:num_classes])
-    return colors.as_palette(palette, num_classes)
+    return choose_palette(palette, num_classes, 'apart')
 
 
 def _meanings(outcomes) -> List[Entry]:

@@ -105,7 +105,11 @@ class DetectionPage:
                 scores[model] = float(np.nanmean(own)) if np.isfinite(own).any() else None
         if truth is not None:
             layers[self.page.truth] = Layer(
-                dict(boxes=_rounded(truth.boxes), labels=truth.labels.tolist(), crowd=truth.crowd.tolist())
+                dict(
+                    boxes=_rounded(truth.boxes),
+                    labels=truth.labels.tolist(),
+                    crowd=truth.crowd.tolist(),
+                )
             )
         self.page.add(PageImage(name, image, layers, scores, class_scores))
 

@@ -64,7 +64,10 @@ class Look(NamedTuple):
             for pair in largest_confusions(labels, truth, states)
         ]
         lengths = [', '.join(found[:number]) for number in range(len(found), 0, -1)]
-        return Panel(f'{model}: errors', '', painter.errors(states, labels)), [*lengths, ''] if lengths else []
+        return Panel(f'{model}: errors', '', painter.errors(states, labels)), [
+            *lengths,
+            '',
+        ] if lengths else []
 
     def disagreement(self, painter: Painter, scene: Scene) -> Panel:
         """The panel of where models differ."""
@@ -89,7 +92,9 @@ class Look(NamedTuple):
 
     def unlabelled_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
         """The entry for pixels without a label, if any is shown."""
-        truths = [scene.box.cut(scene.ground_truth) for scene in scenes if scene.ground_truth is not None]
+        truths = [
+            scene.box.cut(scene.ground_truth) for scene in scenes if scene.ground_truth is not None
+        ]
         shown = any((truth == self.ignore_index).any() for truth in truths)
         return [Entry('not labelled', None)] if shown else []
 
@@ -158,9 +163,7 @@ def score_remarks(scores: Scores) -> List[str]:
     return [f'mIoU {iou} {classes}, acc {accuracy}', f'mIoU {iou}, acc {accuracy}', f'mIoU {iou}']
 
 
-SCORE_NOTE = (
-    'Scores in %, over the whole image. mIoU is the mean over the classes that its ground truth or the prediction holds.'
-)
+SCORE_NOTE = 'Scores in %, over the whole image. mIoU is the mean over the classes that its ground truth or the prediction holds.'
 CONFUSION_NOTE = (
     'Above errors: what was most often taken for what, in % of the labelled pixels shown.'
 )

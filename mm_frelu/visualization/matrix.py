@@ -15,7 +15,11 @@ _LARGEST = 40  # inches; cells of a matrix with hundreds of classes get smaller
 
 
 def draw_confusion_matrix(
-    counts: np.ndarray, names: Sequence[str], title: str, color_theme: str, blank: Optional[int] = None
+    counts: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    color_theme: str,
+    blank: Optional[int] = None,
 ) -> Figure:
     """Draws a confusion matrix.
 
@@ -49,7 +53,14 @@ def draw_confusion_matrix(
         bar.ax.tick_params(labelsize=7)
         axes.set_title(title, fontsize=10, weight='bold')
         size = min(8.0, cell * 0.5)
-        axes.set_xticks(range(number), labels=names, rotation=45, ha='left', rotation_mode='anchor', fontsize=size)
+        axes.set_xticks(
+            range(number),
+            labels=names,
+            rotation=45,
+            ha='left',
+            rotation_mode='anchor',
+            fontsize=size,
+        )
         axes.set_yticks(range(number), labels=names, fontsize=size)
         axes.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
         axes.set_xlabel('predicted', fontsize=9)
@@ -66,7 +77,15 @@ def draw_confusion_matrix(
             red, green, blue, _ = colors(value / 100)
             dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
             text = f'{value:.1f}' if value < 99.95 else '100'
-            axes.text(column, row, text, ha='center', va='center', fontsize=font, color='white' if dark else 'black')
+            axes.text(
+                column,
+                row,
+                text,
+                ha='center',
+                va='center',
+                fontsize=font,
+                color='white' if dark else 'black',
+            )
     return figure
 
 

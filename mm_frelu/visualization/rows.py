@@ -128,7 +128,12 @@ def _row(
         whole_size = (max(round(image_width * scale), 1), max(round(image_height * scale), 1))
         whole = look.painter(scene.image, whole_size, sheet).image()
         box = scene.box
-        frame = (box.x / image_width, box.y / image_height, box.width / image_width, box.height / image_height)
+        frame = (
+            box.x / image_width,
+            box.y / image_height,
+            box.width / image_width,
+            box.height / image_height,
+        )
         add(Panel('Image', '', whole, frame if scene.is_cropped else None), 'Image')
     add(Panel('Crop' if cropped else 'Image', '', painter.image()), 'Crop' if cropped else 'Image')
     if scene.ground_truth is not None:

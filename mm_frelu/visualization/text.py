@@ -74,7 +74,15 @@ def shorten_apart(
             name = shorten(name, width, font_size, weight)
         if name in shown:
             ending = f'… {number}'
-            name = shorten(names[number - 1], width - text_points(ending, font_size, weight), font_size, weight)[:-1] + ending
+            name = (
+                shorten(
+                    names[number - 1],
+                    width - text_points(ending, font_size, weight),
+                    font_size,
+                    weight,
+                )[:-1]
+                + ending
+            )
         shown.append(name)
     return shown
 

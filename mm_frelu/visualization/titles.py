@@ -46,7 +46,9 @@ class Heading(NamedTuple):
             right = self.beside and self.title
             place = dict(x=width, ha='right') if right else dict(x=0, ha='left')
             y = -_BASELINE * (sheet.line if right else sheet.small_line)
-            axes.text(y=y, s=self.remark, fontsize=sheet.remark_size, color='0.25', **place, **style)
+            axes.text(
+                y=y, s=self.remark, fontsize=sheet.remark_size, color='0.25', **place, **style
+            )
         for number, line in enumerate(self.title):
             y = -height + (number + 1 - _BASELINE) * sheet.line
             axes.text(0, y, line, fontsize=sheet.font_size, weight='bold', **style)
@@ -96,7 +98,9 @@ def _title_lines(titles: Sequence[Tuple[str, str]], room: float, size: float) ->
         if len(lines) <= 2 and all(text_points(line, size, 'bold') <= room for line in lines):
             whole[name, ending] = lines
     for ending in dict.fromkeys(ending for _, ending in titles):
-        names = [name for name in dict.fromkeys(name for name, own in titles if own == ending) if name]
+        names = [
+            name for name in dict.fromkeys(name for name, own in titles if own == ending) if name
+        ]
         if all((name, ending) in whole for name in names):
             continue
         rest = room - text_points(ending, size, 'bold')

@@ -82,9 +82,8 @@ def test_a_class_that_does_not_occur_is_left_out_and_perfect_is_100():
 
 
 def test_by_config_beside_mmsegs_metric(street_scenes):
-    from mmengine.evaluator import Evaluator
-
     import mmseg.evaluation  # noqa: F401
+    from mmengine.evaluator import Evaluator
 
     label = blobs(1)
     with DefaultScope.overwrite_default_scope('mmseg'):

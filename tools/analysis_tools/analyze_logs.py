@@ -16,8 +16,9 @@ import numpy as np
 
 from mm_frelu.analysis.training_logs import LEFT_OUT, Curve, TrainingLog, read_log
 from mm_frelu.engine.errors import UserError, exit_on_user_error
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.curves import BANDS, draw_curves
-from mm_frelu.visualization.save_figure import require_figure_file, require_screen, save_figure
+from mm_frelu.visualization.figure_targets import require_figure_file, require_screen
 
 COMMANDS = ('plot_curve', 'cal_train_time')
 
@@ -30,7 +31,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Curves of trainings, the mean over seeds with a band, and how long a step took.'
     )
-    commands = parser.add_subparsers(dest='task', required=True, metavar='plot_curve|cal_train_time')
+    commands = parser.add_subparsers(
+        dest='task', required=True, metavar='plot_curve|cal_train_time'
+    )
     plot = commands.add_parser('plot_curve', help='draw curves')
     time = commands.add_parser('cal_train_time', help='print the time of a training step')
     for command in (plot, time):
@@ -102,7 +105,9 @@ def plot_curve(logs: Sequence[TrainingLog], args: argparse.Namespace) -> None:
                     f'{name}: the {len(curves)} runs have no step in common at which {key} was logged. Give them names of their own.'
                 )
             if len(lengths) > 1 or len(common) < max(lengths):
-                print(f'{name}: {key} was not logged at the same steps in all runs; the {len(common)} common ones are drawn.')
+                print(
+                    f'{name}: {key} was not logged at the same steps in all runs; the {len(common)} common ones are drawn.'
+                )
     if not args.out and args.backend:
         matplotlib.use(args.backend)
     figure = draw_curves(groups, keys, args.band, args.title, args.style)

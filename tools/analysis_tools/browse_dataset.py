@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Optional, Sequence
 
+from matplotlib.figure import Figure
 from mmengine.runner import set_random_seed
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
@@ -20,9 +21,10 @@ from mm_frelu.engine.errors import exit_on_user_error
 from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.progress import progress
 from mm_frelu.engine.settings import SettingsAction, merge_settings
-from mm_frelu.results.fed_samples import PHASES, FedDataset, samples_of
-from mm_frelu.visualization.fed_figure import draw_fed
-from mm_frelu.visualization.save_figure import require_screen, save_figure, show_picture
+from mm_frelu.results.fed_samples import PHASES, FedDataset, FedSample, samples_of
+from mm_frelu.visualization.comparison import save_figure
+from mm_frelu.visualization.fed_figure import draw_boxes, draw_label_map, draw_plain
+from mm_frelu.visualization.figure_targets import require_screen, show_picture
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -35,14 +37,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--phase', choices=PHASES, default='train', help='whose dataset and pipeline; default train'
     )
-    parser.add_argument('--show-number', type=int, metavar='N', help='the first N images; default: all')
+    parser.add_argument(
+        '--show-number', type=int, metavar='N', help='the first N images; default: all'
+    )
     parser.add_argument(
         '--repeat', type=int, default=1, metavar='N', help='draw each image N times; default 1'
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the random steps; default 0')
     parser.add_argument('--not-show', action='store_true', help='open no window')
     parser.add_argument(
-        '--show-interval', type=float, default=2, metavar='S', help='seconds for each picture in the window'
+        '--show-interval',
+        type=float,
+        default=2,
+        metavar='S',
+        help='seconds for each picture in the window',
     )
     parser.add_argument(
         '--cfg-options',
@@ -59,6 +67,26 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if args.not_show and not args.output_dir:
         parser.error('--not-show without --output-dir would do nothing; give --output-dir DIR')
     return args
+
+
+def draw(sample: FedSample, dataset: FedDataset) -> Figure:
+    """The picture of a sample, whatever its labels are."""
+    height, width = sample.image.shape[:2]
+    title = f'{Path(sample.path).name}, {width} x {height}'
+    if sample.boxes is not None:
+        return draw_boxes(sample.image, sample.boxes, dataset.classes, dataset.palette, title)
+    if sample.labels is not None:
+        return draw_label_map(
+            sample.image,
+            sample.labels,
+            dataset.classes,
+            dataset.palette,
+            dataset.ignore_index,
+            title,
+        )
+    if sample.category is not None:
+        title = f'{dataset.classes[sample.category]}: {title}'
+    return draw_plain(sample.image, title)
 
 
 @exit_on_user_error
@@ -78,8 +106,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for index, turn, sample in progress(
         'Drawing', samples_of(dataset, args.show_number, args.repeat), total=total
     ):
-        figure = draw_fed(sample, dataset.classes, dataset.palette, dataset.ignore_index)
-        name = f'{index:0{digits}d}_{Path(sample.path).stem}' + (f'_{turn}' if args.repeat > 1 else '')
+        figure = draw(sample, dataset)
+        name = f'{index:0{digits}d}_{Path(sample.path).stem}' + (
+            f'_{turn}' if args.repeat > 1 else ''
+        )
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(args.output_dir or scratch) / f'{name}.png'
             save_figure(figure, path)

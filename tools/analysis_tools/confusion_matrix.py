@@ -28,9 +28,10 @@ from mm_frelu.evaluation.boxes import Detections
 from mm_frelu.results.detection_results import read_detections
 from mm_frelu.results.detection_set import load_detection_set
 from mm_frelu.results.segmentation_results import load_segmentation_results
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.differences import count_pairs
+from mm_frelu.visualization.figure_targets import require_screen, show_picture
 from mm_frelu.visualization.matrix import draw_confusion_matrix, largest_confusions
-from mm_frelu.visualization.save_figure import require_screen, save_figure, show_picture
 
 BACKGROUND = 'background'
 
@@ -46,14 +47,22 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='PREDICTIONS',
         help='what tools/test.py --out wrote: for segmentation a folder of PNG files, for detection a file X.pkl',
     )
-    parser.add_argument('save_dir', metavar='SAVE_DIR', help='folder for the picture and the counts')
+    parser.add_argument(
+        'save_dir', metavar='SAVE_DIR', help='folder for the picture and the counts'
+    )
     parser.add_argument('--show', action='store_true', help='show the picture in a window')
     parser.add_argument(
-        '--color-theme', default='Blues', metavar='NAME', help='a colour map of Matplotlib; default Blues'
+        '--color-theme',
+        default='Blues',
+        metavar='NAME',
+        help='a colour map of Matplotlib; default Blues',
     )
     parser.add_argument('--title', default='Confusion matrix', help='title of the picture')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='detection: lowest score of a box that counts; default 0.3'
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='detection: lowest score of a box that counts; default 0.3',
     )
     parser.add_argument(
         '--tp-iou-thr',
@@ -77,7 +86,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     for name in ('score_thr', 'tp_iou_thr', 'nms_iou_thr'):
         value = getattr(args, name)
         if value is not None and not 0 <= value <= 1:
-            parser.error(f'--{name.replace("_", "-")}: expected a number from 0 to 1, found {value}')
+            parser.error(
+                f'--{name.replace("_", "-")}: expected a number from 0 to 1, found {value}'
+            )
     if args.color_theme not in matplotlib.colormaps:
         parser.error(
             f'--color-theme: Matplotlib has no colour map {args.color_theme!r}; Blues, viridis and plasma are some'
@@ -116,7 +127,14 @@ def suppress(found: Detections, iou: float) -> Detections:
     from mmcv.ops import batched_nms
 
     _, kept = batched_nms(
-        *(torch.as_tensor(part) for part in (found.boxes.astype(np.float32), found.scores.astype(np.float32), found.labels)),
+        *(
+            torch.as_tensor(part)
+            for part in (
+                found.boxes.astype(np.float32),
+                found.scores.astype(np.float32),
+                found.labels,
+            )
+        ),
         dict(type='nms', iou_threshold=iou),
     )
     return Detections.of(*(field[kept.numpy()] for field in found))
@@ -140,7 +158,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         )
     counts, names = (count_pixels if task == 'segmentation' else count_boxes)(cfg, args)
     if not counts.sum():
-        noun = 'labelled pixel' if task == 'segmentation' else f'object, and no box with a score of {args.score_thr:g},'
+        noun = (
+            'labelled pixel'
+            if task == 'segmentation'
+            else f'object, and no box with a score of {args.score_thr:g},'
+        )
         raise UserError(f'{args.prediction_path}: there is no {noun} to count.')
 
     print('Largest confusions, in % of the true class:')

@@ -1,16 +1,13 @@
-"""Writing a Matplotlib figure, whole or not at all, and showing it in a window where there is a screen."""
+"""Where a figure of a tool goes: a file of a format that Matplotlib writes, or a window where there is a screen."""
 
 import os
 from pathlib import Path
 from typing import Union
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
 from mm_frelu.engine.errors import UserError
-from mm_frelu.engine.write_file import require_target, write_file
+from mm_frelu.engine.write_file import require_target
 
-FORMATS = ('.png', '.pdf', '.svg')
+from .comparison import FORMATS
 
 
 def require_figure_file(option: str, path: Union[str, Path]) -> None:
@@ -19,16 +16,10 @@ def require_figure_file(option: str, path: Union[str, Path]) -> None:
     Raises:
         UserError: For an ending that Matplotlib has no format for, and where no file can be written.
     """
-    if Path(path).suffix.lower() not in FORMATS:
-        raise UserError(f'{option} {path}: a figure ends in {", ".join(FORMATS)}. Give another name.')
+    if Path(path).suffix.lower()[1:] not in FORMATS:
+        endings = ', '.join(f'.{kind}' for kind in FORMATS)
+        raise UserError(f'{option} {path}: a figure ends in {endings}. Give another name.')
     require_target(option, path)
-
-
-def save_figure(figure: Figure, path: Union[str, Path]) -> None:
-    """Write a figure in the format that the name ends with, one of :data:`FORMATS`. Text in PDF and SVG stays text."""
-    text = rc_context({'pdf.fonttype': 42, 'svg.fonttype': 'none'})
-    with text, write_file(path, 'wb') as stream:
-        figure.savefig(stream, format=Path(path).suffix[1:].lower())
 
 
 def require_screen(option: str) -> None:
@@ -38,7 +29,9 @@ def require_screen(option: str) -> None:
         UserError: Without a display.
     """
     if os.name == 'posix' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise UserError(f'{option}: there is no screen here (DISPLAY is not set). Look at the files instead.')
+        raise UserError(
+            f'{option}: there is no screen here (DISPLAY is not set). Look at the files instead.'
+        )
 
 
 def show_picture(path: Union[str, Path], seconds: float = 0) -> None:
