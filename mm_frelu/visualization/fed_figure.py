@@ -59,11 +59,18 @@ def draw_label_map(
     ignore_index: int,
     title: str,
 ) -> Figure:
-    """Draws an image and its label map beside each other; arguments as of :func:`draw_boxes`.
+    """Draws an image and its label map beside each other.
 
     Args:
+        image: RGB ``uint8`` array (H, W, 3).
         labels: Class numbers or ``ignore_index``, (H, W).
+        classes: Names of the classes.
+        palette: One RGB colour for each, or None.
         ignore_index: The label that stands for "not labelled"; hatched.
+        title: What stands above the image.
+
+    Returns:
+        A Matplotlib figure that belongs to no window.
     """
     table = choose_palette(palette, len(classes), 'apart')
     families, classes, _ = with_fonts(classes, [{title: image}])
