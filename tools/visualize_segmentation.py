@@ -1,18 +1,21 @@
-"""Draw segmentation models beside each other, one PNG for each image.
+"""Compare segmentation models: figures, one for each image or one for all, or an HTML page over many images.
 
     python tools/visualize_segmentation.py --images PATH... --model NAME CONFIG CHECKPOINT [--model ...] --out DIR
-        [--gt DIR] [--crop auto|x,y,w,h] [--opacity A | --only-mask] [--device D]
-        [--act NAME [--act-models NAME...] [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
+        [--gt DIR] [--html | --one-figure] [--crop auto|x,y,w,h] [--opacity A | --only-mask] [--palette apart|dataset]
+        [--format png|pdf|svg] [--width IN | --panel-width IN] [--columns N] [--dpi N] [--font-size PT] [--no-legend] [--no-scores]
+        [--errors | --no-errors] [--device D] [--act NAME [--act-models NAME...] ...]
 
-A picture shows the image, the ground truth, each model's prediction and errors (without ground truth: where the models differ)
+A figure shows the image, the ground truth, each model's prediction and errors (without ground truth: where the models differ)
 and a legend. An image that cannot be drawn does not stop the others; all such images are listed at the end, with exit code 1.
 """
 
 import argparse
+import contextlib
 import functools
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import ContextManager, Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,7 +24,7 @@ import mm_frelu  # noqa: F401  (first: mmseg needs the ops that it supplies)
 from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.output_folder import require_writable
-from mm_frelu.visualization import Box, draw_comparison, save_comparison
+from mm_frelu.visualization import Box, Row, draw_comparison, draw_rows, save_figure
 from mm_frelu.visualization.image_files import (
     ImageFile,
     LabelFolder,
@@ -30,6 +33,8 @@ from mm_frelu.visualization.image_files import (
     read_image,
     read_labels,
 )
+from mm_frelu.visualization.look import PALETTES, choose_palette, describe_palette
+from mm_frelu.visualization.segmentation_page import SegmentationPage
 from mm_frelu.visualization.segmentors import (
     Segmentor,
     check_device,
@@ -37,14 +42,16 @@ from mm_frelu.visualization.segmentors import (
     check_same_labels,
     load_segmentor,
 )
+from mm_frelu.visualization.sheet_options import add_sheet_arguments, figure_file, sheet_of
 
 DEFAULT_OPACITY = 0.65
+MOST_ROWS = 30
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Draw segmentation models beside each other, one PNG for each image.'
+        description='Compare segmentation models: figures, one for each image or one for all, or an HTML page.'
     )
     parser.add_argument(
         '--images',
@@ -59,13 +66,25 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='append',
         required=True,
         metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='a model and what to call it; give the option once for each model, the control first',
+        help='a model and what to call it; give the option once for each model, the baseline first',
     )
     parser.add_argument(
         '--gt',
         metavar='DIR',
         help='folder of label maps: X_gtFine_labelTrainIds.png for X_leftImg8bit.png, else a PNG with the name of the '
         'image; adds ground truth, error maps and scores',
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        '--html',
+        action='store_true',
+        help='write one page, DIR/comparison.html, that opens in a browser without network: slider between models, zoom, class '
+        'filter, errors, scores, images sorted by where one model gains or loses most; figures only if --format is given too',
+    )
+    what.add_argument(
+        '--one-figure',
+        action='store_true',
+        help=f'write one figure, with the images as rows (at most {MOST_ROWS}) and the models as columns',
     )
     parser.add_argument(
         '--crop',
@@ -79,11 +98,24 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=_opacity,
         default=DEFAULT_OPACITY,
         metavar='A',
-        help=f'opacity of the class colours over the image, 0 to 1; default {DEFAULT_OPACITY}',
+        help='opacity of the class colours over the image, 0 to 1; outlines have them in full, so that 0 leaves outlines; '
+        f'default {DEFAULT_OPACITY}',
     )
     look.add_argument(
         '--only-mask', action='store_true', help='class colours only, without the image below them'
     )
+    parser.add_argument(
+        '--palette',
+        choices=PALETTES,
+        default=PALETTES[0],
+        help='apart: the colours of the dataset, where classes that would merge get others (default); dataset: its colours as they are',
+    )
+    parser.add_argument(
+        '--errors',
+        action=argparse.BooleanOptionalAction,
+        help='draw error maps or, without --gt, where models differ; default: yes, but not with --one-figure',
+    )
+    add_sheet_arguments(parser)
     parser.add_argument(
         '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
     )
@@ -94,7 +126,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='NAME',
         help='the models that --act is for, by the names of --model; default: all',
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for what is written')
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -105,6 +137,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         parser.error(
             f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
         )
+    if args.one_figure and args.columns:
+        parser.error('--columns: with --one-figure the models are the columns')
+    if args.html and args.crop and not args.format:
+        parser.error('--crop: the page of --html has a zoom; give --format for figures beside it')
+    if args.errors is None:
+        args.errors = not args.one_figure
     if args.device is None:
         args.device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     return args
@@ -127,21 +165,6 @@ def _crop(text: str) -> Union[str, Box]:
         return Box.from_text(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def target_files(images: Sequence[ImageFile], out: Path) -> List[Path]:
-    """One PNG for each image, in the folders that the images were found in; a number tells equal names apart."""
-    targets: List[Path] = []
-    taken = set()
-    for image in images:
-        target = (out / image.key).with_name(f'{image.key.name}.png')
-        number = 2
-        while target in taken:
-            target = target.with_name(f'{image.key.name}_{number}.png')
-            number += 1
-        taken.add(target)
-        targets.append(target)
-    return targets
 
 
 def pair_labels(
@@ -169,20 +192,125 @@ def pair_labels(
     return pairs, problems
 
 
-def draw(
+class Figures:
+    """One figure for each image."""
+
+    def __init__(self, images: Sequence[ImageFile], args: argparse.Namespace, style: Dict) -> None:
+        self.style = dict(style, crop=args.crop, errors=args.errors, sheet=sheet_of(args))
+        kind = args.format or 'png'
+        self.targets: Dict[Path, Path] = {}
+        taken = set()
+        for image in images:
+            # In the folders that the images were found in; a number tells equal names apart.
+            name, number = image.key, 2
+            while figure_file(Path(args.out), name, kind) in taken:
+                name = image.key.with_name(f'{image.key.name}_{number}')
+                number += 1
+            self.targets[image.path] = figure_file(Path(args.out), name, kind)
+            taken.add(self.targets[image.path])
+        self.written = 0
+
+    def add(self, file: ImageFile, row: Row) -> None:
+        """Draw and write the figure of an image."""
+        save_figure(draw_comparison(*row, **self.style), self.targets[file.path])
+        self.written += 1
+
+    def finish(self, out: Path) -> str:
+        """What was written and where; empty for nothing."""
+        return f'{_number(self.written, "figure")} in {out}' if self.written else ''
+
+
+class OneFigure:
+    """One figure with a row for each image."""
+
+    def __init__(self, args: argparse.Namespace, style: Dict) -> None:
+        self.style = dict(style, crop=args.crop, errors=args.errors, sheet=sheet_of(args))
+        self.name = Path(f'comparison.{args.format or "png"}')
+        self.rows: List[Row] = []
+
+    def add(self, file: ImageFile, row: Row) -> None:
+        """Keep an image for the figure."""
+        self.rows.append(row)
+
+    def finish(self, out: Path) -> str:
+        """Draw and write the figure; say where it is."""
+        if not self.rows:
+            return ''
+        path = save_figure(draw_rows(self.rows, **self.style), out / self.name)
+        return f'{_number(len(self.rows), "image")} in {path}'
+
+
+class HtmlPage:
+    """One page. ``page`` is a context manager, and its file is there when that has ended."""
+
+    def __init__(self, path: Path, page: SegmentationPage) -> None:
+        self.path, self.page = path, page
+
+    def add(self, file: ImageFile, row: Row) -> None:
+        """Add an image."""
+        self.page.add(file.key.as_posix(), *row)
+
+    def finish(self, out: Path) -> str:
+        """Say where the page is and how large."""
+        if not len(self.page):
+            return ''
+        size = self.path.stat().st_size / 1e6
+        return f'{_number(len(self.page), "image")} in {self.path.absolute()} ({size:.1f} MB)'
+
+
+def _number(count: int, noun: str) -> str:
+    return f'{count} {noun}{"" if count == 1 else "s"}'
+
+
+def open_outputs(
+    images: Sequence[ImageFile],
+    first: Segmentor,
+    args: argparse.Namespace,
+    labelled: bool,
+    stack: contextlib.ExitStack,
+) -> List[Union[Figures, OneFigure, HtmlPage]]:
+    """What the options ask for."""
+    style = dict(
+        classes=first.classes,
+        palette=first.palette,
+        palette_kind=args.palette,
+        opacity=args.opacity,
+        only_mask=args.only_mask,
+        ignore_index=first.ignore_index,
+    )
+    if args.one_figure:
+        return [OneFigure(args, style)]
+    outputs: List[Union[Figures, OneFigure, HtmlPage]] = []
+    if args.html:
+        path = Path(args.out) / 'comparison.html'
+        page: ContextManager = SegmentationPage(
+            path,
+            [name for name, _, _ in args.model],
+            first.classes,
+            choose_palette(first.palette, len(first.classes), args.palette),
+            labelled,
+            first.ignore_index,
+            1.0 if args.only_mask else args.opacity,
+        )
+        outputs.append(HtmlPage(path, stack.enter_context(page)))
+    if args.format or not args.html:
+        outputs.append(Figures(images, args, style))
+    return outputs
+
+
+def predict(
     image_file: ImageFile,
     label_file: Optional[Path],
     segmentors: Sequence[Segmentor],
-    args: argparse.Namespace,
-    target: Path,
-) -> None:
-    """Predict one image with every model, and write its picture."""
+    crop: Union[None, str, Box],
+) -> Row:
+    """Read an image and its labels, and predict it with every model."""
     first = segmentors[0]
     image = read_image(image_file.path, first.loader)
     size = image.shape[1::-1]
-    if isinstance(args.crop, Box):
+    if isinstance(crop, Box):
         try:
-            args.crop.check_inside(size)
+            crop.check_inside(size)
         except ValueError as error:
             raise UserError(f'{image_file.path}: {error}') from None
     labels = None
@@ -190,7 +318,7 @@ def draw(
         labels = read_labels(
             label_file, size, len(first.classes), first.ignore_index, first.reduce_zero_label
         )
-    predictions = {}
+    predictions: Dict[str, np.ndarray] = {}
     for segmentor in segmentors:
         try:
             predictions[segmentor.name] = segmentor.predict(
@@ -198,31 +326,11 @@ def draw(
             )
         except UserError as error:
             raise UserError(f'{image_file.path}: {error}') from None
-    figure = draw_comparison(
-        as_picture(image),
-        predictions,
-        labels,
-        classes=first.classes,
-        palette=first.palette,
-        crop=args.crop,
-        opacity=args.opacity,
-        only_mask=args.only_mask,
-        ignore_index=first.ignore_index,
-    )
-    save_comparison(figure, target)
+    return Row(as_picture(image), predictions, labels)
 
 
-@exit_on_user_error
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Draw all images, then say where the pictures are and which images failed."""
-    args = parse_args(argv)
-    out = Path(args.out)
-    require_writable('--out', out)
-    check_device(args.device)
-    images = find_images(args.images, leave_out=out)
-    pairs, problems = pair_labels(images, args.gt)
-
-    console = Console()
+def load_models(args: argparse.Namespace, console: Console) -> List[Segmentor]:
+    """Load all models, and see that they can be compared."""
     segmentors = []
     for name, config, checkpoint in args.model:
         console.print(f'Loading {name}: {checkpoint}', markup=False, highlight=False)
@@ -230,26 +338,54 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         change = functools.partial(apply_act_options, args=args) if changed else None
         segmentors.append(load_segmentor(name, config, checkpoint, args.device, change))
     check_same_classes(segmentors)
+    return segmentors
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Draw all images, then say where the result is and which images failed."""
+    args = parse_args(argv)
+    out = Path(args.out)
+    require_writable('--out', out)
+    check_device(args.device)
+    images = find_images(args.images, leave_out=out)
+    if args.one_figure and len(images) > MOST_ROWS:
+        raise UserError(
+            f'--one-figure draws a row for each image, and --images has {len(images)}. Name at most {MOST_ROWS}, or take --html.'
+        )
+    pairs, problems = pair_labels(images, args.gt)
+
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    segmentors = load_models(args, console)
     if pairs:
         check_same_labels(segmentors)
+    first = segmentors[0]
+    chosen = choose_palette(first.palette, len(first.classes), args.palette)
+    note = describe_palette(first.palette, chosen, first.classes)
+    if note:
+        say(note)
 
     columns = (TextColumn('Drawing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        for image, target in progress.track(
-            list(zip(images, target_files(images, out))), description=''
-        ):
-            if image.path in problems:
-                continue
-            try:
-                draw(image, pairs.get(image.path), segmentors, args, target)
-            except UserError as error:
-                problems[image.path] = str(error)
-    drawn = len(images) - len(problems)
-    if drawn:
-        noun = 'picture' if drawn == 1 else 'pictures'
-        console.print(
-            f'{drawn} {noun} in {out.absolute()}', markup=False, highlight=False, soft_wrap=True
-        )
+    with contextlib.ExitStack() as stack:
+        outputs = open_outputs(images, first, args, bool(pairs), stack)
+        with Progress(*columns, console=console) as progress:
+            for image in progress.track(images, description=''):
+                if image.path in problems:
+                    continue
+                try:
+                    row = predict(image, pairs.get(image.path), segmentors, args.crop)
+                    for output in outputs:
+                        output.add(image, row)
+                except UserError as error:
+                    problems[image.path] = str(error)
+    for output in outputs:
+        text = output.finish(out.absolute())
+        if text:
+            say(text)
     if problems:
         listed = '\n  '.join(problems.values())
         raise UserError(f'{len(problems)} of {len(images)} images could not be drawn:\n  {listed}')

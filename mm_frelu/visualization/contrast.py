@@ -14,7 +14,7 @@ MERGE = 18.0
 """Two classes merge below this difference."""
 
 APART = 22.0
-"""A colour that is moved goes so far from all others."""
+"""A colour that is moved goes so far from all others, if there is such a colour; else at least as far as they do not merge."""
 
 # From linear sRGB to XYZ, as shares of the white point D65.
 _TO_XYZ = np.array(
@@ -102,10 +102,12 @@ def moved_apart(palette: np.ndarray) -> np.ndarray:
         gaps = np.minimum(gaps, color_difference(candidate_places, places[index]))
     for index in moved:
         place = places[index]
-        if (gaps >= APART).any():
-            detours = color_difference(candidate_places, place)
-            choice = np.where(gaps >= APART, detours, np.inf).argmin()
-            result[index], place = candidates[choice], candidate_places[choice]
+        for far in (gaps >= APART, gaps >= MERGE):
+            if far.any():
+                detours = color_difference(candidate_places, place)
+                choice = np.where(far, detours, np.inf).argmin()
+                result[index], place = candidates[choice], candidate_places[choice]
+                break
         gaps = np.minimum(gaps, color_difference(candidate_places, place))
     return result
 

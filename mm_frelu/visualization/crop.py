@@ -63,6 +63,11 @@ class Box(NamedTuple):
                 f'{width}x{height}: its right edge is {self.x + self.width}, its lower edge {self.y + self.height}.'
             )
 
+    def enlarged(self, factor: int, image_size: Tuple[int, int]) -> 'Box':
+        """The same part of an image ``factor`` times as large, inside of its (width, height)."""
+        x, y, width, height = (number * factor for number in self)
+        return Box(x, y, min(width, image_size[0] - x), min(height, image_size[1] - y))
+
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Returns this part of an array (H, W, ...)."""
         return array[self.y : self.y + self.height, self.x : self.x + self.width]

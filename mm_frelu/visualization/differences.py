@@ -7,6 +7,8 @@ import numpy as np
 
 CORRECT, WRONG, IGNORED, SLIP = 0, 1, 2, 3
 
+_BAND = 512
+
 _SLIP_SHARE = 0.002
 """Of the image's diagonal: 1 pixel of 256 x 128, 5 of CityScapes' 2048 x 1024."""
 
@@ -104,9 +106,14 @@ def count_pairs(
     Returns:
         ``int64`` array (num_classes, num_classes); rows are the ground truth, columns the prediction.
     """
-    labelled = ground_truth != ignore_index
-    pairs = ground_truth[labelled].astype(np.int64) * num_classes + prediction[labelled]
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    counts = np.zeros(num_classes**2, dtype=np.int64)
+    # In bands of rows: the numbers of the pairs take eight bytes for each pixel.
+    for top in range(0, len(prediction), _BAND):
+        answers, truth = prediction[top : top + _BAND], ground_truth[top : top + _BAND]
+        labelled = truth != ignore_index
+        pairs = truth[labelled].astype(np.int64) * num_classes + answers[labelled]
+        counts += np.bincount(pairs, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
 
 
 def scores_of(counts: np.ndarray) -> Scores:
@@ -149,7 +156,10 @@ def largest_confusions(
     """
     wrong = states == WRONG
     labelled = np.count_nonzero(states != IGNORED)
-    pairs = np.stack([ground_truth[wrong], prediction[wrong]], axis=1)
-    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    pairs = (ground_truth[wrong].astype(np.int64) << 16) + prediction[wrong]
+    found, counts = np.unique(pairs, return_counts=True)
     first = np.argsort(-counts, kind='stable')[:number]
-    return [Confusion(*found[i].tolist(), float(counts[i] / labelled)) for i in first]
+    return [
+        Confusion(int(found[i] >> 16), int(found[i] & 0xFFFF), float(counts[i] / labelled))
+        for i in first
+    ]

@@ -228,8 +228,13 @@ def read_labels(
         labels = labels.reshape(size[::-1])  # mmseg drops a side of one pixel
     if labels.shape != tuple(size[::-1]):
         found = 'x'.join(str(side) for side in labels.shape[::-1])
+        hint = ''
+        if labels.shape == tuple(size):
+            hint = (
+                ' Did the image have an EXIF tag that turns it? Turn its label map in the same way.'
+            )
         raise UserError(
-            f'{path} is {found}, its image {size[0]}x{size[1]}; they must have the same size.'
+            f'{path} is {found}, its image {size[0]}x{size[1]}; they must have the same size.{hint}'
         )
     ids = np.unique(labels)
     outside = ids[(ids >= num_classes) & (ids != ignore_index)].tolist()

@@ -255,6 +255,12 @@ def fit_image(image: np.ndarray, size: Size) -> np.ndarray:
     return shrink(enlarge_image(image, size), size)
 
 
+def limited(size: Size, side: int) -> Size:
+    """Width and height of the same proportions whose longer one is at most ``side``."""
+    scale = min(side / max(size), 1)
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
 def _grows(array: np.ndarray, size: Size) -> bool:
     """Whether ``size`` has more pixels than ``array``; both have the same proportions but for rounding."""
     return size[0] * size[1] > array.shape[0] * array.shape[1]

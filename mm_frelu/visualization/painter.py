@@ -7,11 +7,15 @@ import numpy as np
 from . import overlay
 from .layout import Sheet
 
+LARGEST = 4096
+"""Longest side of what is painted: twice that of the largest panel. A panorama of 20,000 pixels would take gigabytes."""
+
 
 class Painter(NamedTuple):
     """Paints label maps as panels.
 
-    A map with fewer pixels than a panel is repeated to the panel's size; a larger one is painted first and the painting reduced.
+    A map with fewer pixels than a panel is repeated to the panel's size; a larger one is painted first and the painting reduced. What
+    is more than :data:`LARGEST` pixels wide or high is reduced to that before it is painted.
 
     Attributes:
         background: The image, or the part of it to show, not smaller than ``size``; RGB ``uint8`` array (H, W, 3).
@@ -34,7 +38,8 @@ class Painter(NamedTuple):
     @classmethod
     def over(cls, image: np.ndarray, size: overlay.Size, **others) -> 'Painter':
         """A painter over an image of any size."""
-        return cls(overlay.enlarge_image(image, size), size, **others)
+        most = overlay.limited(image.shape[1::-1], LARGEST)
+        return cls(overlay.enlarge_image(overlay.shrink(image, most), size), size, **others)
 
     def image(self) -> np.ndarray:
         """The image itself, as an array (height, width, 3) of the panel's size, as all others."""
@@ -74,7 +79,7 @@ class Painter(NamedTuple):
         return overlay.shrink(picture, self.size)
 
     def _grown(self, labels: np.ndarray) -> np.ndarray:
-        return overlay.enlarge_labels(labels, self.size)
+        return overlay.nearest_labels(labels, self.background.shape[1::-1])
 
     @property
     def _error_opacity(self) -> float:

@@ -42,9 +42,15 @@ def draw_rows(
 
     Args:
         rows: The images. All have the same models, and ground truth if one has it.
+        classes: Names of the classes.
+        palette: One RGB colour (0..255) for each class; Pascal VOC's colours if None.
+        palette_kind: ``'apart'`` to move colours that would merge with another, ``'dataset'`` to take them as they are.
+        crop: None, ``'auto'`` or ``(x, y, width, height)`` in pixels, for each image.
+        opacity: Opacity of the class colours over the image, 0 to 1.
+        only_mask: Draw only the class colours, not the image below them.
         errors: Add a column with the errors of each model.
-        classes, palette, palette_kind, crop, opacity, only_mask, ignore_index, sheet: As for
-            :func:`~mm_frelu.visualization.draw_comparison`. The number of columns follows from the models.
+        ignore_index: The label that stands for "not labelled".
+        sheet: Measures of the figure; its number of columns follows from the models.
 
     Returns:
         A Matplotlib figure that belongs to no window.

@@ -8,6 +8,8 @@ from .crop import Box, difference_density, find_crop
 
 Crop = Union[None, str, Box, Tuple[int, int, int, int]]
 
+_LARGEST = 4096
+
 NOTHING_TO_CROP_TO = 'No difference to crop to: this is the whole image.'
 
 
@@ -122,11 +124,15 @@ def _choose_box(
     if isinstance(crop, str):
         if crop != 'auto':
             raise ValueError(f"crop must be None, 'auto' or (x, y, width, height); found {crop!r}.")
-        density = difference_density(predictions, ground_truth, ignore_index)
+        # Of a panorama every second pixel, or third, is enough to choose by.
+        step = -(-max(width, height) // _LARGEST)
+        predictions = [labels[::step, ::step] for labels in predictions]
+        truth = None if ground_truth is None else ground_truth[::step, ::step]
+        density = difference_density(predictions, truth, ignore_index)
         if not density.any():
             return whole, NOTHING_TO_CROP_TO
-        truth = [] if ground_truth is None else [ground_truth]
-        return find_crop(density, [*predictions, *truth]) or whole, ''
+        found = find_crop(density, [*predictions, *([] if truth is None else [truth])])
+        return found.enlarged(step, (width, height)) if found else whole, ''
     box = Box(*crop)
     box.check_inside((width, height))
     return box, ''

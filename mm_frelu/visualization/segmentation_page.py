@@ -34,7 +34,7 @@ _NOTES = (
 
 
 class SegmentationPage:
-    """Writes the page; a context manager. The file appears when the block ends without an error.
+    """Writes the page; a context manager. The file appears when the block ends without an error and with an image.
 
     Args:
         path: The file to write, ending in ``.html``.

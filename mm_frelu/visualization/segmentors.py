@@ -26,6 +26,8 @@ from .test_set import SegmentationTestSet, listed
 
 # Logits of a 12 megapixel photograph take gigabytes, and a picture for looking at does not need them.
 _LONGEST_SIDE = 2048
+# Nor does a computer have the memory for those of a panorama with scores: 19 classes of 28 million pixels.
+_MOST_LOGITS = 2**29
 
 
 class Segmentor(NamedTuple):
@@ -63,7 +65,8 @@ class Segmentor(NamedTuple):
         Args:
             image: What :func:`~mm_frelu.visualization.image_files.read_image` reads with ``loader``.
             full_resolution: Give the image to the test pipeline as it is. If False, an image with a side above 2048 pixels
-                is reduced before, and the labels are repeated to its size.
+                is reduced before, and the labels are repeated to its size. So is, with a warning, one whose logits would take
+                more than 2 GiB.
 
         Returns:
             Integer array (H, W).
@@ -75,7 +78,15 @@ class Segmentor(NamedTuple):
 
         size = image.shape[1::-1]
         scale = _LONGEST_SIDE / max(size)
-        if scale < 1 and not full_resolution:
+        if full_resolution:
+            scale = (_MOST_LOGITS / (size[0] * size[1] * len(self.classes))) ** 0.5
+            if scale < 1:
+                warnings.warn(
+                    f'An image of {size[0]}x{size[1]} pixels is predicted at {scale:.2f} of its size: {len(self.classes)} logits for '
+                    'each pixel would take more than 2 GiB. Its scores are those of the labels repeated to its size.',
+                    stacklevel=2,
+                )
+        if scale < 1:
             smaller = tuple(max(round(side * scale), 1) for side in size)
             image = mmcv.imresize(image, smaller, interpolation='area')
         try:
@@ -89,7 +100,10 @@ class Segmentor(NamedTuple):
                 f'images such as it was trained on, or mend {self.loader} of its test pipeline.'
             ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        return enlarge_labels(labels, size)
+        # Eight times smaller than what argmax gives.
+        return enlarge_labels(
+            labels.astype(np.uint8 if len(self.classes) < 256 else np.uint16), size
+        )
 
 
 def check_device(device: str) -> None:

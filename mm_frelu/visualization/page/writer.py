@@ -17,7 +17,7 @@ theirs; ``page.js`` documents what it calls of them. So a page is written like t
                 scores={'ReLU': 0.52, 'FReLU': 0.57}, class_scores={'ReLU': [0.9, None, ...], ...}))
         page.totals = {'ReLU': (0.61, [0.95, ...]), ...}
 
-The file appears when the block ends without an error. Images go to a temporary file until then, so that memory does not grow with them.
+The file appears when the block ends without an error and with an image. Images go to a temporary file until then, so that memory does not grow with them.
 """
 
 import base64
@@ -36,6 +36,7 @@ from PIL import Image
 
 from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.write_file import require_target, write_file
+from mm_frelu.visualization.overlay import limited
 
 MAX_SIDE = 2048
 """Longest side of an image on the page, in pixels; larger images are reduced."""
@@ -92,8 +93,7 @@ class PageImage(NamedTuple):
 
 def shown_size(size: Size) -> Size:
     """Width and height in which the page shows an image of this width and height."""
-    scale = min(MAX_SIDE / max(size), 1.0)
-    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+    return limited(size, MAX_SIDE)
 
 
 class PageWriter:
@@ -153,6 +153,7 @@ class PageWriter:
             notes=list(notes),
         )
         self._images: List[Dict[str, Any]] = []
+        self._num_blocks = 0
         self._blocks: Optional[IO[bytes]] = None
 
     def __enter__(self) -> 'PageWriter':
@@ -166,7 +167,7 @@ class PageWriter:
         traceback: Optional[TracebackType],
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and self._images:
                 self._write()
         finally:
             self._blocks.close()
@@ -233,8 +234,7 @@ class PageWriter:
 
     def _add_block(self, content: bytes) -> List[int]:
         """Keeps a blob; returns its number and the length of its text, by which the page knows that it has all of it."""
-        number = getattr(self, '_number_of_blocks', 0)
-        self._number_of_blocks = number + 1
+        number, self._num_blocks = self._num_blocks, self._num_blocks + 1
         text = base64.b64encode(content)
         self._blocks.write(b'<script type="text/plain" id="b%d">%s</script>\n' % (number, text))
         return [number, len(text)]
