@@ -1,7 +1,8 @@
-"""Draw detectors beside each other and beside the ground truth, one PNG for each image or one HTML page, and sum up their errors.
+"""Draw detectors beside each other and beside the ground truth, one figure for each image or one HTML page, and sum up their errors.
 
     python tools/visualize_detection.py --model NAME CONFIG CHECKPOINT|PREDICTIONS.pkl [--model ...] --out DIR
         [--images PATH... [--gt ANNOTATIONS.json]] [--score-thr S | NAME=S ...] [--html] [--max-images N] [--device D]
+        [--format png|pdf|svg] [--width IN | --panel-width IN] [--columns N] [--dpi N] [--font-size PT] [--no-legend] [--no-scores]
         [--act NAME [--act-models NAME...] [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 Without --images the test set of the first config is drawn, with its ground truth; a model may then be the file of predictions that
@@ -24,24 +25,26 @@ from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.progress import progress
-from mm_frelu.evaluation.boxes import Detections, TrueBoxes
+from mm_frelu.evaluation.boxes import Detections
 from mm_frelu.evaluation.detection_summary import (
     DetectionSummary,
     summarize,
     summary_as_json,
     summary_tables,
 )
+from mm_frelu.results.detection_pictures import Picture, pictures_of_files, pictures_of_set
 from mm_frelu.results.detection_results import read_detections
-from mm_frelu.results.detection_set import DetectionSet, build_detection_set, load_detection_set
+from mm_frelu.results.detection_set import DetectionSet, load_detection_set, read_annotations
 from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.detection_comparison import draw_detections
 from mm_frelu.visualization.detection_page import DetectionPage
 from mm_frelu.visualization.detectors import Detector, check_same_boxes, load_detector
 from mm_frelu.visualization.image_files import as_picture, find_images, read_image
 from mm_frelu.visualization.segmentors import check_device
+from mm_frelu.visualization.sheet_options import add_sheet_arguments, figure_file, sheet_of
 
 SCORE_THR = 0.3
-PAGE = 'index.html'
+PAGE = 'comparison.html'
 SUMMARY = 'summary.json'
 
 
@@ -80,7 +83,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--html',
         action='store_true',
-        help=f'one page {PAGE} over all images in place of a PNG for each: slider, zoom, classes, score thresholds, sorting',
+        help=f'write one page, DIR/{PAGE}, that opens in a browser without network: slider between models, zoom, class filter, score '
+        'thresholds, images sorted by where one model gains or loses most; figures only if --format is given too',
     )
     parser.add_argument(
         '--max-images',
@@ -91,6 +95,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
     )
+    add_sheet_arguments(parser)
     add_act_arguments(parser)
     parser.add_argument(
         '--act-models',
@@ -136,76 +141,6 @@ def _thresholds(texts: Sequence[str], names: Sequence[str]) -> Dict[str, float]:
             raise ValueError(f'expected a number from 0 to 1, found {value}')
         found.update({name: number} if equals else dict.fromkeys(names, number))
     return found
-
-
-class Picture(NamedTuple):
-    """An image to draw.
-
-    Attributes:
-        key: Its id in the test set; the path where there is none.
-        path: The file.
-        name: Path of the picture below the output folder, without suffix.
-        truth: Its annotations, or None.
-        size: Width and height that the annotations are for, or None.
-    """
-
-    key: Hashable
-    path: Path
-    name: Path
-    truth: Optional[TrueBoxes]
-    size: Optional[Tuple[int, int]]
-
-
-def find_pictures(args: argparse.Namespace, test_set: Optional[DetectionSet]) -> List[Picture]:
-    """The images to predict on, with their annotations.
-
-    Raises:
-        UserError: No images, or none of them is in the annotation file.
-    """
-    if not args.images:
-        paths = {key: image.path for key, image in test_set.images.items()}
-        names = _names([Path(path.name) for path in paths.values()])
-        return [
-            Picture(key, path, name, test_set.images[key].truth, test_set.images[key].size)
-            for (key, path), name in zip(paths.items(), names)
-        ]
-    images = find_images(args.images, leave_out=Path(args.out))
-    names = _names([image.key for image in images])
-    if test_set is None:
-        return [Picture(i.path, i.path, name, None, None) for i, name in zip(images, names)]
-    by_name: Dict[str, List[Hashable]] = {}
-    for key, image in test_set.images.items():
-        by_name.setdefault(image.path.name, []).append(key)
-    pictures = []
-    for image, name in zip(images, names):
-        keys = by_name.get(image.path.name, [])
-        if len(keys) > 1:  # the same name in several folders
-            ends = [
-                k for k in keys if str(image.path.absolute()).endswith(str(test_set.images[k].path))
-            ]
-            keys = ends if len(ends) == 1 else keys
-        if len(keys) != 1:
-            count = len(keys) or 'no'
-            raise UserError(
-                f'--gt {args.gt} has {count} images called {image.path.name}; expected one for {image.path}. Give the annotations of '
-                'these images, or --images without the others.'
-            )
-        entry = test_set.images[keys[0]]
-        pictures.append(Picture(keys[0], image.path, name, entry.truth, entry.size))
-    return pictures
-
-
-def _names(paths: Sequence[Path]) -> List[Path]:
-    """A name for each picture; a number tells equal ones apart."""
-    names: List[Path] = []
-    for path in paths:
-        stem = path.stem if path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.bmp') else path.name
-        name, number = path.with_name(stem.removesuffix('_leftImg8bit')), 2
-        while name in names:
-            name = name.with_name(f'{name.name}_{number}')
-            number += 1
-        names.append(name)
-    return names
 
 
 class Model(NamedTuple):
@@ -259,20 +194,11 @@ def load_models(
 
 def _predict(detector: Detector, picture: Picture) -> Detections:
     image = read_image(picture.path, detector.loader)
-    _check_size(picture, image.shape[1::-1])
+    picture.check_size(image.shape[1::-1])
     try:
         return detector.predict(image)
     except UserError as error:
         raise UserError(f'{picture.path}: {error}') from None
-
-
-def _check_size(picture: Picture, size: Tuple[int, int]) -> None:
-    if picture.size is not None and tuple(size) != tuple(picture.size):
-        expected, found = ('x'.join(map(str, sides)) for sides in (picture.size, size))
-        raise UserError(
-            f'{picture.path} is {found} (upright, as its EXIF data say), but its annotations are for {expected}: boxes would lie '
-            'elsewhere. Mend width and height in the annotations, or save the image in that size.'
-        )
 
 
 def draw(
@@ -282,25 +208,25 @@ def draw(
     args: argparse.Namespace,
     page: Optional[DetectionPage],
 ) -> None:
-    """Write the picture of one image, or put it on the page."""
+    """Write the figure of one image, put it on the page, or both."""
     first = models[0]
     loader = next((model.loader for model in models if model.loader), None)
     image = read_image(picture.path, loader)
-    _check_size(picture, image.shape[1::-1])
+    picture.check_size(image.shape[1::-1])
     image = as_picture(image)
     if page is not None:
         page.add(picture.key, str(picture.name), image, predictions, picture.truth)
-        return
-    figure = draw_detections(
-        image,
-        predictions,
-        picture.truth,
-        classes=first.classes,
-        palette=first.palette,
-        score_thrs=args.score_thr,
-    )
-    target = Path(args.out) / picture.name
-    save_figure(figure, target.with_name(f'{target.name}.png'))
+    if args.format or page is None:
+        figure = draw_detections(
+            image,
+            predictions,
+            picture.truth,
+            classes=first.classes,
+            palette=first.palette,
+            score_thrs=args.score_thr,
+            sheet=sheet_of(args),
+        )
+        save_figure(figure, figure_file(Path(args.out), picture.name, args.format or 'png'))
 
 
 @exit_on_user_error
@@ -317,20 +243,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         test_set = load_detection_set(read_config(config), config)
     models = load_models(args, test_set, console)
     if args.gt:
-        settings = dict(
-            type='CocoDataset', ann_file=args.gt, metainfo=dict(classes=models[0].classes)
-        )
-        if not Path(args.gt).is_file():
-            raise UserError(
-                f'--gt {args.gt}: there is no such file. Give annotations in COCO format.'
-            )
-        test_set = build_detection_set(f'--gt {args.gt}', settings)
+        test_set = read_annotations('--gt', args.gt, models[0].classes)
     elif test_set is not None:
         check_same_boxes(
             [f'the test set of {args.model[0][1]}', models[0].name],
             [test_set.classes, models[0].classes],
         )
-    pictures = find_pictures(args, test_set)
+    if args.images:
+        pictures = pictures_of_files(find_images(args.images, leave_out=out), test_set)
+    else:
+        pictures = pictures_of_set(test_set)
     wanted = pictures if test_set is not None else pictures[: args.max_images]
 
     problems: Dict[Hashable, str] = {}
@@ -364,8 +286,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                 problems[picture.key] = str(error)
     if drawn:
         noun = 'picture' if drawn == 1 else 'pictures'
-        where = f'on {(out / PAGE).absolute()}' if args.html else f'in {out.absolute()}'
-        console.print(f'{drawn} {noun} {where}', markup=False, highlight=False, soft_wrap=True)
+        places = [f'on {(out / PAGE).absolute()}'] if args.html else []
+        places += [f'in {out.absolute()}'] if args.format or not args.html else []
+        console.print(
+            f'{drawn} {noun} {" and ".join(places)}', markup=False, highlight=False, soft_wrap=True
+        )
     if problems:
         listed = '\n  '.join(problems.values())
         raise UserError(

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, Hashable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -11,9 +11,12 @@ from pycocotools.coco import COCO
 
 from mm_frelu.datasets.check_dataset import check_datasets, leaf_datasets
 from mm_frelu.datasets.class_colors import class_colors
+from mm_frelu.datasets.coco_file import read_coco
+from mm_frelu.datasets.coco_ids import check_ids
 from mm_frelu.engine.arguments import require_library, task_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.evaluation.boxes import TrueBoxes
+from mm_frelu.visualization.test_set import listed
 
 
 class TrueImage(NamedTuple):
@@ -110,6 +113,32 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
     return DetectionSet(name, tuple(dataset.metainfo['classes']), class_colors(dataset), images)
 
 
+def read_annotations(option: str, path: str, classes: Sequence[str]) -> DetectionSet:
+    """Read a file in COCO format that no config names.
+
+    Args:
+        option: The option that names it, for messages.
+        path: The file.
+        classes: Names of the classes that count. The file may lack some of them.
+
+    Raises:
+        UserError: No such file, not COCO, or none of the classes in it.
+    """
+    where = f'{option} {path}'
+    if not Path(path).is_file():
+        raise UserError(f'{where}: there is no such file. Give annotations in COCO format.')
+    found = read_coco(where, path, whole_up_to=0)
+    check_ids(where, found)
+    names = [category['name'] for category in found['categories']]
+    if not set(names) & set(classes):
+        raise UserError(
+            f'{where} has the categories {listed(names)}; the models know {listed(classes)}, and none of these. Give the annotations '
+            'of a dataset with the classes that the models were trained on.'
+        )
+    settings = dict(type='CocoDataset', ann_file=path, metainfo=dict(classes=tuple(classes)))
+    return build_detection_set(where, settings)
+
+
 def _of_info(info: Dict[str, Any]) -> TrueBoxes:
     instances = info.get('instances') or []
     return TrueBoxes.of(
@@ -123,7 +152,13 @@ def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
     """From the file, as CocoMetric counts: mmdet's instances have no area, and the smallest boxes are not among them."""
     with contextlib.redirect_stdout(None):
         coco = COCO(dataset.ann_file)
-    numbers = {category: number for number, category in enumerate(dataset.cat_ids)}
+    # By name: mmdet counts the categories that it finds, so that one which is not in the file would move all behind it.
+    classes = list(dataset.metainfo['classes'])
+    numbers = {
+        category: classes.index(entry['name'])
+        for category, entry in coco.cats.items()
+        if entry['name'] in classes
+    }
     truths = []
     for info in infos:
         found = [

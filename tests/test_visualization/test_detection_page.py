@@ -15,7 +15,9 @@ CLASSES = ('person', 'car')
 TRUTH = TrueBoxes.of([[20, 20, 80, 100], [100, 40, 190, 110]], [0, 1])
 GOOD = Detections.of(TRUTH.boxes, [0, 1], [0.9, 0.8])
 POOR = Detections.of(
-    [[20, 20, 80, 100], [22, 20, 82, 100], [100, 40, 150, 110], [5, 5, 15, 15]], [0, 0, 0, 1], [0.9, 0.6, 0.5, 0.2]
+    [[20, 20, 80, 100], [22, 20, 82, 100], [100, 40, 150, 110], [5, 5, 15, 15]],
+    [0, 0, 0, 1],
+    [0.9, 0.6, 0.5, 0.2],
 )
 
 
@@ -39,7 +41,9 @@ def page(tmp_path_factory):
 
 def test_data_of_the_page(page):
     text = page.read_text()
-    index = json.loads(re.search(r'<script type="application/json" id="index">(.*?)</script>', text, re.DOTALL)[1])
+    index = json.loads(
+        re.search(r'<script type="application/json" id="index">(.*?)</script>', text, re.DOTALL)[1]
+    )
     assert index['models'] == ['A </script>', 'B']
     assert index['truth'] == 'Ground truth'
     first = index['images'][0]
@@ -57,7 +61,9 @@ def browser(page):
     webdriver = pytest.importorskip('selenium.webdriver')
     chromium, driver = shutil.which('chromium'), shutil.which('chromedriver')
     if not chromium or not driver:
-        pytest.skip('chromium and chromedriver are not installed (Debian: chromium, chromium-driver)')
+        pytest.skip(
+            'chromium and chromedriver are not installed (Debian: chromium, chromium-driver)'
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     profile = page.parent / 'profile'
@@ -101,7 +107,11 @@ def test_in_a_browser(browser):
     # Sorted as the files are, the first image is where A is poor.
     browser.execute_script('page.open(0)')
     texts = {label['text'] for label in labels(browser, 'A </script>')}
-    assert texts == {'person 0.90', 'person 0.60', 'person 0.50'}  # at least 0.3; the car is found in the wrong class
+    assert texts == {
+        'person 0.90',
+        'person 0.60',
+        'person 0.50',
+    }  # at least 0.3; the car is found in the wrong class
     set_value(browser, 'control-score-A </script>', 0.7)
     texts = {label['text'] for label in labels(browser, 'A </script>')}
     assert texts == {'person 0.90', 'car'}  # now it is missed

@@ -48,7 +48,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('show_dir', metavar='SHOW_DIR', help='folder for the pictures and scores')
     parser.add_argument(
-        '--topk', type=int, default=20, metavar='N', help='so many images of either kind; default 20'
+        '--topk',
+        type=int,
+        default=20,
+        metavar='N',
+        help='so many images of either kind; default 20',
     )
     parser.add_argument(
         '--show-score-thr',
@@ -59,7 +63,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
     parser.add_argument(
-        '--wait-time', type=float, default=0, metavar='S', help='seconds for each in the window; default: until it is closed'
+        '--wait-time',
+        type=float,
+        default=0,
+        metavar='S',
+        help='seconds for each in the window; default: until it is closed',
     )
     parser.add_argument(
         '--cfg-options',
@@ -169,7 +177,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     console = Console()
     analysis = (of_segmentation if task == 'segmentation' else of_detection)(cfg, args, console)
 
-    ranked = sorted((image for image in analysis.images if image.score == image.score), key=lambda i: i.score)
+    ranked = sorted(
+        (image for image in analysis.images if image.score == image.score), key=lambda i: i.score
+    )
     with write_file(folder / 'scores.csv', newline='') as stream:
         writer = csv.writer(stream)
         writer.writerow(['image', analysis.measure])
@@ -179,7 +189,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     # An image is in one of the two folders.
     number = max(min(args.topk, len(ranked) // 2), 1)
     chosen = {'bad': ranked[:number], 'good': ranked[::-1][:number] if len(ranked) > 1 else []}
-    jobs = [(word, rank, image) for word, images in chosen.items() for rank, image in enumerate(images, 1)]
+    jobs = [
+        (word, rank, image)
+        for word, images in chosen.items()
+        for rank, image in enumerate(images, 1)
+    ]
     problems = []
     for word, rank, image in progress('Drawing', jobs, console):
         try:
@@ -197,7 +211,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     unscored = len(analysis.images) - len(ranked)
     if unscored:
         print(f'{unscored} images have nothing labelled and no score.')
-    print(f'{len(jobs) - len(problems)} pictures in {folder.absolute()}, in bad/ and good/; all scores in scores.csv')
+    print(
+        f'{len(jobs) - len(problems)} pictures in {folder.absolute()}, in bad/ and good/; all scores in scores.csv'
+    )
     if problems:
         listed = '\n  '.join(problems)
         raise UserError(f'{len(problems)} of {len(jobs)} images could not be drawn:\n  {listed}')
