@@ -135,7 +135,8 @@ def read_annotations(option: str, path: str, classes: Sequence[str]) -> Detectio
             f'{where} has the categories {listed(names)}; the models know {listed(classes)}, and none of these. Give the annotations '
             'of a dataset with the classes that the models were trained on.'
         )
-    settings = dict(type='CocoDataset', ann_file=path, metainfo=dict(classes=tuple(classes)))
+    meta = dict(classes=tuple(classes))
+    settings = dict(type='CocoDataset', ann_file=path, data_prefix=dict(img=''), metainfo=meta)
     return build_detection_set(where, settings)
 
 
