@@ -29,6 +29,7 @@ LARGEST = 400_000
 _DEMO_CONFIGS = {
     'pspnet_r18_relu': 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
     'pspnet_r18_frelu': 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
+    'retinanet_r18_relu': 'retinanet/retinanet_r18-relu_fpn_1xb8-demo_street-scenes.py',
     'retinanet_r18_frelu': 'retinanet/retinanet_r18-frelu_fpn_1xb8-demo_street-scenes.py',
 }
 

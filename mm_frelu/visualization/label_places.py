@@ -20,7 +20,7 @@ def place_labels(
 ) -> List[Optional[Place]]:
     """Finds a place for the label of every box, the first boxes first.
 
-    A label goes above its box if it can, else below, into a corner of it or to its side, and of these where it covers least of other boxes.
+    A label goes above its box if it can, else below, into a corner of it or to its side, and of these where it covers least of any box.
     Where all of them are taken it goes to the nearest free place.
 
     Args:
@@ -70,7 +70,8 @@ def _beside(
     free = near & touches & ~(_overlap(moved, size, taken) > 0).any(axis=1)
     if not free.any():
         return None
-    covered = _overlap(moved, size, others).sum(axis=1) / (width * height)
+    covered = _overlap(moved, size, others).sum(axis=1)
+    covered = (covered + 0.3 * _overlap(moved, size, box[None])[:, 0]) / (width * height)
     cost = np.where(free, covered + 0.05 * np.arange(len(corners)), np.inf)
     best = int(cost.argmin())
     return Place(*moved[best].tolist(), False)
