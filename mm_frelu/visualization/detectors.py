@@ -56,9 +56,16 @@ class Detector(NamedTuple):
             The detections, in pixels of the image.
 
         Raises:
-            UserError: When the image does not have the channels that the model takes.
+            UserError: When the image does not have the channels that the model takes, or a step of the pipeline fails on it.
         """
-        data = self.pipeline(dict(img=image, img_id=0))
+        try:
+            data = self.pipeline(dict(img=image, img_id=0))
+        except Exception as error:  # as each step has it; OpenCV refuses to make a side of 0 pixels of a narrow image
+            height, width = image.shape[:2]
+            raise UserError(
+                f'the test pipeline of {self.name} fails on an image of {width}x{height} ({str(error).strip().splitlines()[0]}). Try a '
+                'Resize with another scale, or cut the image.'
+            ) from error
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
         try:
             with torch.no_grad():
