@@ -112,7 +112,8 @@ def difference_density(
 
 def _slender(labels: np.ndarray) -> np.ndarray:
     """Pixels of objects into which a square of :data:`_SLENDER_SHARE` of the diagonal does not fit."""
-    side = max(round(_SLENDER_SHARE * float(np.hypot(*labels.shape))), 2)
+    # An odd side: an even square would move what it opens.
+    side = 2 * max(round(_SLENDER_SHARE / 2 * float(np.hypot(*labels.shape))), 1) + 1
     square = np.ones((side, side), np.uint8)
     slender = np.zeros(labels.shape, dtype=bool)
     for label in np.unique(labels):

@@ -56,8 +56,9 @@ def error_map(
 ) -> np.ndarray:
     """Tells for every pixel whether the prediction is right, and boundaries that are slightly off from what is wrong.
 
-    A wrong pixel is a slip when the class that was predicted is the true class of a pixel at most :func:`slip_radius` rows and
-    columns away: the object is there, and only its edge is drawn elsewhere. Scores make no such difference.
+    A wrong pixel is a slip when, at most :func:`slip_radius` rows and columns away, the class that was predicted is true, and the
+    class that is true was predicted: both objects are there, and only the edge between them is drawn elsewhere. A slender object that
+    is missing is no slip. Scores make no such difference.
 
     Args:
         prediction: Class numbers, (H, W).
@@ -71,12 +72,19 @@ def error_map(
     states[ground_truth == ignore_index] = IGNORED
     wrong = states == WRONG
     radius = slip_radius(prediction.shape[1::-1])
-    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    for label in np.unique(prediction[wrong]):
-        answered = wrong & (prediction == label)
-        near = cv2.dilate((ground_truth == label).astype(np.uint8), square) > 0
-        states[answered & near] = SLIP
+    near = _near(prediction, ground_truth, wrong, radius)
+    states[near & _near(ground_truth, prediction, wrong, radius)] = SLIP
     return states
+
+
+def _near(labels: np.ndarray, others: np.ndarray, where: np.ndarray, radius: int) -> np.ndarray:
+    """Pixels of ``where`` whose label is among those that ``others`` has at most ``radius`` rows and columns away."""
+    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    found = np.zeros(labels.shape, dtype=bool)
+    for label in np.unique(labels[where]):
+        reach = cv2.dilate((others == label).astype(np.uint8), square) > 0
+        found |= where & (labels == label) & reach
+    return found
 
 
 def count_answers(predictions: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Fonts for class names in any script. Matplotlib's own font has no Chinese, Japanese or Korean, and draws empty boxes for them."""
 
+import contextlib
 import warnings
 from functools import cache
 from typing import Dict, FrozenSet, Iterable, List, Tuple
@@ -18,8 +19,15 @@ def families_for(texts: Iterable[str]) -> Tuple[List[str], str]:
         Families for ``rcParams['font.family']``: those that are set, then others for what their fonts lack. And the
         characters that no installed font has, each once.
     """
+    letters = ''.join(letter for letter in dict.fromkeys(''.join(texts)) if letter.isprintable())
+    families, absent = _choose(letters)
+    if absent and _find_new_fonts():
+        families, absent = _choose(letters)
+    return families, absent
+
+
+def _choose(absent: str) -> Tuple[List[str], str]:
     families = list(rcParams['font.family'])
-    absent = ''.join(letter for letter in dict.fromkeys(''.join(texts)) if letter.isprintable())
     for index, family in enumerate((*families, *_installed())):
         if not absent:
             break
@@ -29,6 +37,20 @@ def families_for(texts: Iterable[str]) -> Tuple[List[str], str]:
             families.append(family)
         absent = still
     return families, absent
+
+
+@cache
+def _find_new_fonts() -> bool:
+    """Whether there are fonts that were installed after Matplotlib made its list of them, which it keeps on disk; they are added."""
+    known = {entry.fname for entry in font_manager.fontManager.ttflist}
+    found = False
+    for path in sorted(set(font_manager.findSystemFonts()) - known):
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a font that cannot be read
+            font_manager.fontManager.addfont(path)
+            found = True
+    if found:
+        _installed.cache_clear()
+    return found
 
 
 def drawable(names: Iterable[str], noun: str, absent: str) -> List[str]:
@@ -43,7 +65,7 @@ def tell_lacking(text: str) -> None:
     shown = text[:8] + ('...' if len(text) > 8 else '')
     warnings.warn(
         f'No installed font has the characters {shown}: pictures show "class N" or "model N" in place of such names. Install a font '
-        'that has them (Linux: fonts-noto-cjk) and delete the folder that matplotlib.get_cachedir() names.',
+        'that has them (Linux: fonts-noto-cjk).',
         stacklevel=2,
     )
 

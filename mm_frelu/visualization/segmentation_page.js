@@ -1,4 +1,4 @@
-// Painter of label maps for the page (page/page.js says what it calls). COLORS and SLIP_RADIUS-like settings come from Python.
+// Painter of label maps for the page (page/page.js says what it calls). COLORS comes from segmentation_page.py.
 
 const HATCH_PERIOD = 12;
 
@@ -55,15 +55,15 @@ function paintClasses(out, pixels, labels, { image, classes, visible, settings }
 }
 
 // Whether a pixel with this label lies at most radius rows and columns away.
-function isNear(truth, label, x, y, width, height, radius) {
+function isNear(labels, label, x, y, width, height, radius) {
   const [left, right] = [Math.max(x - radius, 0), Math.min(x + radius, width - 1)];
   for (let v = Math.max(y - radius, 0); v <= Math.min(y + radius, height - 1); v += 1) {
-    for (let u = left; u <= right; u += 1) if (truth[v * width + u] === label) return true;
+    for (let u = left; u <= right; u += 1) if (labels[v * width + u] === label) return true;
   }
   return false;
 }
 
-// Pixels that differ from the reference, in the colour of what was predicted; boundaries that slipped are pale.
+// Pixels that differ from the reference, in the colour of what was predicted; boundaries that slipped (differences.py) are pale.
 function paintErrors(out, pixels, labels, reference, slip, { image, classes, visible, settings }) {
   const { width, height } = image;
   for (let y = 0, i = 0; y < height; y += 1) {
@@ -77,7 +77,7 @@ function paintErrors(out, pixels, labels, reference, slip, { image, classes, vis
       let color = null;
       let strength = 0;
       if (label !== truth && (visible[label] || visible[truth])) {
-        if (slip && isNear(reference, label, x, y, width, height, slip)) {
+        if (slip && isNear(reference, label, x, y, width, height, slip) && isNear(labels, truth, x, y, width, height, slip)) {
           if (settings.slips) { color = COLORS.slip; strength = 1; }
         } else {
           color = classes[label].color;

@@ -26,7 +26,7 @@ TRUTH = 'Ground truth'
 _NOTES = (
     'Classes: the photograph loses its own colours where it is painted, and outlines have the colour of the class itself.',
     'Errors: a wrong pixel has the colour of the class that it was taken for; pixels that are right show the photograph in pale grey. '
-    'Pale orange pixels lie at a boundary that slipped: the class that was predicted begins at most 0.2 % of the image diagonal away.',
+    'Pale orange pixels lie at a boundary that slipped by at most 0.2 % of the image diagonal: both classes are there, in both maps.',
     'Left against right: pixels on which the two differ, each in the colour of its own answer.',
     'mIoU of an image is the mean over the classes that its ground truth or the prediction holds; a class that the ground truth lacks and '
     'the prediction holds counts as 0. "All images" counts the pixels of all images together, as the evaluation of MMSegmentation does.',

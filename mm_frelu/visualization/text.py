@@ -28,7 +28,8 @@ def _text_points(text: str, font_size: float, weight: str, families: Tuple[str, 
     if not text.strip():
         return 0.0
     font = FontProperties(family=list(families), size=font_size, weight=weight)
-    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    # A renderer fits letters to pixels, which makes lines up to 2 % longer.
+    return 1.02 * text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
 def shorten(text: str, width: float, font_size: float, weight: str = 'normal') -> str:

@@ -1,6 +1,9 @@
 """tools/visualize_segmentation.py end to end, with two tiny PSPNets of random weights, and what it says to bad input."""
 
 import importlib.util
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +141,7 @@ def test_command_line_on_cityscapes_layout(data, models):
         [*command, '--device', 'cpu'], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert f'2 pictures in {out}' in done.stdout
+    assert f'2 figures in {out}' in done.stdout
     assert pictures(out) == [
         'aachen/aachen_000000_000019.png',
         'bonn/bonn_000000_000019.png',
@@ -171,6 +174,168 @@ def test_photographs_of_any_kind_without_labels(tool, tmp_path, models, capsys):
             'wide.png',
         ]
     assert str(out) in capsys.readouterr().out
+
+
+@pytest.fixture
+def odd_photographs(tmp_path):
+    """A picture in every form that cameras and editors give: left half black, right half white."""
+    folder = tmp_path / 'odd'
+    folder.mkdir()
+    grey = np.zeros((32, 64), np.uint8)
+    grey[:, 32:] = 255
+    picture = Image.fromarray(grey)
+    picture.save(folder / 'grey.png')
+    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / 'grey_16_bits.png')
+    for mode, name in (
+        ('RGBA', 'rgba.png'),
+        ('CMYK', 'cmyk.jpg'),
+        ('1', 'bits.png'),
+        ('P', 'palette.png'),
+    ):
+        picture.convert(mode).save(folder / name)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    picture.transpose(Image.Transpose.ROTATE_90).save(folder / 'turned.jpg', exif=exif, quality=95)
+    import cv2
+
+    cv2.imwrite(
+        str(folder / 'rgb_16_bits.png'), np.repeat(grey[..., None], 3, 2).astype(np.uint16) * 257
+    )
+    return folder
+
+
+def test_images_of_every_form_are_drawn_as_they_look(tool, odd_photographs, tmp_path, models):
+    out = tmp_path / 'out'
+    arguments = [
+        '--images',
+        odd_photographs,
+        *models,
+        '--out',
+        out,
+        '--device',
+        'cpu',
+        '--no-legend',
+    ]
+    tool.main([str(argument) for argument in arguments])
+    assert len(pictures(out)) == 8
+    for name in pictures(out):
+        with Image.open(out / name) as figure:
+            # The image is the upper left panel of four.
+            top, height = figure.height // 20, figure.height // 2 - figure.height // 10
+            panel = np.asarray(figure.convert('L'))[top : top + height, : figure.width // 2]
+        assert panel[height // 2, panel.shape[1] // 8] < 60, name
+        assert panel[height // 2, 7 * panel.shape[1] // 8] > 195, name
+
+
+def test_labels_of_a_turned_image_that_were_not_turned(
+    tool, odd_photographs, tmp_path, models, capsys
+):
+    labels = tmp_path / 'labels'
+    labels.mkdir()
+    Image.fromarray(np.zeros((64, 32), np.uint8)).save(labels / 'turned.png')
+    arguments = [
+        '--images',
+        odd_photographs / 'turned.jpg',
+        *models,
+        '--gt',
+        labels,
+        '--out',
+        tmp_path / 'out',
+    ]
+    text = error_of(tool, capsys, arguments)
+    assert 'turned.png is 32x64, its image 64x32' in text
+    assert 'EXIF' in text
+
+
+def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
+    wide = photograph(tmp_path / 'wide.png', (20000, 60))
+    labels = tmp_path / 'labels'
+    labels.mkdir()
+    Image.fromarray(np.zeros((60, 20000), np.uint8)).save(labels / 'wide.png')
+    out = tmp_path / 'out'
+    arguments = [
+        '--images',
+        wide,
+        *models,
+        '--gt',
+        labels,
+        '--out',
+        out,
+        '--html',
+        '--format',
+        'png',
+    ]
+    tool.main([str(argument) for argument in [*arguments, '--crop', 'auto', '--device', 'cpu']])
+    assert pictures(out) == ['comparison.html', 'wide.png']
+
+
+def test_html(tool, data, models, capsys):
+    out = data / 'out'
+    labels = data / 'gtFine' / 'val'
+    arguments = ['--images', data / 'leftImg8bit', *models, '--gt', labels, '--html', '--out', out]
+    tool.main([str(argument) for argument in [*arguments, '--device', 'cpu']])
+    assert pictures(out) == ['comparison.html']
+    page = (out / 'comparison.html').read_text(encoding='utf-8')
+    assert f'2 images in {out / "comparison.html"} (' in capsys.readouterr().out
+    index = json.loads(re.search(r'id="index">(.*?)</script>', page, re.DOTALL)[1])
+    assert [image['name'] for image in index['images']] == [
+        'val/aachen/aachen_000000_000019',
+        'val/bonn/bonn_000000_000019',
+    ]
+    assert index['models'] == ['ReLU', 'FReLU']
+    assert [entry['name'] for entry in index['classes']] == list(CLASSES)
+    for image in index['images']:
+        assert set(image['scores']) == {'ReLU', 'FReLU'}
+        assert set(image['layers']) == {'ReLU', 'FReLU', 'Ground truth'}
+
+
+@pytest.mark.parametrize('kind', ['png', 'pdf', 'svg'])
+def test_one_figure(tool, data, models, kind, capsys):
+    out = data / 'out'
+    labels = data / 'gtFine' / 'val'
+    arguments = [
+        '--images',
+        data / 'leftImg8bit',
+        *models,
+        '--gt',
+        labels,
+        '--one-figure',
+        '--format',
+        kind,
+    ]
+    arguments += [
+        '--width',
+        '8.3cm',
+        '--font-size',
+        '8',
+        '--crop',
+        '8,8,64,32',
+        '--out',
+        out,
+        '--device',
+        'cpu',
+    ]
+    tool.main([str(argument) for argument in arguments])
+    assert pictures(out) == [f'comparison.{kind}']
+    assert f'2 images in {out / f"comparison.{kind}"}' in capsys.readouterr().out
+    if kind == 'png':
+        with Image.open(out / 'comparison.png') as figure:
+            assert figure.width / figure.info['dpi'][0] == pytest.approx(8.3 / 2.54, abs=0.03)
+
+
+def test_too_many_rows(tool, tmp_path, models, capsys):
+    for number in range(31):
+        photograph(tmp_path / 'many' / f'{number}.png', (8, 8))
+    arguments = ['--images', tmp_path / 'many', *models, '--one-figure', '--out', tmp_path / 'out']
+    assert '--images has 31. Name at most 30' in error_of(tool, capsys, arguments)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_folder_that_may_not_be_written_to(tool, data, models, capsys):
+    locked = data / 'locked'
+    locked.mkdir(mode=0o555)
+    arguments = ['--images', data / 'leftImg8bit', *models, '--html', '--out', locked / 'new']
+    assert f'you may not write in {locked}' in error_of(tool, capsys, arguments)
 
 
 def test_one_bad_image_does_not_stop_the_others(tool, data, models, capsys):
@@ -272,6 +437,16 @@ def test_missing_accelerator(tool, data, models, capsys):
         (['--opacity', '0.5', '--only-mask'], 'not allowed with'),
         (['--crop', '1,2,3'], 'x,y,w,h'),
         (['--model', 'ReLU', 'a.py', 'b.pth'], "two models are called 'ReLU'"),
+        (['--width', '0'], 'from 0.2 to 100 inches'),
+        (['--width', '3km'], 'such as 3.25, 8.3cm or 234pt; found 3km'),
+        (['--width', '3', '--panel-width', '2'], 'not allowed with'),
+        (['--columns', '0'], 'whole number from 1, found 0'),
+        (['--dpi', '-1'], 'above 0, found -1'),
+        (['--html', '--one-figure'], 'not allowed with'),
+        (['--one-figure', '--columns', '2'], 'the models are the columns'),
+        (['--html', '--crop', 'auto'], 'has a zoom'),
+        (['--format', 'jpg'], "'png', 'pdf', 'svg'"),
+        (['--palette', 'nice'], "'apart', 'dataset'"),
     ],
 )
 def test_options_that_make_no_sense(tool, models, capsys, options, message):

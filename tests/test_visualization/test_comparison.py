@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mm_frelu.engine import UserError
-from mm_frelu.visualization import draw_comparison, layout, save_comparison
+from mm_frelu.visualization import Sheet, draw_comparison, layout, save_figure
 from mm_frelu.visualization import palette as colors
 
 CLASSES = ('road', 'pole', 'car', 'sky')
@@ -57,7 +57,12 @@ def test_with_ground_truth_every_model_has_prediction_and_errors():
         'legend',
     ]
     assert legend_texts(figure)[:3] == ['road', 'pole', 'car']
-    assert legend_texts(figure)[3:6] == ['correct', 'wrong', 'not labelled']
+    assert legend_texts(figure)[3:7] == [
+        'correct',
+        'wrong: colour of the class that was predicted',
+        'boundary off by at most 1 px',
+        'not labelled',
+    ]
 
 
 def test_without_ground_truth_two_models_get_a_map_of_differences():
@@ -81,8 +86,9 @@ def test_title_has_the_scores_of_the_whole_image_also_for_a_crop():
     for crop in (None, (0, 0, 20, 10)):
         figure = draw_comparison(image, predictions, truth, classes=CLASSES, crop=crop)
         texts = [text.get_text() for text in figure.axes[2].texts]
-        assert texts[0] == 'ReLU'
-        assert accuracy in texts[1]
+        assert 'ReLU' in texts
+        # Road, pole and car; the prediction has no sky and the ground truth no car.
+        assert any(accuracy in text and '(3 classes)' in text for text in texts)
 
 
 def test_legend_of_a_crop_names_what_the_crop_shows():
@@ -90,7 +96,7 @@ def test_legend_of_a_crop_names_what_the_crop_shows():
     figure = draw_comparison(
         image, predictions, truth, classes=CLASSES, palette=PALETTE, crop=(100, 0, 40, 20)
     )
-    assert legend_texts(figure)[:3] == ['road', 'correct', 'wrong']
+    assert legend_texts(figure)[:2] == ['road', 'correct']
     assert 'overview' in titles(figure)
 
 
@@ -121,7 +127,10 @@ def test_only_mask_shows_class_colours_alone():
     assert tuple(prediction[-1, -1]) == PALETTE[0]
     assert tuple(prediction[2, 2]) == PALETTE[2]
     errors = panel(figure, 'ReLU: errors')
-    assert tuple(errors[2, 2]) == colors.WRONG
+    # The car that is not there has its colour, and an outline.
+    assert tuple(errors[20, 2]) == PALETTE[2]
+    edge = int(np.flatnonzero((errors[20] != PALETTE[2]).any(axis=1))[0])
+    assert tuple(errors[20, edge]) == colors.WRONG
     assert tuple(errors[200, 50]) == colors.CORRECT
 
 
@@ -131,8 +140,9 @@ def test_wrong_pixels_take_their_share_of_the_error_map():
         image, predictions, truth, classes=CLASSES, only_mask=True, palette=PALETTE
     )
     errors = panel(figure, 'ReLU: errors')
-    share = (errors == colors.WRONG).all(axis=2).mean()
-    # 29 labelled rows with one pole pixel, and 16 x 5 pixels of car.
+    painted = (PALETTE[0], PALETTE[2], colors.WRONG)
+    share = sum((errors == color).all(axis=2).mean() for color in painted)
+    # 29 labelled rows with one pole pixel that was taken for road, and 16 x 5 pixels of road that were taken for car.
     assert share == pytest.approx((29 + 80) / (64 * 32), rel=0.02)
 
 
@@ -172,37 +182,72 @@ def test_panels_are_equal_apart_and_inside_the_figure(size, models, labelled):
 @pytest.mark.parametrize('units', [2, 3, 4, 5])
 @pytest.mark.parametrize('paired', [True, False])
 def test_grids_are_no_strips_and_hold_every_panel_once(aspect, units, paired):
-    grid = layout.choose_grid(units, aspect, paired)
+    grid = layout.choose_grid(units, aspect, paired, layout.Sheet(dpi=200))
     cells = [grid.cell(unit, part) for unit in range(units) for part in range(1 + paired)]
     assert len(set(cells)) == len(cells)
     assert max(row for row, _ in cells) < grid.rows
     assert max(column for _, column in cells) < grid.columns
-    assert grid.panel[0] >= 1.2 * layout.DPI
+    assert grid.panel[0] >= 1.2 * 200
     assert grid.panel[0] / grid.panel[1] == pytest.approx(aspect[0] / aspect[1], rel=0.01)
 
 
 def test_names_are_drawn_as_they_are_and_cut_when_too_long(tmp_path):
     image, predictions, truth = scene()
-    name = r'a_$\frac$_' + 'long' * 40
+    name = r'a_$\frac$_' + 'long' * 60
     figure = draw_comparison(image, {name: predictions['ReLU']}, truth, classes=CLASSES)
-    shown = figure.axes[2].texts[0].get_text()
+    shown = texts_above(figure, name)[-1]
     assert shown.startswith(r'a_$\frac$_long')
     assert shown.endswith('…')
-    save_comparison(figure, tmp_path / 'x.png')
+    save_figure(figure, tmp_path / 'x.png')
 
 
-def test_a_score_is_left_out_of_a_narrow_panel_but_never_cut():
+def texts_above(figure, title):
+    return [text.get_text() for text in figure.axes[titles(figure).index(title)].texts]
+
+
+def test_long_names_are_cut_where_they_are_alike():
+    image, predictions, truth = scene()
+    start, end = 'pspnet_r50b-', '-d8_4xb2-40k_cityscapes-512x1024_with_the_schedule_of_the_paper'
+    named = {f'{start}{act}{end}': predictions['ReLU'] for act in ('relu', 'frelu', 'dyreluB')}
+    figure = draw_comparison(image, named, truth, classes=CLASSES, sheet=Sheet(width=5, columns=4))
+    for name, act in zip(named, ('relu', 'frelu', 'dyreluB')):
+        assert act in texts_above(figure, name)[-1]
+        assert act in texts_above(figure, f'{name}: errors')[-1]
+        assert texts_above(figure, f'{name}: errors')[-1].endswith(': errors')
+
+
+def test_a_name_of_words_goes_on_in_a_second_line():
+    image, predictions, _ = scene()
+    named = {'PSPNet R-50 with FReLU in stages 2 and 3': predictions['ReLU']}
+    figure = draw_comparison(image, named, classes=CLASSES, sheet=Sheet(width=3.25, columns=2))
+    shown = texts_above(figure, next(iter(named)))
+    assert len(shown) == 2
+    assert ' '.join(shown) == next(iter(named))
+
+
+def test_a_score_is_shortened_for_a_narrow_panel_but_never_cut():
     image, predictions, truth = scene(size=(30, 400), models=3)
     figure = draw_comparison(image, predictions, truth, classes=CLASSES)
-    remarks = [axes.texts[1].get_text() for axes in figure.axes if len(axes.texts) == 2]
-    assert len(remarks) == 3
-    assert all(re.fullmatch(r'mIoU \d+\.\d', remark) for remark in remarks)
+    for name in predictions:
+        remark = texts_above(figure, name)[0]
+        assert re.fullmatch(r'mIoU \d+\.\d', remark)
+
+
+def test_scores_and_legend_can_be_left_out():
+    image, predictions, truth = scene()
+    sheet = Sheet(legend=False, scores=False)
+    figure = draw_comparison(image, predictions, truth, classes=CLASSES, sheet=sheet)
+    assert 'legend' not in titles(figure)
+    assert texts_above(figure, 'ReLU') == ['ReLU']
+    assert texts_above(figure, 'ReLU: errors') == ['ReLU: errors']
+    figure = draw_comparison(image, predictions, truth, classes=CLASSES, errors=False)
+    assert titles(figure) == ['Image', 'Ground truth', 'ReLU', 'Swish', 'legend']
 
 
 def test_saved_picture_has_the_size_of_the_figure_and_leaves_nothing_else(tmp_path):
     image, predictions, truth = scene()
     figure = draw_comparison(image, predictions, truth, classes=CLASSES)
-    path = save_comparison(figure, tmp_path / 'new' / 'x.png')
+    path = save_figure(figure, tmp_path / 'new' / 'x.png')
     with Image.open(path) as saved:
         assert saved.size == tuple((figure.get_size_inches() * figure.dpi).round().astype(int))
     assert [file.name for file in path.parent.iterdir()] == ['x.png']
@@ -220,7 +265,7 @@ def test_failed_writing_leaves_the_old_picture(tmp_path, monkeypatch):
 
     monkeypatch.setattr(figure, 'savefig', half)
     with pytest.raises(UserError, match='disk full'):
-        save_comparison(figure, target)
+        save_figure(figure, target)
     assert target.read_bytes() == b'old'
     assert [file.name for file in tmp_path.iterdir()] == ['x.png']
 
@@ -246,5 +291,5 @@ def test_bad_input_is_named():
     for arguments, options, message in cases:
         with pytest.raises(ValueError, match=message):
             draw_comparison(*arguments, **{**good, **options})
-    with pytest.raises(ValueError, match='end in .png'):
-        save_comparison(draw_comparison(image, predictions, **good), 'x.jpg')
+    with pytest.raises(ValueError, match='end in .png, .pdf, .svg'):
+        save_figure(draw_comparison(image, predictions, **good), 'x.jpg')

@@ -26,6 +26,7 @@ def only_own_fonts(monkeypatch):
     """As on a machine without fonts: those that come with Matplotlib."""
     own = {name: file for name, file in fonts._installed().items() if 'mpl-data' in file}
     monkeypatch.setattr(fonts, '_installed', lambda: own)
+    monkeypatch.setattr(fonts, '_find_new_fonts', lambda: False)
 
 
 def test_plain_names_need_no_other_font():

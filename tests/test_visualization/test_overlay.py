@@ -5,7 +5,7 @@ import pytest
 
 from mm_frelu.visualization import overlay
 from mm_frelu.visualization import palette as colors
-from mm_frelu.visualization.differences import CORRECT, IGNORED, WRONG
+from mm_frelu.visualization.differences import CORRECT, IGNORED, SLIP, WRONG
 
 PALETTE = np.array([(10, 20, 30), (200, 100, 50), (0, 255, 0)], dtype=np.uint8)
 
@@ -16,11 +16,27 @@ def image():
 
 
 @pytest.mark.parametrize('opacity', [0.0, 0.3, 0.65, 1.0])
-def test_opacity_mixes_image_and_class_colour(image, opacity):
+def test_opacity_mixes_class_colour_and_an_image_that_loses_its_own(image, opacity):
     labels = np.random.default_rng(1).integers(0, 3, (6, 8))
     picture = overlay.paint_labels(image, labels, PALETTE, opacity)
-    expected = (1 - opacity) * image + opacity * PALETTE[labels].astype(float)
-    assert np.abs(picture - expected).max() <= 0.501
+    luma = 0.299 * image[..., :1] + 0.587 * image[..., 1:2] + 0.114 * image[..., 2:]
+    ground = opacity * luma + (1 - opacity) * image
+    expected = (1 - opacity) * ground + opacity * PALETTE[labels].astype(float)
+    assert np.abs(picture - expected).max() <= 0.51
+    if opacity == 0:
+        np.testing.assert_array_equal(picture, image)
+
+
+def test_outlines_have_the_colour_of_the_legend():
+    image = np.full((20, 30, 3), 90, np.uint8)
+    labels = np.zeros((20, 30), int)
+    labels[:, 10:] = 1
+    labels[:, 20] = 2  # a pole of one pixel
+    picture = overlay.paint_labels(image, labels, PALETTE, 0.5, outline=1)
+    for column, label in ((9, 0), (10, 1), (19, 1), (20, 2), (21, 1)):
+        assert (picture[:, column] == PALETTE[label]).all(), column
+    for column in (8, 11, 18, 22):
+        assert (picture[:, column] != PALETTE[labels[0, column]]).any(), column
 
 
 def test_pixels_without_label_are_hatched_whatever_the_opacity(image):
@@ -30,22 +46,32 @@ def test_pixels_without_label_are_hatched_whatever_the_opacity(image):
     assert found == {colors.HATCH_LIGHT, colors.HATCH_DARK}
 
 
-def test_errors_are_painted_in_one_colour_over_their_ground(image):
+def test_errors_have_the_colour_of_what_was_predicted_and_show_the_image(image):
     states = np.full((6, 8), CORRECT, dtype=np.uint8)
+    labels = np.zeros((6, 8), int)
     states[1, 2:5] = WRONG
+    labels[1, 2:5] = 1
+    states[2, 2] = SLIP
     states[4] = IGNORED
-    picture = overlay.paint_errors(image, states)
-    assert (picture == colors.WRONG).all(axis=2).sum() == 3
-    assert (picture[0] == image[0]).all()
-    assert (picture[4] != image[4]).any()
+    picture = overlay.paint_errors(image, states, labels, PALETTE, 0.7)
+    luma = image[1, 3] @ [0.299, 0.587, 0.114]
+    assert np.abs(picture[1, 3] - (0.7 * PALETTE[1] + 0.3 * luma)).max() <= 0.51
+    assert tuple(picture[2, 2]) == colors.SLIP
+    assert {tuple(color) for color in picture[4].tolist()} <= {
+        colors.HATCH_LIGHT,
+        colors.HATCH_DARK,
+    }
+    assert (picture[0] == overlay.faded(image)[0]).all()
 
 
 def test_disagreement_gets_darker_with_the_number_of_answers(image):
     answers = np.ones((6, 8), dtype=np.uint8)
     answers[0, :3] = 1, 2, 3
-    picture = overlay.paint_disagreement(image, answers, 3)
-    assert (picture[1:] == image[1:]).all()
+    picture = overlay.paint_disagreement(image, answers, 3, opacity=1)
+    assert (picture[1:] == colors.CORRECT).all()
     assert picture[0, 1].sum() > picture[0, 2].sum()
+    picture = overlay.paint_disagreement(image, answers, 3)
+    assert (picture[1:] == overlay.faded(image)[1:]).all()
 
 
 def test_growing_labels_invents_no_label():

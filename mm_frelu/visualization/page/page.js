@@ -107,9 +107,11 @@ class Page {
       const content = await this.load(number);
       if (this.state.image !== number) return; // another one was asked for meanwhile
       this.content = content;
+      this.problem = '';
     } catch (error) {
+      if (this.state.image !== number) return;
       this.content = null;
-      byId('readout').textContent = error.message;
+      this.problem = error.message;
     }
     byId('stage').dataset.image = this.image.name;
     this.update();
@@ -191,6 +193,7 @@ class Page {
 
   summary() {
     const { left, right, layout } = this.state;
+    if (this.problem) return this.problem;
     if (layout === 'grid') return `${this.image.name}, ${this.image.originalSize.join(' × ')} pixels`;
     return [left, right].map((view) => this.caption(view)).map(({ name, score, remarks }) => [name, score, ...remarks]
       .filter(Boolean).join(', ')).join('  ·  ');
