@@ -136,9 +136,10 @@ class Gallery:
         target = self.out / name
         if colors:
             with Image.open(picture) as image, write_file(target, 'wb') as stream:
-                image.convert('RGB').quantize(colors, dither=Image.Dither.NONE).save(
-                    stream, 'PNG', optimize=True
+                quantized = image.convert('RGB').quantize(
+                    colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
                 )
+                quantized.save(stream, 'PNG', optimize=True)
         else:
             put_file(picture, target)
         size = target.stat().st_size
