@@ -148,7 +148,7 @@ def test_sample_is_what_the_pipeline_gives(segmentor, detector):
     from mm_frelu.results.fed_samples import FedDataset
 
     cfg = read_config(str(detector.config))
-    cfg.train_dataloader.dataset.pipeline.insert(2, dict(type='RandomFlip', prob=1.0))
+    cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='RandomFlip', prob=1.0))
     dataset = FedDataset(cfg, 'det.py', 'train')
     sample = dataset.sample(0)
     info = dataset.dataset.get_data_info(0)
