@@ -1,11 +1,12 @@
 """The child registries of mm_frelu.
 
-Backbones, transforms, hooks and optimizer constructors are registered here, under the scope ``mm_frelu``, so that a config names them
+Backbones, transforms, metrics, hooks and optimizer constructors are registered here, under the scope ``mm_frelu``, so that a config names them
 ``type='mm_frelu.ResNet'`` and never shadows a class of mmdet, mmseg or mmpretrain. Activation layers are different: they
 go into MMEngine's root registry (see :mod:`mm_frelu.activations`), so that ``type='FReLU'`` works under every scope.
 """
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -22,6 +23,9 @@ HOOKS = Registry(
     parent=MMENGINE_HOOKS,
     scope='mm_frelu',
     locations=['mm_frelu.engine', 'mm_frelu.inspection'],
+)
+METRICS = Registry(
+    'metric', parent=MMENGINE_METRICS, scope='mm_frelu', locations=['mm_frelu.evaluation']
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',

@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
-from demo_pictures import draw_detections
 from demo_report import Model, write_report
 
 TOOLS = Path(__file__).resolve().parent
@@ -134,6 +133,19 @@ def compare(args: argparse.Namespace) -> List[Path]:
     return pictures
 
 
+def show_detections(args: argparse.Namespace) -> List[Path]:
+    """Draw what the detectors found beside the true boxes, from the predictions of their tests."""
+    folder = args.out / 'detections'
+    shutil.rmtree(folder, ignore_errors=True)
+    arguments = ['--out', str(folder), '--max-images', str(args.pictures)]
+    for model in MODELS:
+        if not model.is_segmentation:
+            predictions = args.out / model.folder / 'predictions.pkl'
+            arguments += ['--model', model.name, os.path.relpath(model.config), str(predictions)]
+    run('visualize_detection.py', arguments, args.out / 'detections.txt', args.data)
+    return sorted(folder.glob('*.png'))
+
+
 def main() -> None:
     """Run the demo."""
     args = parse_args()
@@ -143,13 +155,7 @@ def main() -> None:
     run('dataset_converters/street_scenes.py', scenes, args.out / 'scenes.txt', args.data)
     seconds = {model.name: train_and_test(model, args) for model in MODELS}
     comparisons = compare(args)
-    detector = next(model for model in MODELS if not model.is_segmentation)
-    detections = draw_detections(
-        args.out / detector.folder / 'predictions.pkl',
-        args.data,
-        args.out / 'detections',
-        args.pictures,
-    )
+    detections = show_detections(args)
     total = time.monotonic() - start
     report = write_report(
         args.out, args.data, MODELS, seconds, comparisons, detections, total, args.seed

@@ -188,7 +188,8 @@ def write_report(
         '## Pictures',
         'The segmentors on whole scenes, then where they differ most:',
         *_images(comparisons, out),
-        'The detector: true boxes above, detected ones below.',
+        'The detector: true boxes, then the detected ones with what became of each. What its errors cost in AP is in '
+        'detections/summary.json and, as tables, in detections.txt.',
         *_images(detections, out),
     ]
     report = out / 'report.md'

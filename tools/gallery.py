@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Optional, Sequence
 
-import gallery_inside  # noqa: F401  (each module enters its pictures)
+import gallery_detection  # noqa: F401  (each module enters its pictures)
+import gallery_inside  # noqa: F401
 import gallery_segmentation  # noqa: F401
 from gallery_frame import PICTURES, Gallery
 

@@ -31,6 +31,7 @@ LARGEST = 400_000
 _DEMO_CONFIGS = {
     'pspnet_r18_relu': 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
     'pspnet_r18_frelu': 'pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py',
+    'retinanet_r18_relu': 'retinanet/retinanet_r18-relu_fpn_1xb8-demo_street-scenes.py',
     'retinanet_r18_frelu': 'retinanet/retinanet_r18-frelu_fpn_1xb8-demo_street-scenes.py',
 }
 
@@ -171,9 +172,10 @@ class Gallery:
         target = self.out / name
         if colors:
             with Image.open(picture) as image, write_file(target, 'wb') as stream:
-                image.convert('RGB').quantize(colors, dither=Image.Dither.NONE).save(
-                    stream, 'PNG', optimize=True
+                quantized = image.convert('RGB').quantize(
+                    colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
                 )
+                quantized.save(stream, 'PNG', optimize=True)
         else:
             put_file(picture, target)
         size = target.stat().st_size

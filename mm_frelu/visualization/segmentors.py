@@ -174,7 +174,7 @@ def load_segmentor(
         )
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
     load_strictly(model, loaded, f'{name}: {checkpoint}')
-    _warn_about_preprocessing(name, cfg, loaded)
+    warn_about_preprocessing(name, cfg, loaded)
     test_set = SegmentationTestSet(cfg, config)
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     meta = meta if meta.get('classes') else test_set.metainfo
@@ -234,7 +234,8 @@ def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
                 )
 
 
-def _warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:
+def warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:
+    """Warns where a config feeds images otherwise than its weights were trained on."""
     trained = preprocessing.of_checkpoint(checkpoint)
     current = preprocessing.of_config(cfg)
     if trained and current and trained.differs(current):

@@ -49,6 +49,7 @@ def test_commands_are_shown_and_the_report_is_named(demo):
         'street_scenes.py',
         *['train.py', 'test.py'] * 3,
         *['visualize_segmentation.py'] * 2,
+        'visualize_detection.py',
     ]
     assert 'work_dirs/demo/report.md' in printed
     assert 'eta: ' in printed

@@ -4,7 +4,8 @@
 // A painter draws what a model predicted. It is given by definePainter({
 //   modes:    [{id, label, needsTruth}]                  ways of drawing; the first is the default
 //   controls: [{id, label, type: 'range', min, max, step, value, perModel} or {id, label, type: 'checkbox', value}]
-//             Settings; with perModel there is one for each model, and its value is settings[id][model].
+//             Settings; with perModel there is one for each model, and its value is settings[id][model];
+//             values: {model: value} in place of value says where each starts.
 //   decode:   async ({data, blobs}, image) => decoded     once per layer when an image is opened; blobs are ArrayBuffers
 //   paint:    (context, scene) => {}                      draws at the image's size, over nothing; kept until a setting changes
 //   overlay:  (context, scene, place) => {}               draws on the screen at each frame: lines and text that do not scale;
@@ -234,15 +235,16 @@ class Page {
       const names = control.perModel ? this.index.models : [null];
       if (control.perModel) this.state.settings[control.id] = {};
       for (const name of names) {
+        const start = control.values?.[name] ?? control.value;
         const input = element('input', { type: control.type, id: `control-${control.id}${name === null ? '' : `-${name}`}` });
-        const shown = element('output', { textContent: control.type === 'range' ? control.value : '' });
+        const shown = element('output', { textContent: control.type === 'range' ? start : '' });
         const read = () => {
           const value = control.type === 'checkbox' ? input.checked : Number(input.value);
           if (name === null) this.state.settings[control.id] = value; else this.state.settings[control.id][name] = value;
           if (control.type === 'range') shown.textContent = value;
         };
         if (control.type === 'checkbox') input.checked = control.value;
-        else Object.assign(input, { min: control.min, max: control.max, step: control.step, value: control.value });
+        else Object.assign(input, { min: control.min, max: control.max, step: control.step, value: start });
         read();
         input.addEventListener('input', () => { read(); this.repaint(); });
         byId('controls').append(element('label', {}, name === null ? control.label : `${control.label} ${name}`, input, shown));

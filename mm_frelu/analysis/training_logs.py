@@ -1,0 +1,141 @@
+"""What MMEngine logged of a training: the lines of scalars.json as one curve per key."""
+
+import json
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Tuple, Union
+
+from mm_frelu.engine.errors import UserError
+
+LEFT_OUT = ('time', 'data_time', 'memory', 'eta')
+"""Keys that say how long a step took, not how well the training goes. They are drawn only when they are asked for."""
+
+_COUNTERS = ('step', 'iter', 'epoch')
+_MAIN = ('mIoU', 'bbox_mAP', 'segm_mAP', 'top1')
+
+
+class Curve(NamedTuple):
+    """Values of one key.
+
+    Attributes:
+        unit: What the steps count: ``'iteration'`` or ``'epoch'``.
+        steps: Where it was logged, ascending.
+        values: What was logged.
+    """
+
+    unit: str
+    steps: List[float]
+    values: List[float]
+
+
+class TrainingLog(NamedTuple):
+    """The curves of a run.
+
+    Attributes:
+        path: File or folder that it was read from.
+        curves: By key.
+    """
+
+    path: Path
+    curves: Dict[str, Curve]
+
+    def find(self, key: str) -> str:
+        """The whole key for a name that may lack its prefix, as ``bbox_mAP`` of ``coco/bbox_mAP``.
+
+        Raises:
+            UserError: When there is no such key, or several.
+        """
+        if key in self.curves:
+            return key
+        found = [name for name in self.curves if name.split('/')[-1] == key]
+        if len(found) == 1:
+            return found[0]
+        known = ', '.join(sorted(self.curves)) or 'none'
+        what = f'{len(found)} keys end in {key!r}' if found else f'there is no key {key!r}'
+        raise UserError(f'{self.path}: {what}; it has {known}. Give one of them to --keys.')
+
+    def main_keys(self) -> List[str]:
+        """The loss and the score that trainings of this kind are judged by, as far as they were logged."""
+        keys = ['loss'] if 'loss' in self.curves else []
+        for name in _MAIN:
+            keys += [key for key in self.curves if key.split('/')[-1] == name]
+        return keys or [key for key in self.curves if key not in LEFT_OUT and key != 'lr'][:1]
+
+
+def read_log(path: Union[str, Path]) -> TrainingLog:
+    """Read a run.
+
+    Args:
+        path: A ``scalars.json``; a folder of one run, with ``vis_data`` in it; or a work folder. Of a work folder all runs are read, and
+            one that was resumed goes on where the last one was: later lines take the place of earlier ones from their first step on.
+
+    Raises:
+        UserError: No such file, no log in the folder, or lines that are not MMEngine's.
+    """
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        files = sorted(path.glob('vis_data/scalars.json')) or sorted(
+            path.glob('*/vis_data/scalars.json')
+        )
+        if not files:
+            raise UserError(
+                f'{path}: no vis_data/scalars.json in this folder or the one below it. Give the work folder of a training.'
+            )
+    elif not path.is_file():
+        raise UserError(
+            f'{path}: there is no such file or folder. Give a work folder, or its scalars.json.'
+        )
+    points: Dict[Tuple[str, str], Dict[float, float]] = {}
+    for file in files:
+        own = _points(file)
+        firsts: Dict[str, float] = {}
+        for (_, unit), values in own.items():
+            firsts[unit] = min(firsts.get(unit, float('inf')), *values)
+        for (key, unit), values in points.items():
+            first = firsts.get(unit, float('inf'))
+            points[key, unit] = {step: value for step, value in values.items() if step < first}
+        for name, values in own.items():
+            points.setdefault(name, {}).update(values)
+    curves = {
+        key: Curve(unit, sorted(values), [values[step] for step in sorted(values)])
+        for (key, unit), values in points.items()
+        if values
+    }
+    if not curves:
+        raise UserError(
+            f'{path}: nothing was logged. Lower default_hooks.logger.interval, or train longer.'
+        )
+    return TrainingLog(path, curves)
+
+
+def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
+    """Values by key and unit, then by step."""
+    lines = []
+    for number, text in enumerate(
+        file.read_text(encoding='utf-8', errors='replace').splitlines(), 1
+    ):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict):
+            raise UserError(
+                f'{file}: line {number} is not of MMEngine, which writes one JSON object a line. Give vis_data/scalars.json of a training.'
+            )
+        lines.append(line)
+    by_epoch = any('epoch' in line for line in lines)
+    points: Dict[Tuple[str, str], Dict[float, float]] = {}
+    for line in lines:
+        training = 'lr' in line or 'iter' in line or 'epoch' in line
+        step = line.get('step', line.get('iter'))
+        if step is None:
+            continue
+        unit = 'epoch' if by_epoch and not training else 'iteration'
+        for key, value in line.items():
+            # The times of a validation are another thing than those of training steps.
+            skipped = key in _COUNTERS or (not training and key in LEFT_OUT)
+            if not skipped and isinstance(value, (int, float)):
+                points.setdefault((key, unit), {})[step] = float(value)
+    return points

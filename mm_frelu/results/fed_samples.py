@@ -1,0 +1,155 @@
+"""What a config's pipeline feeds to the model, image by image, as something to look at."""
+
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mm_frelu.datasets.class_colors import class_colors
+from mm_frelu.engine.arguments import require_library, task_of
+from mm_frelu.engine.errors import UserError
+from mm_frelu.evaluation.boxes import TrueBoxes
+from mm_frelu.visualization.image_files import as_picture
+
+PHASES = ('train', 'val', 'test')
+
+
+class FedSample(NamedTuple):
+    """An image behind the last step of the pipeline, with its labels.
+
+    Attributes:
+        path: The image file, or the first of them for a mosaic.
+        image: RGB ``uint8`` array (H, W, 3).
+        boxes: For detection: the boxes, those that training ignores as crowds.
+        labels: For segmentation: class numbers (H, W).
+        category: For classification: the class number.
+    """
+
+    path: str
+    image: np.ndarray
+    boxes: Optional[TrueBoxes] = None
+    labels: Optional[np.ndarray] = None
+    category: Optional[int] = None
+
+
+class FedDataset:
+    """A dataset of a config with its pipeline.
+
+    Args:
+        cfg: The config.
+        config: Its name, for messages.
+        phase: One of :data:`PHASES`: which dataloader's dataset.
+
+    Attributes:
+        classes: Names of the classes.
+        palette: One RGB colour for each class, or None.
+        ignore_index: For segmentation, the label that the loss leaves out.
+
+    Raises:
+        UserError: When the config has no such dataset, or it cannot be built.
+    """
+
+    def __init__(self, cfg: Config, config: str, phase: str) -> None:
+        self.task = task_of(cfg)
+        require_library(cfg)
+        key = f'{phase}_dataloader.dataset'
+        settings = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
+        if not settings:
+            raise UserError(f'{config} has no {key}. Choose another --phase.')
+        self.key = f'{config}: {key}'
+        self._scope = cfg.default_scope
+        self.dataset = self._built(settings)
+        meta = self.dataset.metainfo
+        self.classes: Tuple[str, ...] = tuple(meta.get('classes') or ())
+        self.palette: Optional[Sequence[Sequence[int]]] = (
+            meta.get('palette') if self.task == 'segmentation' else _palette(self.dataset)
+        )
+        self.ignore_index = getattr(self.dataset, 'ignore_index', 255)
+        # mmcv reads blue first, and the model turns the channels; a Normalize in the pipeline may do so before.
+        self._red_first = any(getattr(step, 'to_rgb', False) for step in _steps(self.dataset))
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def sample(self, index: int) -> FedSample:
+        """The image of one index; a random pipeline gives another one each time.
+
+        Raises:
+            UserError: When a step of the pipeline fails.
+        """
+        try:
+            with DefaultScope.overwrite_default_scope(self._scope):
+                item = self.dataset[index]
+        except UserError:
+            raise
+        except Exception as error:  # as each step has it
+            raise UserError(
+                f'{self.key}: its pipeline fails on image {index} ({error}).'
+            ) from error
+        sample = item['data_samples']
+        path = str(sample.metainfo.get('img_path', f'image {index}'))
+        image = self._picture(item['inputs'])
+        if self.task == 'detection':
+            return FedSample(path, image, boxes=_boxes(sample))
+        if self.task == 'segmentation':
+            labels = sample.gt_sem_seg.data.squeeze(0).numpy() if 'gt_sem_seg' in sample else None
+            return FedSample(path, image, labels=labels)
+        category = int(sample.gt_label[0]) if 'gt_label' in sample else None
+        return FedSample(path, image, category=category)
+
+    def _built(self, settings: Dict[str, Any]) -> Any:
+        from mmengine.registry import DATASETS
+
+        try:
+            with DefaultScope.overwrite_default_scope(self._scope):
+                dataset = DATASETS.build(settings)
+                if hasattr(dataset, 'full_init'):
+                    dataset.full_init()
+        except Exception as error:  # as each dataset class has it
+            raise UserError(f'{self.key} cannot be built ({error}).') from error
+        return dataset
+
+    def _picture(self, inputs: Any) -> np.ndarray:
+        """The tensor (C, H, W) as RGB; one that was normalised is stretched to 0..255."""
+        image = inputs.permute(1, 2, 0).numpy()
+        if image.dtype != np.uint8 and image.min() < 0:
+            image = (image - image.min()) / max(float(image.max() - image.min()), 1e-12)
+        return as_picture(image[..., ::-1] if self._red_first else image)
+
+
+def samples_of(
+    dataset: FedDataset, number: Optional[int], repeat: int
+) -> Iterator[Tuple[int, int, FedSample]]:
+    """Yield index, repetition and sample of the first images, each so many times."""
+    for index in range(min(number or len(dataset), len(dataset))):
+        for turn in range(repeat):
+            yield index, turn, dataset.sample(index)
+
+
+def _steps(dataset: Any) -> List[Any]:
+    while hasattr(dataset, 'dataset') and not hasattr(dataset, 'pipeline'):
+        dataset = dataset.dataset
+    return list(getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or [])
+
+
+def _palette(dataset: Any) -> Optional[Sequence[Sequence[int]]]:
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return class_colors(dataset) if hasattr(type(dataset), 'METAINFO') else None
+
+
+def _boxes(sample: Any) -> TrueBoxes:
+    parts = [
+        (sample.get(name), crowd)
+        for name, crowd in (('gt_instances', False), ('ignored_instances', True))
+        if sample.get(name) is not None
+    ]
+    boxes = [
+        np.asarray(getattr(part.bboxes, 'tensor', part.bboxes)).reshape(-1, 4) for part, _ in parts
+    ]
+    labels = [np.asarray(part.labels).reshape(-1) for part, _ in parts]
+    crowd = [np.full(len(own), flag) for own, (_, flag) in zip(labels, parts)]
+    if not parts:
+        return TrueBoxes.of([], [])
+    return TrueBoxes.of(np.concatenate(boxes), np.concatenate(labels), np.concatenate(crowd))

@@ -1,0 +1,178 @@
+"""The folder of PNG files that tools/test.py --out writes for segmentation, image by image beside the labels."""
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from mm_frelu.datasets.check_dataset import check_datasets
+from mm_frelu.datasets.label_files import Renumbering
+from mm_frelu.engine.arguments import require_library, task_of
+from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.output_names import folders_of
+from mm_frelu.visualization.image_files import read_labels
+from mm_frelu.visualization.test_set import SegmentationTestSet
+
+_MAKE = 'Write it anew: tools/test.py CONFIG CHECKPOINT --out DIR.'
+
+
+class LabelledImage(NamedTuple):
+    """An image of the test set.
+
+    Attributes:
+        image: The image file.
+        label: Its label file.
+        prediction: The file that the test wrote for it.
+    """
+
+    image: Path
+    label: Path
+    prediction: Path
+
+
+class SegmentationResults(NamedTuple):
+    """Predictions for a test set.
+
+    Attributes:
+        classes: Names of the classes.
+        palette: One RGB colour for each class, or None.
+        ignore_index: The label that stands for "not labelled".
+        images: The images, in the order of the dataset.
+        renumbering: From the ids in label files to classes.
+        from_file: Class of each value in a predicted file; 255 for none.
+    """
+
+    classes: Tuple[str, ...]
+    palette: Optional[List[Sequence[int]]]
+    ignore_index: int
+    images: List[LabelledImage]
+    renumbering: Renumbering
+    from_file: np.ndarray
+
+    def read(self, entry: LabelledImage) -> Tuple[np.ndarray, np.ndarray]:
+        """Prediction and label of an image.
+
+        Returns:
+            Integer arrays (H, W): class numbers; in the label also ``ignore_index``.
+
+        Raises:
+            UserError: A file that cannot be read, holds no classes, or has another size than the other one.
+        """
+        try:
+            with Image.open(entry.prediction) as file:
+                values = np.asarray(file)
+        except Exception as error:  # each decoder has its own
+            raise UserError(f'{entry.prediction} cannot be read ({error}). {_MAKE}') from None
+        if values.ndim != 2:
+            raise UserError(
+                f'{entry.prediction} is a picture in colours; expected one channel of class numbers. {_MAKE}'
+            )
+        prediction = self.from_file[np.clip(values, 0, 255).astype(np.uint8)]
+        strange = np.unique(values[prediction == 255])
+        if strange.size:
+            raise UserError(
+                f'{entry.prediction} holds the value {strange[0]}, which is none of the {len(self.classes)} classes. These are '
+                'predictions of a model for another dataset: give its config.'
+            )
+        label = read_labels(
+            entry.label,
+            values.shape[1::-1],
+            len(self.classes),
+            self.ignore_index,
+            self.renumbering,
+        )
+        return prediction.astype(np.int64), label
+
+
+def load_segmentation_results(cfg: Config, config: str, folder: str) -> SegmentationResults:
+    """Find the predictions of a config's test set.
+
+    Args:
+        cfg: The config that was tested.
+        config: Its name, for messages.
+        folder: Folder that ``tools/test.py --out`` wrote.
+
+    Raises:
+        UserError: No segmentation config, no labels, or files that do not belong to its test set.
+    """
+    task = task_of(cfg)
+    if task != 'segmentation':
+        raise UserError(f'{config} is a {task} config; expected one for segmentation.')
+    if not os.path.isdir(folder):
+        kind = 'is a file' if os.path.isfile(folder) else 'there is no such folder'
+        raise UserError(
+            f'{folder}: {kind}. For segmentation predictions are a folder of PNG files. {_MAKE}'
+        )
+    require_library(cfg)
+    check_datasets(cfg, ('test_dataloader',))
+    import mmseg.datasets  # noqa: F401  (registers its datasets)
+
+    test_set = SegmentationTestSet(cfg, config)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = test_set.dataset
+        if dataset is None:
+            raise UserError(
+                f'{config} has no test_dataloader.dataset, which says what the predictions are for.'
+            )
+        dataset.full_init()
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    classes = tuple(dataset.metainfo['classes'])
+    return SegmentationResults(
+        classes,
+        dataset.metainfo.get('palette'),
+        test_set.ignore_index,
+        _pair(infos, config, Path(folder)),
+        test_set.renumbering(classes),
+        _values(test_set, len(classes), bool(getattr(dataset, 'reduce_zero_label', False))),
+    )
+
+
+def _pair(infos: List[Dict[str, Any]], config: str, folder: Path) -> List[LabelledImage]:
+    paths = [info['img_path'] for info in infos]
+    folders = folders_of(list(dict.fromkeys(paths)), suffix=False)
+    images = []
+    for info in infos:
+        path = Path(info['img_path'])
+        if not info.get('seg_map_path'):
+            raise UserError(f'{config}: {path} has no label file to compare the prediction with.')
+        prediction = folder / folders[info['img_path']] / f'{path.stem}.png'
+        images.append(LabelledImage(path, Path(info['seg_map_path']), prediction))
+    expected = {entry.prediction.resolve() for entry in images}
+    absent = [entry.prediction for entry in images if not entry.prediction.is_file()]
+    strange = [file for file in sorted(folder.rglob('*.png')) if file.resolve() not in expected]
+    if absent:
+        more = f', and has {strange[0].name}, which is not of this test set' if strange else ''
+        raise UserError(
+            f'{folder} lacks the predictions for {len(absent)} of {len(images)} images of {config}, {absent[0].name} for '
+            f'example{more}. These are predictions for another dataset, or of a test that was stopped. {_MAKE}'
+        )
+    return images
+
+
+def _values(test_set: SegmentationTestSet, num_classes: int, from_one: bool) -> np.ndarray:
+    """Class of each value that the writing metric puts into a file.
+
+    IoUMetric writes class numbers, from 1 on where the dataset has ``reduce_zero_label``; CityscapesMetric writes CityScapes' label ids.
+    """
+    table = np.full(256, 255)
+    # As tools/test.py chooses the metric that writes.
+    writer = next(
+        (
+            str(metric.get('type')).rpartition('.')[2]
+            for metric in test_set.evaluators
+            if str(metric.get('type')).rpartition('.')[2] in ('CityscapesMetric', 'IoUMetric')
+        ),
+        'IoUMetric',
+    )
+    if writer == 'CityscapesMetric':
+        from cityscapesscripts.helpers.labels import trainId2label
+
+        ids = [trainId2label[number].id for number in range(num_classes)]
+    else:
+        ids = range(from_one, num_classes + from_one)
+    table[list(ids)] = range(num_classes)
+    return table

@@ -1,0 +1,146 @@
+"""The HTML page over the boxes of several detectors: what goes on :mod:`mm_frelu.visualization.page`, and its scores."""
+
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Dict, Hashable, List, Optional, Sequence, Union
+
+import numpy as np
+
+from mm_frelu.evaluation.average_precision import AveragePrecision
+from mm_frelu.evaluation.boxes import Detections, TrueBoxes
+from mm_frelu.evaluation.outcomes import HIT_IOU, outcomes_of
+
+from .detection_comparison import (
+    MISSED,
+    MISSED_NAME,
+    OUTCOME_COLORS,
+    OUTCOME_NAMES,
+    TRUTH,
+    box_palette,
+)
+from .page import Layer, PageClass, PageImage, PageWriter
+
+_LOWEST = 0.05
+"""Detections below this score are not on the page: nobody looks at them, and a detector gives hundreds."""
+
+_NOTES = (
+    'Outcomes: the outline of a box says what became of it, its label has the colour of the class. The types are those of TIDE (Bolya et '
+    f'al., ECCV 2020): a hit has an IoU of at least {HIT_IOU:g} with a free object of its class. What a model missed is dashed.',
+    'Classes: outlines have the colour of the class, too.',
+    'AP of an image is the mean over the classes that it has objects of, and over IoU 0.5 to 0.95, whatever the thresholds of the '
+    'sliders; boxes of other classes do not count in it. "All images" is AP as COCO defines it.',
+)
+
+
+class DetectionPage:
+    """Writes the page; a context manager. The file appears when the block ends without an error.
+
+    Args:
+        path: The file to write, ending in ``.html``.
+        models: Names of the models, the baseline first.
+        classes: Names of the classes.
+        palette: One RGB colour (0..255) for each class.
+        score_thrs: Where the slider of each model stands at first.
+        precisions: AP of each model, where there is ground truth.
+        title: Title of the page; the names of the models if empty.
+    """
+
+    def __init__(
+        self,
+        path: Union[str, Path],
+        models: Sequence[str],
+        classes: Sequence[str],
+        palette: Optional[Sequence[Sequence[int]]] = None,
+        score_thrs: Optional[Dict[str, float]] = None,
+        precisions: Optional[Dict[str, AveragePrecision]] = None,
+        title: str = '',
+    ) -> None:
+        table = box_palette(palette, len(classes))
+        self.precisions = precisions
+        self.page = PageWriter(
+            path,
+            title=title or f'Detection: {", ".join(models)}',
+            models=models,
+            classes=[PageClass(name, tuple(c)) for name, c in zip(classes, table.tolist())],
+            painter=_painter({name: (score_thrs or {}).get(name, 0.3) for name in models}),
+            truth=(TRUTH if TRUTH not in models else f'{TRUTH} (boxes)') if precisions else None,
+            measure='AP',
+            mean_measure='AP',
+            notes=_NOTES,
+        )
+        for name, precision in (precisions or {}).items():
+            self.page.totals[name] = (precision.ap['all'], precision.per_class.tolist())
+
+    def __enter__(self) -> 'DetectionPage':
+        self.page.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.page.__exit__(*error)
+
+    def add(
+        self,
+        key: Hashable,
+        name: str,
+        image: np.ndarray,
+        predictions: Dict[str, Detections],
+        truth: Optional[TrueBoxes] = None,
+    ) -> None:
+        """Adds an image.
+
+        Args:
+            key: Its id in ``precisions``.
+            name: What the list of images calls it.
+            image: RGB ``uint8`` array (H, W, 3).
+            predictions: What each model found.
+            truth: The annotations.
+        """
+        scores, class_scores, layers = {}, {}, {}
+        for model, found in predictions.items():
+            layers[model] = _model_layer(found.above(_LOWEST), truth)
+            if truth is not None:
+                own = self.precisions[model].per_image[key]
+                class_scores[model] = own.tolist()
+                scores[model] = float(np.nanmean(own)) if np.isfinite(own).any() else None
+        if truth is not None:
+            layers[self.page.truth] = Layer(
+                dict(
+                    boxes=_rounded(truth.boxes),
+                    labels=truth.labels.tolist(),
+                    crowd=truth.crowd.tolist(),
+                )
+            )
+        self.page.add(PageImage(name, image, layers, scores, class_scores))
+
+
+def _model_layer(found: Detections, truth: Optional[TrueBoxes]) -> Layer:
+    """Detections in the order of their scores. What became of one does not depend on lower scored ones, so the slider only cuts."""
+    data = dict(
+        boxes=_rounded(found.boxes),
+        labels=found.labels.tolist(),
+        scores=found.scores.round(3).tolist(),
+    )
+    if truth is not None:
+        outcomes = outcomes_of(found, truth)
+        data.update(kinds=outcomes.kinds.tolist(), partners=outcomes.partners.tolist())
+    return Layer(data)
+
+
+def _rounded(boxes: np.ndarray) -> List[List[float]]:
+    return boxes.round(1).tolist()
+
+
+def _painter(thresholds: Dict[str, float]) -> str:
+    constants = dict(
+        outcomes={
+            int(kind): dict(name=OUTCOME_NAMES[kind], color=color)
+            for kind, color in OUTCOME_COLORS.items()
+        },
+        missed=dict(name=MISSED_NAME, color=MISSED),
+        thresholds=thresholds,
+        lowest=_LOWEST,
+    )
+    script = importlib.resources.files(__package__) / 'detection_page.js'
+    text = json.dumps(constants, ensure_ascii=False).replace('<', '\\u003c')
+    return f'const BOXES = {text};\n{script.read_text(encoding="utf-8")}'

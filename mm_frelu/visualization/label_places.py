@@ -1,0 +1,97 @@
+"""Places for the labels of boxes, so that no two labels lie over each other."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+Size = Tuple[float, float]
+
+
+class Place(NamedTuple):
+    """Where a label goes: the left upper corner, and whether it lies so far from its box that a line has to lead to it."""
+
+    x: float
+    y: float
+    far: bool
+
+
+def place_labels(
+    boxes: np.ndarray, sizes: Sequence[Optional[Size]], area: Size
+) -> List[Optional[Place]]:
+    """Finds a place for the label of every box, the first boxes first.
+
+    A label goes above its box if it can, else below, into a corner of it or to its side, and of these where it covers least of any box.
+    Where all of them are taken it goes to the nearest free place.
+
+    Args:
+        boxes: Array (N, 4): left, top, right, bottom in pixels of the panel.
+        sizes: Width and height of each label; None for a box without one.
+        area: Width and height of the panel, in which all labels stay.
+
+    Returns:
+        The places; None where there was no label, or no room is left.
+    """
+    boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
+    taken = np.zeros((0, 4))
+    places: List[Optional[Place]] = []
+    for index, (box, size) in enumerate(zip(boxes, sizes)):
+        place = None
+        if size is not None and size[0] <= area[0] and size[1] <= area[1]:
+            place = _beside(box, size, area, taken, np.delete(boxes, index, axis=0))
+            place = place or _anywhere(box, size, area, taken)
+        if place is not None:
+            corner = (place.x, place.y)
+            taken = np.vstack([taken, [*corner, corner[0] + size[0], corner[1] + size[1]]])
+        places.append(place)
+    return places
+
+
+def _beside(
+    box: np.ndarray, size: Size, area: Size, taken: np.ndarray, others: np.ndarray
+) -> Optional[Place]:
+    left, top, right, bottom = box
+    width, height = size
+    corners = np.array(
+        [
+            (left, top - height),
+            (right - width, top - height),
+            (left, bottom),
+            (right - width, bottom),
+            (left, top),
+            (left, bottom - height),
+            (right, top),
+            (left - width, top),
+        ]
+    )
+    # At the edge of the panel a label moves along; it may not leave its box, though.
+    moved = np.clip(corners, 0, np.subtract(area, size))
+    near = np.abs(moved - corners).max(axis=1) <= max(width, height)
+    touches = _overlap(moved, size, box[None] + [-1, -1, 1, 1]).any(axis=1)
+    free = near & touches & ~(_overlap(moved, size, taken) > 0).any(axis=1)
+    if not free.any():
+        return None
+    covered = _overlap(moved, size, others).sum(axis=1)
+    covered = (covered + 0.3 * _overlap(moved, size, box[None])[:, 0]) / (width * height)
+    cost = np.where(free, covered + 0.05 * np.arange(len(corners)), np.inf)
+    best = int(cost.argmin())
+    return Place(*moved[best].tolist(), False)
+
+
+def _anywhere(box: np.ndarray, size: Size, area: Size, taken: np.ndarray) -> Optional[Place]:
+    step = size[1] / 2
+    x = np.arange(0, area[0] - size[0] + 1e-6, step)
+    y = np.arange(0, area[1] - size[1] + 1e-6, step)
+    corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    corners = corners[~(_overlap(corners, size, taken) > 0).any(axis=1)]
+    if not len(corners):
+        return None
+    middle = corners + np.divide(size, 2)
+    distance = np.hypot(*(middle - [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]).T)
+    return Place(*corners[distance.argmin()].tolist(), True)
+
+
+def _overlap(corners: np.ndarray, size: Size, boxes: np.ndarray) -> np.ndarray:
+    """Areas (N, M) that labels of one size at N corners share with M boxes."""
+    low = np.maximum(corners[:, None], boxes[None, :, :2])
+    high = np.minimum(corners[:, None] + size, boxes[None, :, 2:])
+    return np.prod(np.maximum(high - low, 0), axis=2)

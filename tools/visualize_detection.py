@@ -1,0 +1,347 @@
+"""Draw detectors beside each other and beside the ground truth, one figure for each image or one HTML page, and sum up their errors.
+
+    python tools/visualize_detection.py --model NAME CONFIG CHECKPOINT|PREDICTIONS.pkl [--model ...] --out DIR
+        [--images PATH... [--gt ANNOTATIONS.json]] [--score-thr S | NAME=S ...] [--html] [--max-images N] [--device D]
+        [--format png|pdf|svg] [--width IN | --panel-width IN] [--columns N] [--dpi N] [--font-size PT] [--no-legend] [--no-scores]
+        [--act NAME [--act-models NAME...] [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
+
+Without --images the test set of the first config is drawn, with its ground truth; a model may then be the file of predictions that
+tools/test.py --out wrote. Where there is ground truth, a table says what each type of error costs (TIDE) and which images are worst.
+"""
+
+import argparse
+import contextlib
+import functools
+from pathlib import Path
+from typing import Callable, Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from rich.console import Console
+
+import mm_frelu  # noqa: F401  (first: mmdet needs the ops that it supplies)
+from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
+from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.errors import UserError, exit_on_user_error
+from mm_frelu.engine.json_file import write_json
+from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.progress import progress
+from mm_frelu.evaluation.boxes import Detections
+from mm_frelu.evaluation.detection_summary import (
+    DetectionSummary,
+    summarize,
+    summary_as_json,
+    summary_tables,
+)
+from mm_frelu.results.detection_pictures import Picture, pictures_of_files, pictures_of_set
+from mm_frelu.results.detection_results import read_detections
+from mm_frelu.results.detection_set import DetectionSet, load_detection_set, read_annotations
+from mm_frelu.visualization.comparison import save_figure
+from mm_frelu.visualization.detection_comparison import draw_detections
+from mm_frelu.visualization.detection_page import DetectionPage
+from mm_frelu.visualization.detectors import Detector, check_same_boxes, load_detector
+from mm_frelu.visualization.image_files import as_picture, find_images, read_image
+from mm_frelu.visualization.segmentors import check_device
+from mm_frelu.visualization.sheet_options import add_sheet_arguments, figure_file, sheet_of
+
+SCORE_THR = 0.3
+PAGE = 'comparison.html'
+SUMMARY = 'summary.json'
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Draw detectors beside each other and beside the ground truth, and sum up their errors.'
+    )
+    parser.add_argument(
+        '--model',
+        nargs=3,
+        action='append',
+        required=True,
+        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
+        help='a model and what to call it; in place of the checkpoint, the predictions X.pkl that tools/test.py --out wrote; give '
+        'the option once for each model, the baseline first',
+    )
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='PATH',
+        help='image files, or folders; these are searched with the folders below them. Default: the test set of the first config',
+    )
+    parser.add_argument(
+        '--gt',
+        metavar='FILE',
+        help='annotations of --images, a JSON file in COCO format; images are found in it by their file names',
+    )
+    parser.add_argument(
+        '--score-thr',
+        nargs='+',
+        default=[],
+        metavar='S|NAME=S',
+        help=f'draw boxes with at least this score, of all models or of one; default {SCORE_THR}. AP counts all boxes',
+    )
+    parser.add_argument(
+        '--html',
+        action='store_true',
+        help=f'write one page, DIR/{PAGE}, that opens in a browser without network: slider between models, zoom, class filter, score '
+        'thresholds, images sorted by where one model gains or loses most; figures only if --format is given too',
+    )
+    parser.add_argument(
+        '--max-images',
+        type=int,
+        metavar='N',
+        help='draw the first N images only; scores are over all',
+    )
+    parser.add_argument(
+        '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
+    )
+    add_sheet_arguments(parser)
+    add_act_arguments(parser)
+    parser.add_argument(
+        '--act-models',
+        nargs='+',
+        metavar='NAME',
+        help='the models that --act is for, by the names of --model; default: all',
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
+    args = parser.parse_args(argv)
+    names = [name for name, _, _ in args.model]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        parser.error(f'--model: two models are called {twice[0]!r}; give each a name of its own')
+    strangers = [name for name in args.act_models or () if name not in names]
+    if strangers:
+        parser.error(
+            f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
+        )
+    if args.gt and not args.images:
+        parser.error('--gt belongs to --images; the test set of a config has its own annotations')
+    if args.max_images is not None and args.max_images < 1:
+        parser.error(f'--max-images: expected at least 1, found {args.max_images}')
+    try:
+        args.score_thr = _thresholds(args.score_thr, names)
+    except ValueError as error:
+        parser.error(f'--score-thr: {error}')
+    if args.device is None:
+        args.device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+    return args
+
+
+def _thresholds(texts: Sequence[str], names: Sequence[str]) -> Dict[str, float]:
+    found = dict.fromkeys(names, SCORE_THR)
+    for text in texts:
+        name, equals, value = text.rpartition('=')
+        if equals and name not in names:
+            raise ValueError(f'no model is called {name!r}; there are {", ".join(names)}')
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= 1:
+            raise ValueError(f'expected a number from 0 to 1, found {value}')
+        found.update({name: number} if equals else dict.fromkeys(names, number))
+    return found
+
+
+class Model(NamedTuple):
+    """A model of the command line: its classes and colours, and what finds the boxes of a picture."""
+
+    name: str
+    classes: Tuple[str, ...]
+    palette: Optional[Sequence[Sequence[int]]]
+    loader: Optional[dict]
+    find: Callable[[Picture], Detections]
+
+
+def load_models(
+    args: argparse.Namespace, test_set: Optional[DetectionSet], console: Console
+) -> List[Model]:
+    """Load checkpoints and files of predictions.
+
+    Raises:
+        UserError: A file that does not exist or does not fit, or models of other classes.
+    """
+    models = []
+    for name, config, file in args.model:
+        console.print(f'Loading {name}: {file}', markup=False, highlight=False)
+        if file.endswith(('.pkl', '.pickle')):
+            if test_set is None or args.images:
+                raise UserError(
+                    f'--model {name}: {file} has predictions for a test set, which says nothing about --images. Leave out --images, or '
+                    'give the checkpoint.'
+                )
+            found = read_detections(file, test_set)
+            own = load_detection_set(read_config(config), config)
+            models.append(
+                Model(name, own.classes, own.palette, None, lambda p, found=found: found[p.key])
+            )
+            continue
+        changed = args.act_models is None or name in args.act_models
+        change = functools.partial(apply_act_options, args=args) if changed else None
+        detector = load_detector(name, config, file, args.device, change)
+        models.append(
+            Model(
+                name,
+                detector.classes,
+                detector.palette,
+                detector.loader,
+                functools.partial(_predict, detector),
+            )
+        )
+    check_same_boxes([model.name for model in models], [model.classes for model in models])
+    return models
+
+
+def _predict(detector: Detector, picture: Picture) -> Detections:
+    image = read_image(picture.path, detector.loader)
+    picture.check_size(image.shape[1::-1])
+    try:
+        return detector.predict(image)
+    except UserError as error:
+        raise UserError(f'{picture.path}: {error}') from None
+
+
+def draw(
+    picture: Picture,
+    predictions: Dict[str, Detections],
+    models: Sequence[Model],
+    args: argparse.Namespace,
+    page: Optional[DetectionPage],
+) -> None:
+    """Write the figure of one image, put it on the page, or both."""
+    first = models[0]
+    loader = next((model.loader for model in models if model.loader), None)
+    image = read_image(picture.path, loader)
+    picture.check_size(image.shape[1::-1])
+    image = as_picture(image)
+    if page is not None:
+        page.add(picture.key, str(picture.name), image, predictions, picture.truth)
+    if args.format or page is None:
+        figure = draw_detections(
+            image,
+            predictions,
+            picture.truth,
+            classes=first.classes,
+            palette=first.palette,
+            score_thrs=args.score_thr,
+            sheet=sheet_of(args),
+        )
+        save_figure(figure, figure_file(Path(args.out), picture.name, args.format or 'png'))
+
+
+@exit_on_user_error
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Find boxes with every model, sum up, draw, and say where the pictures are and which images failed."""
+    args = parse_args(argv)
+    out = Path(args.out)
+    require_writable('--out', out)
+    check_device(args.device)
+    console = Console()
+    test_set = None
+    if not args.images:
+        config = args.model[0][1]
+        test_set = load_detection_set(read_config(config), config)
+    models = load_models(args, test_set, console)
+    if args.gt:
+        test_set = read_annotations('--gt', args.gt, models[0].classes)
+    elif test_set is not None:
+        check_same_boxes(
+            [f'the test set of {args.model[0][1]}', models[0].name],
+            [test_set.classes, models[0].classes],
+        )
+    if args.images:
+        pictures = pictures_of_files(find_images(args.images, leave_out=out), test_set)
+    else:
+        pictures = pictures_of_set(test_set)
+    wanted = pictures if test_set is not None else pictures[: args.max_images]
+
+    problems: Dict[Hashable, str] = {}
+    found: Dict[str, Dict[Hashable, Detections]] = {model.name: {} for model in models}
+    for picture in progress('Detecting', wanted, console):
+        try:
+            boxes = [model.find(picture) for model in models]
+        except UserError as error:
+            problems[picture.key] = str(error)
+            continue
+        for model, own in zip(models, boxes):
+            found[model.name][picture.key] = own
+    wanted = [picture for picture in wanted if picture.key not in problems]
+
+    summaries: Dict[str, DetectionSummary] = {}
+    if test_set is not None and wanted:
+        truth = {picture.key: picture.truth for picture in wanted}
+        for model in models:
+            summaries[model.name] = summarize(truth, found[model.name], len(model.classes))
+        _report(summaries, wanted, out, console)
+
+    drawn = 0
+    page = _page(args, models, summaries) if args.html and wanted else None
+    with page or contextlib.nullcontext():
+        for picture in progress('Drawing', wanted[: args.max_images], console):
+            try:
+                boxes = {model.name: found[model.name][picture.key] for model in models}
+                draw(picture, boxes, models, args, page)
+                drawn += 1
+            except UserError as error:
+                problems[picture.key] = str(error)
+    if drawn:
+        noun = 'picture' if drawn == 1 else 'pictures'
+        places = [f'on {(out / PAGE).absolute()}'] if args.html else []
+        places += [f'in {out.absolute()}'] if args.format or not args.html else []
+        console.print(
+            f'{drawn} {noun} {" and ".join(places)}', markup=False, highlight=False, soft_wrap=True
+        )
+    if problems:
+        listed = '\n  '.join(problems.values())
+        raise UserError(
+            f'{len(problems)} of {len(pictures)} images could not be drawn:\n  {listed}'
+        )
+
+
+def _page(
+    args: argparse.Namespace, models: Sequence[Model], summaries: Dict[str, DetectionSummary]
+) -> DetectionPage:
+    return DetectionPage(
+        Path(args.out) / PAGE,
+        [model.name for model in models],
+        models[0].classes,
+        models[0].palette,
+        args.score_thr,
+        {name: summary.precision for name, summary in summaries.items()} or None,
+    )
+
+
+def _report(
+    summaries: Dict[str, DetectionSummary],
+    pictures: Sequence[Picture],
+    out: Path,
+    console: Console,
+    number: int = 3,
+) -> None:
+    """Print the tables and the worst and best images, and write all of it as JSON."""
+    for table in summary_tables(summaries):
+        console.print(table)
+    names = {picture.key: str(picture.name) for picture in pictures}
+    content = {}
+    for name, summary in summaries.items():
+        ranked = summary.ranked()
+        lines = {'worst': ranked[:number], 'best': ranked[::-1][:number]}
+        for word, keys in lines.items():
+            listed = ', '.join(
+                f'{names[key]} (AP {100 * summary.image_ap(key):.1f})' for key in keys
+            )
+            console.print(
+                f'{name}, {word}: {listed}', markup=False, highlight=False, soft_wrap=True
+            )
+        content[name] = dict(
+            summary_as_json(summary),
+            ap_per_image={names[key]: round(summary.image_ap(key), 4) for key in ranked},
+        )
+    write_json(out / SUMMARY, content)
+    console.print(
+        f'Numbers in {(out / SUMMARY).absolute()}', markup=False, highlight=False, soft_wrap=True
+    )
+
+
+if __name__ == '__main__':
+    main()
