@@ -144,9 +144,8 @@ def _clip(boxes: Tensor, size: Tuple) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), largest)
 
 
-@torch.jit.script
 def greedy_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
-    """Non-maximum suppression as a program that TorchScript keeps whole, loop and all.
+    """Non-maximum suppression in operators that TorchScript compiles, loop and all.
 
     Args:
         boxes: Boxes (x1, y1, x2, y2) of shape (K, 4).
@@ -159,20 +158,24 @@ def greedy_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) 
     """
     order = scores.argsort(descending=True)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    keep: List[Tensor] = [order[:0]]
-    while order.numel() > 0 and len(keep) <= limit:
+    keep = order[:0]
+    while order.numel() > 0 and keep.numel() < limit:
         best, order = order[:1], order[1:]
-        keep.append(best)
+        keep = torch.cat([keep, best])
         low = torch.maximum(boxes[order, :2], boxes[best, :2])
         high = torch.minimum(boxes[order, 2:], boxes[best, 2:])
         overlap = (high - low).clamp(min=0).prod(dim=1)
         iou = overlap / (area[order] + area[best] - overlap)
-        order = order[torch.logical_not(iou > iou_threshold)]  # keeps boxes without an area, as mmcv does
-    return torch.cat(keep)
+        # Boxes without an area, whose ratio is nan, stay, as in mmcv.
+        order = order[torch.logical_not(iou > iou_threshold)]
+    return keep
+
+
+_scripted_nms = torch.jit.script(greedy_nms)
 
 
 class _NonMaxSuppression(torch.autograd.Function):
-    """:func:`greedy_nms`, which becomes one operator of ONNX."""
+    """:func:`greedy_nms`, which becomes one operator of ONNX. A scripted function would leave its loop in the graph."""
 
     @staticmethod
     def forward(
@@ -197,6 +200,6 @@ class _NonMaxSuppression(torch.autograd.Function):
 
 
 def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
-    """The boxes that stay after NMS, best first; in an ONNX graph by ONNX's own operator."""
-    nms = _NonMaxSuppression.apply if torch.onnx.is_in_onnx_export() else greedy_nms
+    """The boxes that stay after NMS, best first; in an ONNX graph by ONNX's own operator, in TorchScript by a loop."""
+    nms = _NonMaxSuppression.apply if torch.onnx.is_in_onnx_export() else _scripted_nms
     return nms(boxes, scores, iou_threshold, limit)

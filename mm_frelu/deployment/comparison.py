@@ -15,7 +15,9 @@ from torch import nn
 
 from mm_frelu.datasets.street_scenes.scene import draw_scene
 from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.model_builder import forward_tensors
 
+from .networks import flat
 from .runtime import Run
 
 Size = Tuple[int, int]
@@ -58,17 +60,15 @@ class Comparison(NamedTuple):
     empty: bool = False
 
 
-def sizes_to_compare(shape: Size, dynamic: bool, number: int = 5) -> List[Size]:
-    """Sizes of the pictures: that of the export or, if a file takes any size, others that share no divisor with it."""
+def sizes_to_compare(shape: Size, dynamic: bool) -> List[Size]:
+    """Sizes of the pictures: that of the export and, if a file takes any size, larger and smaller ones, even and odd."""
     if not dynamic:
-        return [shape] * number
+        return [shape] * 5
     height, width = shape
-    factors = ((1, 1), (0.5, 0.5), (1.25, 0.75), (0.73, 1.31), (1.6, 1.1))
-    odd = (0, 0, 3, 5, 7)
-    return [
-        (max(round(height * a) + extra, 32), max(round(width * b) + extra, 32))
-        for (a, b), extra in zip(factors, odd)
-    ]
+    factors = ((0.5, 0.5, 0), (1.25, 0.75, 3), (0.73, 1.31, 5), (1.6, 1.1, 7))
+    others = [(round(height * a) + odd, round(width * b) + odd) for a, b, odd in factors]
+    # In smaller images the deepest feature map has one row, which torch.export takes for a case of its own.
+    return [shape, *((max(a, 64), max(b, 64)) for a, b in others)]
 
 
 def pictures(sizes: Sequence[Size], files: Sequence[str] = ()) -> List[np.ndarray]:
@@ -98,7 +98,7 @@ def expected_of(model: nn.Module, image: np.ndarray, task: str, part: str) -> Di
         model: The model, in eval mode.
         image: RGB ``uint8`` array (H, W, 3).
         task: Its task.
-        part: ``'model'`` or ``'backbone'``.
+        part: ``'model'``, ``'heads'`` or ``'backbone'``.
 
     Returns:
         The outputs under the names that the exported network gives them.
@@ -108,11 +108,11 @@ def expected_of(model: nn.Module, image: np.ndarray, task: str, part: str) -> Di
     metainfo = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     data = dict(inputs=[pixels], data_samples=[_sample(task, metainfo)])
     with torch.no_grad():
-        if part == 'backbone':
+        if part != 'model':
             inputs = model.data_preprocessor(data, False)['inputs']
-            features = model.backbone(inputs)
-            features = [features] if isinstance(features, torch.Tensor) else features
-            return {f'features{index}': value.numpy() for index, value in enumerate(features)}
+            if part == 'backbone':
+                return named('features', model.backbone(inputs))
+            return named('output', forward_tensors(model, inputs, task))
         if task == 'segmentation':
             model.test_cfg = ConfigDict(model.test_cfg or {}, mode='whole')
         (result,) = model.test_step(data)
@@ -125,6 +125,11 @@ def expected_of(model: nn.Module, image: np.ndarray, task: str, part: str) -> Di
             boxes=found.bboxes.numpy(), scores=found.scores.numpy(), labels=found.labels.numpy()
         )
     return dict(scores=result.pred_score[None].numpy())
+
+
+def named(name: str, outputs: Any) -> Dict[str, np.ndarray]:
+    """Numbered names for nested outputs."""
+    return {f'{name}{index}': value.numpy() for index, value in enumerate(flat(outputs))}
 
 
 def compare(

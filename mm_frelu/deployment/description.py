@@ -25,7 +25,7 @@ def describe(
         network: The network.
         cfg: Its config.
         checkpoint: Its checkpoint, which may know its classes.
-        part: ``'model'`` or ``'backbone'``.
+        part: ``'model'``, ``'heads'`` or ``'backbone'``.
         precision: ``'float32'`` or ``'float16'``.
 
     Returns:

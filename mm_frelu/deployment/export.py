@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 import torch
 from mmengine.config import Config
 
+from mm_frelu.activations.live import unnoticed
 from mm_frelu.checkpoints.deploy import fold
 from mm_frelu.checkpoints.files import first_line, read_checkpoint
 from mm_frelu.engine.arguments import task_of
@@ -15,7 +16,7 @@ from mm_frelu.engine.model_builder import build_model
 
 from .comparison import TOLERANCES, Comparison, compare, expected_of, pictures, sizes_to_compare
 from .description import describe
-from .networks import Network, network_of
+from .networks import DetectionBoxes, Network, network_of
 from .onnx_file import DEFAULT_OPSET, to_onnx
 from .runtime import Run, open_exported, open_onnx, open_torchscript
 from .torch_files import to_exported, to_torchscript
@@ -31,7 +32,7 @@ class Options:
     Attributes:
         shape: Height and width of the image to trace with.
         format: A key of :data:`SUFFIXES`.
-        part: ``'model'`` or ``'backbone'``.
+        part: ``'model'``, ``'heads'`` or ``'backbone'``.
         output: ``'labels'`` or ``'logits'``, of segmentation.
         dynamic: Whether the file takes other sizes.
         fp16: Whether the network computes in half precision. Input and outputs stay as they are.
@@ -82,11 +83,21 @@ def export(
     Raises:
         UserError: When the checkpoint does not fit, or the network cannot be exported.
     """
+    with unnoticed():
+        return _export(cfg, source, options, say)
+
+
+def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any]) -> Exported:
     checkpoint = read_checkpoint(source, 'CKPT')
     say(f'Building {cfg.filename}')
     model = build_model(cfg)
     load_strictly(model, checkpoint, source)
     network = network_of(model, cfg, options.part, options.output)
+    if options.format == 'exported' and isinstance(network, DetectionBoxes):
+        raise UserError(
+            'A program of torch.export has no NMS. For boxes use --format onnx or torchscript; for what goes into the NMS '
+            '--part heads.'
+        )
     description = describe(network, cfg, checkpoint, options.part, options.precision)
 
     images, expected = [], []

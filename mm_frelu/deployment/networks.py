@@ -89,23 +89,50 @@ class ClassScores(Network):
         return self.model(self.pixels(image), mode='tensor').float().softmax(1)
 
 
-class BackboneFeatures(Network):
-    """The feature maps of a backbone."""
+class _Maps(Network):
+    """Feature maps: as many as the model has."""
+
+    name: str
 
     def __init__(self, model: nn.Module, pixels: Pixels) -> None:
         super().__init__(model, pixels)
         with torch.no_grad():
             count = len(self(torch.zeros(1, 3, 64, 64)))
         self.outputs = {
-            f'features{index}': {**IMAGES, 2: f'height{index}', 3: f'width{index}'}
+            f'{self.name}{index}': {**IMAGES, 2: f'height{index}', 3: f'width{index}'}
             for index in range(count)
         }
 
     def forward(self, image: Tensor) -> List[Tensor]:
-        """Compute the maps of images (N, 3, H, W), in the order of ``out_indices``."""
-        features = self.model.backbone(self.pixels(image))
-        features = [features] if isinstance(features, Tensor) else features
-        return [feature.float() for feature in features]
+        """Compute the maps of images (N, 3, H, W), in the order of the model."""
+        return [value.float() for value in flat(self.compute(self.pixels(image)))]
+
+
+class BackboneFeatures(_Maps):
+    """The feature maps of a backbone, in the order of its ``out_indices``."""
+
+    name = 'features'
+
+    def compute(self, x: Tensor) -> Any:
+        """Run the backbone."""
+        return self.model.backbone(x)
+
+
+class HeadOutputs(_Maps):
+    """What the heads put out: logits before they are enlarged; scores and box deltas of each level before NMS."""
+
+    name = 'output'
+
+    def compute(self, x: Tensor) -> Any:
+        """Run the model without post-processing."""
+        return self.model(x, None, mode='tensor')
+
+
+def flat(nested: Any) -> List[Tensor]:
+    """The tensors in nested lists, in their order."""
+    if isinstance(nested, Tensor):
+        return [nested]
+    return [tensor for inner in nested for tensor in flat(inner)]
 
 
 def network_of(model: nn.Module, cfg: Config, part: str, output: str) -> Network:
@@ -114,15 +141,16 @@ def network_of(model: nn.Module, cfg: Config, part: str, output: str) -> Network
     Args:
         model: The model of ``cfg`` with its weights, in eval mode.
         cfg: The config.
-        part: ``'model'`` or ``'backbone'``.
+        part: ``'model'``, ``'heads'`` or ``'backbone'``.
         output: ``'labels'`` or ``'logits'``, of segmentation.
 
     Raises:
         UserError: When this kind of model is not supported.
     """
     pixels = pixels_of(cfg, getattr(model, 'data_preprocessor', None))
-    if part == 'backbone':
-        return BackboneFeatures(model, pixels).eval()
+    if part != 'model':
+        kind = BackboneFeatures if part == 'backbone' else HeadOutputs
+        return kind(model, pixels).eval()
     return _class_of(model, cfg, output)(model, pixels).eval()
 
 

@@ -60,10 +60,11 @@ def to_onnx(
     """
     onnx = require_package('onnx')
     stream = io.BytesIO()
-    options = {}
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        # The newer exporter needs another package, and its graphs are wrong for other sizes than that of the example.
-        options['dynamo'] = False
+    # Of the two exporters the newer one needs another package, and its graphs are wrong for other sizes than that of the example.
+    # An inlined function leaves what it computes in the graph, beside the operator that stands for it.
+    options = dict(dynamo=False, autograd_inlining=False)
+    known = inspect.signature(torch.onnx.export).parameters
+    options = {name: value for name, value in options.items() if name in known}
     with warnings.catch_warnings(), torch.no_grad(), exportable_pooling():
         # Of a trace that depends on its example; whether it does is seen by --verify.
         warnings.simplefilter('ignore')

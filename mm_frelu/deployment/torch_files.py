@@ -8,9 +8,7 @@ from typing import Any, Dict
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.errors import UserError
-
-from .networks import DetectionBoxes, Network
+from .networks import Network
 
 DESCRIPTION = 'mm_frelu.json'
 """Name of the extra file with the description inside the archives of both formats."""
@@ -48,18 +46,11 @@ def to_exported(
 
     Returns:
         The content of a file for ``torch.export.load``.
-
-    Raises:
-        UserError: For boxes, as a program of torch.export has no loop for NMS.
     """
-    if isinstance(network, DetectionBoxes):
-        raise UserError(
-            'A program of torch.export has no NMS. Use --format onnx or torchscript for boxes, or --part backbone.'
-        )
-    shapes = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} if dynamic else None
+    sizes = dict.fromkeys((2, 3), torch.export.Dim.AUTO)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.export.export(network, (image,), dynamic_shapes=({**shapes},) if shapes else None)
+        program = torch.export.export(network, (image,), dynamic_shapes=(sizes,) if dynamic else None)
         torch.export.save(program, stream, extra_files={DESCRIPTION: json.dumps(description)})
     return stream.getvalue()

@@ -1,7 +1,7 @@
 """Export a segmentor, a detector or a backbone as one file that runs without OpenMMLab.
 
     python tools/deployment/export_onnx.py CONFIG CKPT OUT.onnx [--shape H W] [--dynamic] [--verify] [--images PATH ...] [--fp16] [--opset N]
-        [--output labels|logits] [--part model|backbone] [--format onnx|torchscript|exported] [--cfg-options K=V ...]
+        [--output labels|logits] [--part model|heads|backbone] [--format onnx|torchscript|exported] [--cfg-options K=V ...]
         [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
 The network takes RGB pixels from 0 to 255 and gives labels, boxes or feature maps. tools/deployment/run_onnx.py runs the file.
@@ -79,9 +79,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--part',
-        choices=('model', 'backbone'),
+        choices=('model', 'heads', 'backbone'),
         default='model',
-        help='the whole model (default), or its backbone, which gives feature maps',
+        help='the whole model (default), what its heads put out before any post-processing, or the feature maps of its backbone',
     )
     parser.add_argument('--format', choices=tuple(SUFFIXES), default='onnx', help='default: onnx')
     parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
