@@ -46,7 +46,12 @@ def read_suppression(head: Any) -> Suppression:
     name = type(head).__name__
     own = [
         method
-        for method in ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
+        for method in (
+            'predict',
+            'predict_by_feat',
+            '_predict_by_feat_single',
+            '_bbox_post_process',
+        )
         if getattr(type(head), method, None) is not getattr(BaseDenseHead, method)
     ]
     if own or getattr(getattr(head, 'loss_cls', None), 'custom_cls_channels', False):

@@ -90,6 +90,8 @@ def dynamic_axes(network: Network, dynamic: bool) -> Dict[str, Dict[int, str]]:
     """Names of the dimensions that change from run to run."""
     axes = dict(network.outputs)
     if not dynamic:
-        return {name: {k: v for k, v in dims.items() if v == 'boxes'} for name, dims in axes.items()}
+        return {
+            name: {k: v for k, v in dims.items() if v == 'boxes'} for name, dims in axes.items()
+        }
     image = {2: 'height', 3: 'width'}
     return {'image': image if network.one_image else {0: 'images', **image}, **axes}

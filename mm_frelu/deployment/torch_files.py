@@ -51,6 +51,8 @@ def to_exported(
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.export.export(network, (image,), dynamic_shapes=(sizes,) if dynamic else None)
+        program = torch.export.export(
+            network, (image,), dynamic_shapes=(sizes,) if dynamic else None
+        )
         torch.export.save(program, stream, extra_files={DESCRIPTION: json.dumps(description)})
     return stream.getvalue()

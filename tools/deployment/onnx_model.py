@@ -111,9 +111,7 @@ class OnnxModel:
         canvas[:height, :width] = cv2.resize(image, (width, height))
         return canvas, (width, height)
 
-    def _labels(
-        self, found: Result, inside: Tuple[int, int], size: Tuple[int, int]
-    ) -> np.ndarray:
+    def _labels(self, found: Result, inside: Tuple[int, int], size: Tuple[int, int]) -> np.ndarray:
         if 'labels' in found:
             labels = found['labels'][0, : inside[1], : inside[0]]
             rows = ((np.arange(size[1]) + 0.5) * inside[1] / size[1]).astype(int)
@@ -145,7 +143,9 @@ def read_image(path: Path) -> np.ndarray:
     except (OSError, cv2.error) as error:
         raise OnnxError(f'{path} cannot be read as an image ({first_line(error)}).') from None
     if image is None:
-        raise OnnxError(f'{path} cannot be read as an image (its format is unknown, or it is damaged).')
+        raise OnnxError(
+            f'{path} cannot be read as an image (its format is unknown, or it is damaged).'
+        )
     return np.ascontiguousarray(image[..., ::-1])
 
 

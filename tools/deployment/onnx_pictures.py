@@ -9,11 +9,16 @@ LARGE = 1024
 """Smaller images are enlarged to about this width or height, for names to be read."""
 
 TEXT, ROW = 18, 26
+"""Height of letters and rows of a legend."""
+
+SMALL_TEXT, TAG = 15, 20
+"""Height of letters and of the ground of a name at a box."""
+
+Box = Tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
-def paint(
-    image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: float
-) -> np.ndarray:
+def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: float) -> np.ndarray:
     """Mix an image with the colours of its classes.
 
     Args:
@@ -45,7 +50,7 @@ def draw_labels(
     counts = np.bincount(labels.ravel(), minlength=len(classes))
     present = [index for index in np.argsort(-counts, kind='stable') if counts[index]]
     entries = [
-        (f'{classes[index]} {counts[index] / labels.size:.1%}', tuple(palette[index].tolist()))
+        (f'{classes[index]} {share(counts[index] / labels.size)}', tuple(palette[index].tolist()))
         for index in present
     ]
     return _with_legend(Image.fromarray(painted), entries)
@@ -63,20 +68,46 @@ def draw_boxes(
     times = enlargement(image)
     picture = _enlarged(image, times)
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(TEXT)
+    font = ImageFont.load_default(SMALL_TEXT)
     line = max(round(max(picture.size) / 400), 2)
-    for box, score, label in list(zip(boxes, scores, labels))[::-1]:
+    taken: List[Box] = []
+    for box, label in list(zip(boxes, labels))[::-1]:
+        draw.rectangle(_corners(box, times), outline=tuple(palette[label].tolist()), width=line)
+    for box, score, label in zip(boxes, scores, labels):
         color = tuple(palette[label].tolist())
-        left, top, right, bottom = (float(value) * times for value in box)
-        draw.rectangle((left, top, max(right, left), max(bottom, top)), outline=color, width=line)
         text = f'{classes[label]} {score:.0%}'
-        width = draw.textlength(text, font) + 6
-        # Above the box where there is room, and inside the picture.
-        x = min(max(left, 0), max(picture.width - width, 0))
-        y = top - ROW if top >= ROW else min(top, picture.height - ROW)
-        draw.rectangle((x, y, x + width, y + ROW), fill=color)
-        draw.text((x + 3, y + ROW / 2), text, fill=_readable_on(color), font=font, anchor='lm')
+        tag = _free_place(
+            _corners(box, times), draw.textlength(text, font) + 6, picture.size, taken
+        )
+        taken.append(tag)
+        draw.rectangle(tag, fill=color)
+        middle = (tag[0] + 3, (tag[1] + tag[3]) / 2)
+        draw.text(middle, text, fill=_readable_on(color), font=font, anchor='lm')
     return picture
+
+
+def _corners(box: np.ndarray, times: int) -> Box:
+    left, top, right, bottom = (float(value) * times for value in box)
+    return left, top, max(left, right), max(top, bottom)
+
+
+def _free_place(box: Box, width: float, size: Tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Where a name hides no other: above its box, inside at the top, inside at the bottom, or below; else above."""
+    left, top, _, bottom = box
+    x = min(max(left, 0), max(size[0] - width, 0))
+    heights = [top - TAG, top, bottom - TAG, bottom]
+    tags = [(x, y, x + width, y + TAG) for y in heights if 0 <= y <= size[1] - TAG]
+    free = [tag for tag in tags if not any(_overlap(tag, other) for other in taken)]
+    return (free or tags or [(x, 0, x + width, TAG)])[0]
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def share(value: float) -> str:
+    """A part of a whole in per cent."""
+    return f'{value:.1%}' if value >= 0.0005 else '<0.1%'
 
 
 def draw_scores(image: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> Image.Image:

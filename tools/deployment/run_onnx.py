@@ -69,10 +69,13 @@ def find_images(paths: Sequence[Path], out_dir: Path) -> List[Tuple[Path, Path]]
             inside = [
                 file
                 for file in sorted(path.rglob('*'))
-                if file.suffix.lower() in SUFFIXES and out_dir.resolve() not in file.resolve().parents
+                if file.suffix.lower() in SUFFIXES
+                and out_dir.resolve() not in file.resolve().parents
             ]
             if not inside:
-                raise OnnxError(f'IMAGE {path}: neither this folder nor those below it hold an image.')
+                raise OnnxError(
+                    f'IMAGE {path}: neither this folder nor those below it hold an image.'
+                )
             found += [(file, file.relative_to(path)) for file in inside]
         elif path.is_file():
             found.append((path, Path(path.name)))
@@ -91,7 +94,9 @@ def find_images(paths: Sequence[Path], out_dir: Path) -> List[Tuple[Path, Path]]
     return named
 
 
-def draw(model: OnnxModel, image: np.ndarray, found: Result, args: argparse.Namespace) -> Image.Image:
+def draw(
+    model: OnnxModel, image: np.ndarray, found: Result, args: argparse.Namespace
+) -> Image.Image:
     """The picture of a result."""
     if model.task == 'segmentation':
         return draw_labels(image, found['labels'], model.palette, model.classes, args.opacity)
@@ -112,7 +117,11 @@ def in_words(model: OnnxModel, found: Result) -> str:
             for label, score in zip(found['labels'], found['scores'])
         ]
         count = f'{len(boxes)} box{"" if len(boxes) == 1 else "es"}'
-        return f'{count}: {", ".join(boxes[:5])}{", ..." if len(boxes) > 5 else ""}' if boxes else count
+        return (
+            f'{count}: {", ".join(boxes[:5])}{", ..." if len(boxes) > 5 else ""}'
+            if boxes
+            else count
+        )
     if model.task == 'features':
         return ', '.join(f'{name} {"x".join(map(str, map_.shape))}' for name, map_ in found.items())
     best = np.argsort(-found['scores'], kind='stable')[:5]
