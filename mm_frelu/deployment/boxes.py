@@ -22,11 +22,12 @@ class Suppression(NamedTuple):
 
     Attributes:
         score_threshold: Boxes have to score higher.
-        best_of_level: Candidates of each level at most.
+        best_of_level: Candidates of each level at most; -1 leaves the last one out, as mmdet does.
         smallest: Width and height have to be larger; None for any.
         iou_threshold: Boxes of a class that overlap more are one.
         class_agnostic: Whether boxes of different classes are one, too.
-        best_of_image: Boxes of an image at most.
+        suppressed: Boxes that the NMS leaves at most.
+        best_of_image: Boxes of an image at most; -1 leaves the last one out, as mmdet does.
     """
 
     score_threshold: float
@@ -34,6 +35,7 @@ class Suppression(NamedTuple):
     smallest: Optional[float]
     iou_threshold: float
     class_agnostic: bool
+    suppressed: int
     best_of_image: int
 
 
@@ -65,20 +67,17 @@ def read_suppression(head: Any) -> Suppression:
         raise UserError(
             f'test_cfg.nms={nms} of {name}: ONNX has the plain NMS only. Use dict(type="nms", iou_threshold=...).'
         )
-    limits = [test_cfg.get('max_per_img', -1), nms.get('max_num', -1)]
+    limits = (test_cfg.max_per_img, nms.get('max_num', -1))
     smallest = test_cfg.get('min_bbox_size', -1)
     return Suppression(
         test_cfg.get('score_thr', 0),
-        _limit(test_cfg.get('nms_pre', -1)),
+        test_cfg.get('nms_pre', -1),
         smallest if smallest >= 0 else None,
         nms.get('iou_threshold', nms.get('iou_thr')),
         nms.get('class_agnostic', False),
-        min(map(_limit, limits)),
+        min(limit if limit > 0 else _NO_LIMIT for limit in limits),
+        test_cfg.max_per_img,
     )
-
-
-def _limit(number: int) -> int:
-    return number if number > 0 else _NO_LIMIT
 
 
 def find_boxes(
@@ -114,7 +113,8 @@ def find_boxes(
         # As mmcv does: boxes of different classes are moved to where they cannot meet. The zero is for no boxes at all.
         step = torch.cat([boxes.reshape(-1), boxes.new_zeros(1)]).max() + 1
         apart = boxes + labels.to(boxes.dtype)[:, None] * step
-    keep = suppress(apart, scores, settings.iou_threshold, settings.best_of_image)
+    keep = suppress(apart, scores, settings.iou_threshold, settings.suppressed)
+    keep = keep[: settings.best_of_image]
     return boxes[keep], scores[keep], labels[keep]
 
 

@@ -3,6 +3,7 @@
 The model's side is OpenMMLab's own: its data preprocessor, its forward pass as built from the config, its post-processing.
 """
 
+import functools
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import cv2
@@ -86,9 +87,14 @@ def pictures(sizes: Sequence[Size], files: Sequence[str] = ()) -> List[np.ndarra
                 raise UserError(f'--images {file} cannot be read as an image.')
             image = image[..., ::-1]
         else:
-            image = draw_scene((max(width, 64), max(height, 32)), 0, 'val', index).image
+            image = _scene(max(width, 64), max(height, 32), index)
         found.append(mmcv.imresize(np.ascontiguousarray(image), (width, height)))
     return found
+
+
+@functools.lru_cache(maxsize=8)
+def _scene(width: int, height: int, index: int) -> np.ndarray:
+    return draw_scene((width, height), 0, 'val', index).image
 
 
 def expected_of(model: nn.Module, image: np.ndarray, task: str, part: str) -> Dict[str, np.ndarray]:

@@ -84,7 +84,7 @@ def _classes(
 def _number_of_classes(network: Network, task: str) -> int:
     head = {'segmentation': 'decode_head', 'detection': 'bbox_head', 'classification': 'head'}[task]
     module = getattr(network.model, head)
-    return getattr(module[-1] if hasattr(module, '__getitem__') else module, 'num_classes')
+    return (module[-1] if hasattr(module, '__getitem__') else module).num_classes
 
 
 def _palette(palette: Any, number: int, task: str) -> List[List[int]]:

@@ -4,13 +4,13 @@ import inspect
 import io
 import json
 import warnings
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import torch
-from mmengine.utils import digit_version
 from torch import Tensor
 
 from mm_frelu.engine.errors import UserError
+
 from .networks import Network
 from .packages import require_package
 from .pooling import exportable_pooling

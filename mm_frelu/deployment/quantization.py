@@ -102,10 +102,14 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
             return None if image is None else dict(image=image)
 
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / 'int8.onnx'
+        prepared, target = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         try:
+            # The shapes of all tensors, by onnx. The graph stays: its optimised form may be one for this machine only.
+            quantization.quant_pre_process(
+                model, prepared, skip_optimization=True, skip_symbolic_shape=True
+            )
             quantization.quantize_static(
-                model,
+                prepared,
                 target,
                 Reader(),
                 op_types_to_quantize=['Conv'],
