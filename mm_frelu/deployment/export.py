@@ -98,6 +98,8 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
             'A program of torch.export has no NMS. For boxes use --format onnx or torchscript; for what goes into the NMS '
             '--part heads.'
         )
+    if options.part == 'model' and (getattr(model, 'test_cfg', None) or {}).get('mode') == 'slide':
+        say('test_cfg.mode is slide: the file computes the whole image at once, not window by window')
     description = describe(network, cfg, checkpoint, options.part, options.precision)
 
     images, expected = [], []

@@ -32,7 +32,8 @@ def exported(files, **options):
     result = export(files.cfg, str(files.checkpoint), options, say=lambda text: None)
     assert len(result.comparisons) == 5 * options.verify
     for row in result.comparisons:
-        assert row.agrees and not row.empty, row
+        assert row.agrees, row
+        assert not row.empty
     return result.content
 
 
