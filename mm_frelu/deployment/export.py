@@ -1,10 +1,12 @@
 """From a config and a checkpoint to the content of a file that runs without OpenMMLab."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from mm_frelu.activations.live import unnoticed
 from mm_frelu.checkpoints.deploy import fold
@@ -92,14 +94,17 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
     say(f'Building {cfg.filename}')
     model = build_model(cfg)
     load_strictly(model, checkpoint, source)
-    network = network_of(model, cfg, options.part, options.output)
+    with _explained(cfg, model, options):
+        network = network_of(model, cfg, options.part, options.output)
     if options.format == 'exported' and isinstance(network, DetectionBoxes):
         raise UserError(
             'A program of torch.export has no NMS. For boxes use --format onnx or torchscript; for what goes into the NMS '
             '--part heads.'
         )
     if options.part == 'model' and (getattr(model, 'test_cfg', None) or {}).get('mode') == 'slide':
-        say('test_cfg.mode is slide: the file computes the whole image at once, not window by window')
+        say(
+            'test_cfg.mode is slide: the file computes the whole image at once, not window by window'
+        )
     description = describe(network, cfg, checkpoint, options.part, options.precision)
 
     images, expected = [], []
@@ -107,15 +112,17 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
         images = pictures(sizes_to_compare(options.shape, options.dynamic), options.images)
         say(f'Running it in PyTorch on {len(images)} pictures')
         task = task_of(cfg)
-        expected = [expected_of(model, image, task, options.part) for image in images]
+        with _explained(cfg, model, options):
+            expected = [expected_of(model, image, task, options.part) for image in images]
 
     folded = ' and '.join(f'{count} {name}' for name, count in fold(network.model).items())
     say(f'Folded the norms of {folded}' if folded else 'There are no norms of FReLU to fold')
     if options.fp16:
         network.model.half()
         network.pixels.dtype = torch.float16
-    say(f'Exporting to {options.format}, traced at {options.shape[0]}x{options.shape[1]} pixels')
-    content = _write(network, cfg, options, description)
+    say(f'Exporting to {options.format}, traced at {_size(options)} pixels')
+    with _explained(cfg, model, options):
+        content = _content(network, options, description)
     comparisons = []
     if options.verify:
         say('Running the exported file on the same pictures')
@@ -124,23 +131,32 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
     return Exported(content, comparisons)
 
 
-def _write(network: Network, cfg: Config, options: Options, description: Dict[str, Any]) -> bytes:
+def _content(network: Network, options: Options, description: Dict[str, Any]) -> bytes:
     image = torch.from_numpy(pictures([options.shape])[0].transpose(2, 0, 1)[None]).float()
+    if options.format == 'onnx':
+        return to_onnx(network, image, options.dynamic, options.opset, description)
+    if options.format == 'torchscript':
+        return to_torchscript(network, image, description)
+    return to_exported(network, image, options.dynamic, description)
+
+
+@contextmanager
+def _explained(cfg: Config, model: nn.Module, options: Options) -> Iterator[None]:
+    """One paragraph in place of what a model or an exporter raises."""
     try:
-        if options.format == 'onnx':
-            return to_onnx(network, image, options.dynamic, options.opset, description)
-        if options.format == 'torchscript':
-            return to_torchscript(network, image, description)
-        return to_exported(network, image, options.dynamic, description)
+        yield
     except UserError:
         raise
     except Exception as error:  # the exporters have many
-        size = f'{options.shape[0]}x{options.shape[1]}'
         raise UserError(
-            f'{cfg.filename}: {type(network.model).__name__} cannot be exported to {options.format} at {size} pixels '
+            f'{cfg.filename}: {type(model).__name__} cannot be exported to {options.format} at {_size(options)} pixels '
             f'({first_line(error)}). If an operator is not supported, another --opset or --part backbone may do; if the '
             'image is too small for the network, give a larger --shape.'
         ) from error
+
+
+def _size(options: Options) -> str:
+    return f'{options.shape[0]}x{options.shape[1]}'
 
 
 def _open(content: bytes, format_: str, names: List[str]) -> Run:

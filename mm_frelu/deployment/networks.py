@@ -148,10 +148,10 @@ def network_of(model: nn.Module, cfg: Config, part: str, output: str) -> Network
         UserError: When this kind of model is not supported.
     """
     pixels = pixels_of(cfg, getattr(model, 'data_preprocessor', None))
-    if part != 'model':
-        kind = BackboneFeatures if part == 'backbone' else HeadOutputs
-        return kind(model, pixels).eval()
-    return _class_of(model, cfg, output)(model, pixels).eval()
+    if part == 'backbone':
+        return BackboneFeatures(model, pixels).eval()
+    whole = _class_of(model, cfg, output)
+    return (whole if part == 'model' else HeadOutputs)(model, pixels).eval()
 
 
 def _class_of(model: Any, cfg: Config, output: str) -> type:
@@ -171,6 +171,5 @@ def _class_of(model: Any, cfg: Config, output: str) -> type:
 
 def _unsupported(cfg: Config, model: Any, supported: str) -> UserError:
     return UserError(
-        f'{cfg.filename}: {type(model).__name__} cannot be exported whole; what can is an {supported}. Its backbone can: '
-        '--part backbone.'
+        f'{cfg.filename}: {type(model).__name__} cannot be exported, as it is no {supported}. Its backbone can: --part backbone.'
     )

@@ -68,8 +68,14 @@ def calibration_images(cfg: Config, number: int, files: Sequence[str] = ()) -> L
     ]
     prepare = Compose(steps)
     chosen = np.linspace(0, len(paths) - 1, min(number, len(paths))).round().astype(int)
-    data = (prepare(dict(img_path=paths[index], img_id=0)) for index in chosen)
-    return [rgb(item['inputs']) for item in track(data, 'Reading images', total=len(chosen))]
+    return [_read(prepare, paths[index]) for index in track(chosen, 'Reading images')]
+
+
+def _read(prepare: Compose, path: str) -> np.ndarray:
+    try:
+        return rgb(prepare(dict(img_path=path, img_id=0))['inputs'])
+    except Exception as error:  # each decoder has its own
+        raise UserError(f'{path} cannot be read as an image ({error}).') from error
 
 
 def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax') -> bytes:
@@ -84,14 +90,13 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
         The content of the int8 file.
 
     Raises:
-        UserError: When the model is of half precision or of an old opset, or does not take the images.
+        UserError: When it does not take the images.
     """
     onnx = require_package('onnx')
     require_package('onnxruntime')
     from onnxruntime import quantization
 
     model = onnx.load_model_from_string(content)
-    _check(model)
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -130,12 +135,26 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
     return quantized.SerializeToString()
 
 
-def _check(model) -> None:
-    described = {entry.key: entry.value for entry in model.metadata_props}
-    if json.loads(described.get('precision', '"float32"')) != 'float32':
+def check_model(content: bytes, task: str) -> None:
+    """Refuse what cannot be quantised and tested, before anything is computed.
+
+    Args:
+        content: Of an ONNX file.
+        task: The task of the config whose test set it is tested on.
+
+    Raises:
+        UserError: When the model is of half precision, of an old opset, or gives nothing that the metrics compare.
+    """
+    model = require_package('onnx').load_model_from_string(content)
+    described = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    if described.get('task') != task:
         raise UserError(
-            f'MODEL computes in {json.loads(described["precision"])}; int8 is made from single precision. Export it without '
-            '--fp16.'
+            f'MODEL is for {described.get("task", "something unknown")}, the config for {task}, and both files are tested on its '
+            'test set. Give the file that export_onnx.py makes of the whole model of this config.'
+        )
+    if described['precision'] != 'float32':
+        raise UserError(
+            f'MODEL computes in {described["precision"]}; int8 is made from single precision. Export it without --fp16.'
         )
     opset = max(entry.version for entry in model.opset_import if not entry.domain)
     if opset < _FIRST_OPSET:

@@ -102,8 +102,9 @@ def test_other_kinds_of_nms_and_heads_are_refused(tmp_path):
 def test_two_stages_are_refused(tmp_path):
     files = random_checkpoints.detector(tmp_path, 'ReLU')
     model = SimpleNamespace(data_preprocessor=build_model(files.cfg).data_preprocessor)
-    with pytest.raises(UserError, match='SingleStageDetector.*--part backbone'):
-        network_of(model, files.cfg, 'model', 'labels')
+    for part in ('model', 'heads'):
+        with pytest.raises(UserError, match='no SingleStageDetector.*--part backbone'):
+            network_of(model, files.cfg, part, 'labels')
 
 
 def test_comparison_sees_what_differs():

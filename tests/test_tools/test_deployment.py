@@ -297,6 +297,7 @@ def test_what_quantize_onnx_refuses(quantize, tool, exported, segmentor, tmp_pat
     (tmp_path / 'bad.onnx').write_text('no model')
     for model, message in (
         (half, 'Export it without --fp16'),
+        (exported.detector, 'MODEL is for detection, the config for segmentation'),
         (tmp_path / 'no.onnx', 'there is no such file'),
         (tmp_path / 'bad.onnx', 'cannot be read as ONNX'),
     ):

@@ -16,10 +16,10 @@ from rich.table import Table
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
 from mm_frelu.deployment.evaluation import TestSet, headline
 from mm_frelu.deployment.packages import require_package
-from mm_frelu.deployment.quantization import METHODS, calibration_images, quantize
+from mm_frelu.deployment.quantization import METHODS, calibration_images, check_model, quantize
 from mm_frelu.deployment.runtime import open_onnx
 from mm_frelu.engine import UserError, exit_on_user_error
-from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.settings import SettingsAction, merge_settings
 from mm_frelu.engine.write_file import require_target, write_file
 
@@ -109,10 +109,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     content = read_model(args.model)
     cfg = read_config(args.config)
     merge_settings(cfg, args.cfg_options)
+    check_model(content, task_of(cfg))
     test_set = TestSet(cfg)
     images = calibration_images(cfg, args.calibration, args.images)
     quantized = quantize(content, images, args.method)
     before = test_set.evaluate(open_onnx(content), args.model)
+    if not before:
+        raise UserError(
+            f'{args.config}: test_evaluator computes no metric to compare the files by.'
+        )
     after = test_set.evaluate(open_onnx(quantized), args.out)
     print_metrics(test_set.task, before, after)
     with write_file(args.out, 'wb') as stream:
