@@ -105,7 +105,8 @@ class OnnxModel:
         if self._fixed is None or self._fixed == image.shape[1::-1]:
             return image, image.shape[1::-1]
         # A file of one size: as large as fits, with the mean colour around, which the network sees as nothing.
-        width, height = _within(image, self._fixed)
+        ratio = min(self._fixed[0] / image.shape[1], self._fixed[1] / image.shape[0])
+        width, height = (max(int(side * ratio + 0.5), 1) for side in image.shape[1::-1])
         canvas = np.empty((self._fixed[1], self._fixed[0], 3), np.uint8)
         canvas[:] = np.round(self._described['mean'])
         canvas[:height, :width] = cv2.resize(image, (width, height))
