@@ -1,6 +1,7 @@
 """tools/deployment: from a checkpoint to an ONNX file, to int8, to pictures without torch; and what users get wrong."""
 
 import json
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -231,7 +232,7 @@ def exported_images(model):
 def test_options_that_cannot_work(extra, message, tool, segmentor, tmp_path, capsys):
     out = tmp_path / 'new' / 'out.onnx'
     error = refused(tool.main, [segmentor.config, segmentor.checkpoint, out, *extra], capsys)
-    assert __import__('re').search(message, error), error
+    assert re.search(message, error), error
     assert error.count('\n') == 1
     assert not out.parent.exists()
 
