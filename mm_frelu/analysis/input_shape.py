@@ -40,7 +40,7 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
     if test_cfg.get('mode') == 'slide':
         return InputShape(*_pair(test_cfg['crop_size']), 'one crop of the sliding test')
     data_preprocessor = preprocessing.find_config(cfg) or {}
-    size, source = _pipeline_size(_test_pipeline(cfg))
+    size, source = _pipeline_size(test_pipeline(cfg))
     if size is None:
         size, source = data_preprocessor.get('size'), 'size of the data preprocessor'
     if size is None:
@@ -72,7 +72,8 @@ def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, 
     return None, ''
 
 
-def _test_pipeline(cfg: Config) -> List[Dict[str, Any]]:
+def test_pipeline(cfg: Config) -> List[Dict[str, Any]]:
+    """The steps that a config's test images go through."""
     for loader in ('test_dataloader', 'val_dataloader'):
         for dataset in _datasets((cfg.get(loader) or {}).get('dataset')):
             if dataset.get('pipeline'):

@@ -1,0 +1,50 @@
+"""Running exported files: each becomes a function from an image to its named outputs."""
+
+import io
+from typing import Callable, Dict, List
+
+import numpy as np
+import torch
+
+from .packages import require_package
+
+Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
+"""Takes pixels of shape (N, 3, H, W), float32."""
+
+
+def open_onnx(content: bytes) -> Run:
+    """ONNX, on the CPU by onnxruntime.
+
+    Raises:
+        UserError: When onnxruntime is not installed.
+    """
+    onnxruntime = require_package('onnxruntime')
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; it warns of shapes that the exporter guessed
+    session = onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(image: np.ndarray) -> Dict[str, np.ndarray]:
+        return dict(zip(names, session.run(names, {'image': image})))
+
+    return run
+
+
+def open_torchscript(content: bytes, names: List[str]) -> Run:
+    """TorchScript, by PyTorch."""
+    return _run_module(torch.jit.load(io.BytesIO(content)), names)
+
+
+def open_exported(content: bytes, names: List[str]) -> Run:
+    """A program of ``torch.export``, by PyTorch."""
+    return _run_module(torch.export.load(io.BytesIO(content)).module(), names)
+
+
+def _run_module(module: Callable, names: List[str]) -> Run:
+    def run(image: np.ndarray) -> Dict[str, np.ndarray]:
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(image))
+        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+        return {name: output.numpy() for name, output in zip(names, outputs)}
+
+    return run
