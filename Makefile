@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --durations=10
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-gpu lint format install bench-gpu clean
+.PHONY: demo docs test test-all test-gpu lint format install bench-gpu clean
 
 # The main job on generated street scenes: train, evaluate, compare, report.
 demo: $(INSTALLED)
@@ -42,6 +42,10 @@ lint: $(INSTALLED)
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/codespell mm_frelu tools tests configs docs *.md *.py *.toml Makefile
 	$(PY) -m mypy
+
+# The site in site/: open site/index.html. Nothing is fetched, and a warning is an error.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

@@ -1,7 +1,7 @@
 """FReLU and DY-ReLU for OpenMMLab.
 
 Importing this package registers the activation layers, backbones, transforms and hooks. It imports neither mmdet nor
-mmseg, and has to come before them where mmcv has no compiled ops (see :mod:`mm_frelu.compat`).
+mmseg. Import it before them if mmcv has no compiled ops (see :mod:`mm_frelu.compat`).
 """
 
 from .compat import install_missing_ops

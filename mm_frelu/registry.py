@@ -1,8 +1,9 @@
 """The child registries of mm_frelu.
 
-Backbones, transforms, metrics, hooks and optimizer constructors are registered here, under the scope ``mm_frelu``, so that a config names them
-``type='mm_frelu.ResNet'`` and never shadows a class of mmdet, mmseg or mmpretrain. Activation layers are different: they
-go into MMEngine's root registry (see :mod:`mm_frelu.activations`), so that ``type='FReLU'`` works under every scope.
+Backbones, transforms, metrics, hooks and optimizer constructors are registered here, under the scope ``mm_frelu``, so that
+configs refer to them as ``type='mm_frelu.ResNet'`` and no class of mmdet, mmseg or mmpretrain is shadowed. Activation
+layers go into MMEngine's root registry instead (see :mod:`mm_frelu.activations`), so that ``type='FReLU'`` works in
+every scope.
 """
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS

@@ -1,4 +1,4 @@
 _base_ = './pspnet_r101b-relu-d8_4xb2-40k_cityscapes-769x769.py'
 
-# The windows start at zero, so at step 0 this is its ReLU control; README.md says how to start from other weights.
+# The windows start at zero, so at step 0 this is its ReLU baseline; README.md says how to start from other weights.
 model = dict(backbone=dict(act_cfg=dict(type='FReLU', init='identity')))

@@ -1,4 +1,4 @@
-"""Building an activation where its channel count is known."""
+"""Builds an activation for a given number of channels."""
 
 import inspect
 from difflib import get_close_matches
@@ -22,16 +22,16 @@ ACTIVATION_MODULES = (
 
 
 def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module:
-    """Build an activation layer, telling it the channel count if it takes one.
+    """Build an activation layer, and pass it the number of channels if it takes one.
 
-    A config then swaps ReLU, PReLU, SiLU, FReLU or another layer by one word. A value that the config gives itself is
-    kept.
+    One word in a config then switches between ReLU, PReLU, SiLU, FReLU and others. Values in the config take
+    precedence.
 
     Args:
         cfg: Config of the activation, ``dict(type='FReLU', ...)``.
         num_channels: Channels of the features that it will act on.
-        **defaults: Further arguments for layers that take them and whose config does not give them, for instance
-            ``inplace=True`` or ``norm_cfg=...``.
+        **defaults: Arguments such as ``inplace=True`` or ``norm_cfg=...``, used if the layer takes them and the config
+            does not set them.
 
     Returns:
         The layer.
@@ -70,8 +70,8 @@ def _require_known_keys(cfg: dict, parameters: Mapping[str, inspect.Parameter]) 
     if odd:
         known = ', '.join(parameters) or 'none'
         raise ValueError(
-            f'act_cfg {cfg!r}: {", ".join(odd)} is no key of this activation, which takes {known}. Take it out; where a base '
-            'config gives it, write _delete_=True into the act_cfg.'
+            f'act_cfg {cfg!r}: {", ".join(odd)} is no argument of this activation, which takes {known}. Remove it; if a base '
+            'config sets it, add _delete_=True to the act_cfg.'
         )
 
 

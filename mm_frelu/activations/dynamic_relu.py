@@ -1,4 +1,4 @@
-"""What every dynamic ReLU shares: the hyper function that computes the coefficients, its checks, its start."""
+"""Base of the dynamic ReLUs: the hyper function that computes the coefficients, checks, initialisation."""
 
 from typing import ClassVar, Optional, Tuple
 
@@ -60,11 +60,12 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         a^k_c(x) = \alpha^k + \lambda_a \Delta a^k_c(x), \qquad
         b^k_c(x) = \lambda_b \Delta b^k_c(x)
 
-    with :math:`\alpha = (1, 0, \dots, 0)`. The residuals come from global average pooling, a linear layer that divides
-    the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which puts them between -1 and 1 (figure 2).
+    with :math:`\alpha = (1, 0, \dots, 0)`. The residuals are computed by global average pooling, a linear layer that
+    divides the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which limits them to -1 to 1 (figure
+    2).
 
-    ``fc2`` puts out a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. The weights of its 1x1
-    convolutions fit ``fc1`` and ``fc2`` once flattened.
+    ``fc2`` outputs a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. Flattened, the
+    weights of its 1x1 convolutions fit ``fc1`` and ``fc2``.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
@@ -76,10 +77,10 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         intercept: Whether the pieces have intercepts.
         gate: :math:`\sigma`, ``'sigmoid'`` (paper) or ``'hard_sigmoid'`` (DynamicHead, mmdet).
         init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation. It does nothing: the input is needed
-            twice, for its means and for the map, and once more in backward.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation. It has no effect: forward needs the
+            input twice, and backward needs it again.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
-        implementation: What computes the piecewise map: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
+        implementation: Backend of the piecewise map: ``'auto'``, ``'eager'``, ``'recompute'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.dispatch`.
 
     Raises:

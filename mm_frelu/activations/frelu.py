@@ -25,18 +25,18 @@ class FReLU(FunnelActivation):
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
         kernel_size: Side of the window, odd. 3 in the paper.
-        dilation: Distance between the window's taps, in pixels. The official code leaves it at 1 also in dilated
+        dilation: Distance between the elements of the window, in pixels. The official code keeps 1 even in dilated
             stages.
-        bias: Whether the convolution has a bias, as in the official code. A batch norm takes it out again, so that
-            only the state dict differs.
-        norm_cfg: Norm behind the window: BN, SyncBN, GN, LN, IN, or None.
+        bias: Whether the convolution has a bias, as in the official code. A batch norm cancels it, so it only affects
+            the state dict.
+        norm_cfg: Norm after the window: BN, SyncBN, GN, LN, IN, or None.
         init: ``'paper'`` to train from scratch; ``'identity'`` to be exactly ReLU at the start, for fine-tuning from
             a network that was trained with ReLU. MMEngine lets a layer keep its start only where all modules above
             it are BaseModules: in a ConvModule or ``nn.Sequential``, an ``init_cfg`` further up that sets norms to
             one (without a norm: that fills Conv2d) overwrites it.
-        inplace: Whether the input may be overwritten where no gradient is wanted, as with ``nn.ReLU``; None for False.
+        inplace: Whether the input may be overwritten if no gradient is needed, as with ``nn.ReLU``; None for False.
         init_cfg: Initialisation config, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
+        implementation: Backend: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.dispatch`.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The forms that FReLU was compared with: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", table 5.
+"""The variants that FReLU was compared with: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", table 5.
 
-They are here to repeat that comparison, not for use: in the paper each of them is worse than FReLU.
+They exist to reproduce that comparison. In the paper each of them is worse than FReLU.
 """
 
 from typing import Optional, Sequence, Tuple
@@ -19,21 +19,19 @@ FORMS = ('max', 'sum', 'relu')
 
 @MODELS.register_module()
 class FReLUAblation(FunnelActivation):
-    r"""A funnel activation with another condition, or another way to use it.
+    r"""A funnel activation with another condition, or another use of the condition.
 
-    ========  =========================  ==============================  ============================
-    Table 5   Formula                    ``condition``                   ``form``
-    ========  =========================  ==============================  ============================
-    A         :math:`\max(x, T(x))`      ``'window'``: FReLU's window    ``'max'``: :class:`.FReLU`
-    B         :math:`\max(x, P_m(x))`    ``'max_pool'``                  ``'max'``
-    C         :math:`\max(x, P_a(x))`    ``'avg_pool'``                  ``'max'``
-    D         :math:`x + T(x)`           ``'window'``                    ``'sum'``
-    E         :math:`\max(T(x), 0)`      ``'window'``                    ``'relu'``
-    ========  =========================  ==============================  ============================
+    | Table 5 | Formula | ``condition`` | ``form`` |
+    |---|---|---|---|
+    | A | :math:`\max(x, T(x))` | ``'window'``: FReLU's window | ``'max'``: :class:`.FReLU` |
+    | B | :math:`\max(x, P_m(x))` | ``'max_pool'`` | ``'max'`` |
+    | C | :math:`\max(x, P_a(x))` | ``'avg_pool'`` | ``'max'`` |
+    | D | :math:`x + T(x)` | ``'window'`` | ``'sum'`` |
+    | E | :math:`\max(T(x), 0)` | ``'window'`` | ``'relu'`` |
 
     The pooling layers :math:`P_m` and :math:`P_a` have no parameters and, as the table writes them, no norm. B is then max
-    pooling of stride 1 alone, since the window contains the pixel. D has no bend at all. Whether the paper's D and E have
-    a norm behind their window is not known to us; here they have FReLU's.
+    pooling of stride 1 alone, since the window contains the pixel. D is linear. We do not know whether D and E in the
+    paper have a norm after the window; here they have FReLU's.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.

@@ -1,4 +1,4 @@
-"""What every funnel activation shares: checks, start, computation, folding."""
+"""Base of the funnel activations: checks, initialisation, computation, folding."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -149,7 +149,7 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         """Fold each window's norm into its convolution, in place; eval output stays the same within rounding.
 
         The state dict is then that of a layer built with ``norm_cfg=None, bias=True``. A norm that computes its
-        statistics from the input (GN, LN, IN) stays, and is said to stay.
+        statistics from the input (GN, LN, IN) stays; a warning says so.
         """
         for names, window in zip(self.window_names, self.windows):
             folded = fold_window(*window)

@@ -9,7 +9,7 @@ from .funnel_activation import FunnelActivation
 
 @MODELS.register_module()
 class LightFReLU(FunnelActivation):
-    r"""Funnel activation with a 1xk and a kx1 window per channel, each with a norm of its own.
+    r"""Funnel activation with a 1xk and a kx1 window per channel, each with its own norm.
 
     .. math::
         y = \max(x,\ T_1(x) + T_2(x)) \quad\text{or}\quad y = \max(x,\ \max(T_1(x), T_2(x)))

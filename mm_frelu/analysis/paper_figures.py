@@ -54,14 +54,14 @@ class Pair(NamedTuple):
     Attributes:
         name: The network.
         placement: Where DY-ReLU stands.
-        control: The network without it.
+        baseline: The network without it.
         dynamic: The network with it.
         growth: What the paper prints for the growth in multiply-adds, if we know.
     """
 
     name: str
     placement: str
-    control: Network
+    baseline: Network
     dynamic: Network
     growth: Optional[str] = None
 

@@ -92,15 +92,15 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     if frozen:
         _warn(
             frozen,
-            'are frozen as they were built, so they will never learn. Load a checkpoint that was trained with them, '
-            'or freeze less: frozen_stages, or requires_grad=False in norm_cfg (windows can have one of their own, '
+            'are frozen as initialised, so they will never learn. Load a checkpoint that was trained with them, '
+            'or freeze less: frozen_stages, or requires_grad=False in norm_cfg (windows can have their own, '
             'act_cfg=dict(norm_cfg=...)).',
         )
     if fixed:
         _warn(
             fixed,
             'keep the statistics mean 0, variance 1, because their norms are in eval mode. Set act_norm_eval=False to '
-            'let them gather statistics while norm_eval=True fixes the other norms.',
+            'let them collect statistics while norm_eval=True fixes the other norms.',
         )
     return bool(frozen or fixed)
 

@@ -228,15 +228,15 @@ def warn_of_another_start(network: str, act_cfg: dict, base_types: Sequence[str]
     Args:
         network: Name of the network.
         act_cfg: Config of the activation under study.
-        base_types: Types of the activations in whose places it stands.
+        base_types: Types of the activations that it replaces.
     """
     others = sorted({str(kind) for kind in base_types} - {'ReLU'})
     if act_cfg.get('init') == 'identity' and others:
         names = ' and '.join(others)
         print_log(
             f"{network}: init='identity' starts {act_cfg['type']} as ReLU, and this network's usual checkpoints were "
-            f'trained with {names}. Loaded into it they do not give their old output at step 0, so let the fine-tuning '
-            "make up for it. To start without loss, use weights trained with ReLU and base_act_cfg=dict(type='ReLU').",
+            f'trained with {names}. With such a checkpoint the output changes at step 0, and fine-tuning has to recover. '
+            "To keep the output, use weights trained with ReLU and base_act_cfg=dict(type='ReLU').",
             logger='current',
             level=logging.WARNING,
         )

@@ -4,7 +4,7 @@ Placement: FReLU paper, table 2 (MobileNet 0.75) and the ablation on the convolu
 are best: 28.5 % top-1 error against 29.2 after the 1x1 and 29.0 after the depthwise 3x3 alone (the paper's figures).
 """
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ class SeparableBlock(MobileBlock):
     partial_sites = ('act1',)
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, dilation: int, **options
+        self, in_channels: int, out_channels: int, stride: int, dilation: int, **options: Any
     ) -> None:
         super().__init__(**options)
         self.depthwise_conv = self._conv(
@@ -88,7 +88,7 @@ class MobileNetV1(MobileNet):
         out_indices: Sequence[int] = (1, 2, 3, 4),
         act_cfg: dict = dict(type='FReLU'),
         base_act_cfg: dict = dict(type='ReLU'),
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__(
             num_stages=len(STAGES),

@@ -3,7 +3,7 @@
 With ReLU6 everywhere it computes what mmseg's, mmdet's and mmpretrain's MobileNetV2 compute, from the same state dict.
 """
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ class InvertedResidual(MobileBlock):
         stride: int,
         dilation: int,
         expansion: int,
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.has_shortcut = stride == 1 and in_channels == out_channels
@@ -125,7 +125,7 @@ class MobileNetV2(MobileNet):
         act_cfg: dict = dict(type='FReLU'),
         act_last: bool = False,
         base_act_cfg: dict = dict(type='ReLU6'),
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__(
             num_stages=len(STAGES),

@@ -5,7 +5,7 @@ same state dict; the two pad differently, see ``adaptive_padding``. The DY-ReLU 
 it puts DY-ReLU in, which looks at the whole input itself.
 """
 
-from typing import ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..activations import DynamicReLU
 from ..activations.builder import activation_class
@@ -33,7 +33,7 @@ class MobileNetV3(MobileNet):
     """MobileNetV3 backbone. By default DY-ReLU-B stands at both sites of all blocks, h-swish in the stem.
 
     As in the DY-ReLU paper, blocks that get DY-ReLU lose their squeeze-and-excitation; with any other activation they keep
-    it, and ``with_se`` decides otherwise. The control is ``act_cfg=None``.
+    it, and ``with_se`` decides otherwise. The baseline is ``act_cfg=None``.
 
     ``init='identity'`` starts as ReLU. More than half of the blocks have h-swish in the usual checkpoints, which then do not
     give their old output at the start; you are warned.
@@ -113,7 +113,7 @@ class MobileNetV3(MobileNet):
         act_cfg: Optional[dict] = dict(type='DyReLUB'),
         act_last: bool = False,
         base_act_cfg: Optional[dict] = None,
-        **options,
+        **options: Any,
     ) -> None:
         if arch not in self.arch_settings:
             raise ValueError(

@@ -4,7 +4,7 @@ With ReLU everywhere it computes what mmdet's and mmseg's ResNet compute, from t
 """
 
 import warnings
-from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
@@ -341,15 +341,23 @@ def _stage_plugins(plugins: Optional[List[dict]], stage: int, num_stages: int) -
 
 @MODELS.register_module()
 class ResNetV1c(ResNet):
-    """ResNet with a deep stem (He et al., "Bag of Tricks for Image Classification", 2019). Arguments: :class:`ResNet`."""
+    """ResNet with a deep stem (He et al., "Bag of Tricks for Image Classification", 2019).
 
-    def __init__(self, **kwargs) -> None:
+    Args:
+        **kwargs: Those of :class:`ResNet`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(deep_stem=True, avg_down=False, **kwargs)
 
 
 @MODELS.register_module()
 class ResNetV1d(ResNet):
-    """ResNet with a deep stem and pooled shortcuts (same source as v1c). Arguments: :class:`ResNet`."""
+    """ResNet with a deep stem and pooled shortcuts (same source as :class:`ResNetV1c`).
 
-    def __init__(self, **kwargs) -> None:
+    Args:
+        **kwargs: Those of :class:`ResNet`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(deep_stem=True, avg_down=True, **kwargs)

@@ -1,7 +1,7 @@
-"""What lets mmdet and mmseg run on an mmcv that was installed without its compiled ops.
+"""Lets mmdet and mmseg run on an mmcv that was installed without its compiled ops.
 
 ``pip install onedl-mmcv`` takes seconds and brings no ``mmcv._ext``; compiling it takes a compiler and many minutes.
-RetinaNet and PSPNet need very little of it, and that little is here in plain torch. The package imports torch,
+RetinaNet and PSPNet need few of the ops, which are implemented here in plain torch. The package imports torch,
 mmengine and mmcv's pure Python part, nothing else.
 """
 

@@ -131,5 +131,5 @@ def nested(options: Optional[Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def work_dir_suffix(args: argparse.Namespace) -> str:
-    """What the name of the default work folder ends with, so that a run does not lie on that of its control."""
+    """Suffix of the default work folder, so that a run does not overwrite its baseline."""
     return f'_{args.act.lower()}' if getattr(args, 'act', None) else ''

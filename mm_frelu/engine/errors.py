@@ -26,7 +26,16 @@ class UserError(ValueError):
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a tool's ``main`` end with the message and exit code 1 when the user has something to mend, 130 after Ctrl-C."""
+    """Decorate the ``main`` of a tool so that errors of the user are one paragraph and no traceback.
+
+    The exit code is 1 after such an error and 130 after Ctrl-C.
+
+    Args:
+        main: The function.
+
+    Returns:
+        The guarded function.
+    """
 
     @functools.wraps(main)
     def guarded(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""What stands between a backbone and a classifier."""
+"""Layers between a backbone and a classifier."""
 
 from .dropout_pooling import DropoutPooling
 

@@ -1,4 +1,4 @@
-"""How an activation is computed: one entry per activation, with interchangeable backends (see :mod:`.dispatch`)."""
+"""The activations as functions, with interchangeable backends (see :mod:`.dispatch`)."""
 
 from .dispatch import IMPLEMENTATIONS, Choice
 from .eager import Branch, funnel_condition, sum_of_norms

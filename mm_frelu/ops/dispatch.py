@@ -23,6 +23,7 @@ from .context import Context
 from .spec import Row
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
+"""Values of ``implementation``: the backends, and ``'auto'``, which chooses one."""
 AUTOMATIC = MappingProxyType(
     {'cuda': ('triton',), 'cpu': ('numba', 'recompute'), 'meta': ('recompute',)}
 )

@@ -1,4 +1,4 @@
-r"""The activations as functions: each entry asks for a backend and computes by it.
+r"""The activations as functions. Each one selects a backend and runs it.
 
 :mod:`.eager` has the definitions.
 """
@@ -24,23 +24,23 @@ def activate(
     implementation: str = 'auto',
     inplace: bool = False,
 ) -> Tuple[Tensor, Choice]:
-    """Norms, their sum and the funnel activation of it, and what computed them.
+    """Compute norms, their sum and its funnel activation.
 
-    A fused backend keeps for backward what goes into the norms, which they keep in any network, and nothing more.
+    A fused backend saves only the inputs of the norms for backward, as the norms of any network do.
 
     Args:
         branches: Each a feature map of shape (N, C, H, W) and the norm that follows it, or None for no norm.
         windows: One or more windows, each a depthwise convolution and its norm. Each must keep the shape of ``x``.
         combine: How several windows become one condition, ``'sum'`` or ``'max'``.
         implementation: See :mod:`.dispatch`.
-        inplace: Whether the memory of the first branch may be taken for the result where gradients are disabled.
+        inplace: Whether the result may be written into the memory of the first branch if gradients are disabled.
 
     Returns:
-        The activated features, and the choice.
+        The activated features, and the chosen backend.
 
     Raises:
         ValueError: If there is no such implementation.
-        RuntimeError: If the one that was asked for cannot compute this case.
+        RuntimeError: If the requested one does not support this case.
     """
     if is_exporting():  # asks nothing of a tensor that stands for one
         x = eager.sum_of_norms(branches)
@@ -95,14 +95,14 @@ def funnel(
 
 
 def pool(x: Tensor, implementation: str = 'auto') -> Tuple[Tensor, Tensor]:
-    """Means of the channels, for a layer that goes on with x (see :mod:`.dynamic`).
+    """Compute the means of the channels, for a layer that also uses x (see :mod:`.dynamic`).
 
     Args:
         x: Features of shape (N, C, H, W).
         implementation: As of :func:`activate`.
 
     Returns:
-        x, to go on with; and the means, of shape (N, C).
+        x, to continue with, and the means, of shape (N, C).
     """
     outputs, _ = _compute(PoolSpec(), [x], implementation)
     return outputs or (x, eager.pool(x))
@@ -111,7 +111,7 @@ def pool(x: Tensor, implementation: str = 'auto') -> Tuple[Tensor, Tensor]:
 def pool_and_project(
     x: Tensor, projection: nn.Module, implementation: str = 'auto'
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Means of the channels, and a convolution to one channel: together, if the convolution is plain.
+    """Compute the means of the channels and a convolution to one channel, fused if the convolution is plain.
 
     Args:
         x: Features of shape (N, C, H, W).
@@ -119,7 +119,7 @@ def pool_and_project(
         implementation: As of :func:`activate`.
 
     Returns:
-        x, to go on with; the means, of shape (N, C); and the projection of x, of shape (N, 1, H, W).
+        x, to continue with; the means, of shape (N, C); and the projection of x, of shape (N, 1, H, W).
     """
     outputs = None
     dtype, is_cast = convolution_dtype(x)
@@ -139,7 +139,18 @@ def activate_piecewise(
     attention: Optional[Tensor] = None,
     implementation: str = 'auto',
 ) -> Tuple[Tensor, Choice]:
-    """As :func:`piecewise_max`, with the choice of what computed it."""
+    """Compute :func:`piecewise_max`, and say which backend was chosen.
+
+    Args:
+        x: Features of shape (N, C, H, W).
+        slopes: As in :func:`piecewise_max`.
+        intercepts: As there.
+        attention: As there.
+        implementation: As in :func:`activate`.
+
+    Returns:
+        Features of the shape of ``x``, and the chosen backend.
+    """
     row: Row = [x, slopes, intercepts, attention]
     outputs, choice = _compute(PiecewiseSpec(slopes.shape[0]), row, implementation)
     return eager.piecewise_max(*row) if outputs is None else outputs[0], choice

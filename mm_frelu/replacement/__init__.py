@@ -1,4 +1,4 @@
-"""Any activation in any model: finding the places where a model applies one, and putting another there."""
+"""Replaces activations in any model: finds the places where it applies one, and puts another there."""
 
 from .replace import (
     Replacement,

@@ -1,4 +1,4 @@
-"""Choosing sites by patterns of names, as ``include`` and ``exclude`` give them."""
+"""Selects sites by the patterns of ``include`` and ``exclude``."""
 
 import difflib
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Replacing the activations of a model that is built already, or of one that a config describes."""
+"""Replaces the activations of a built model, or of a model that a config describes."""
 
 import copy
 import inspect
@@ -30,14 +30,14 @@ MODULE_NAME = 'replaced_activations'
 
 @dataclass
 class Replacement:
-    """What became of the sites of a model.
+    """The result of a replacement.
 
     Attributes:
         new: Class of the new activations.
         replaced: The sites that have a new activation.
-        kept: The chosen sites that do not, and why.
+        kept: The selected sites that keep theirs, with the reason.
         functional: Activations that are called as functions: module, function, calls in one pass.
-        failures: Why the model could not be run to its end, if it could not.
+        failures: Why the model could not be run to its end; empty if it could.
     """
 
     new: str
@@ -103,7 +103,7 @@ def build_with_replaced_activations(
     exclude: Optional[Sequence[str]] = None,
     **overrides: Any,
 ) -> nn.Module:
-    """Build any model and put another activation into it: ``type='ReplaceActivation'`` in a config.
+    """Build any model and replace its activations: ``type='ReplaceActivation'`` in a config.
 
     Args:
         model: Config of the model.
@@ -153,8 +153,8 @@ def replace_activations(
 ) -> Replacement:
     """Replace activations of a model, in place.
 
-    To be called before weights are loaded, before the optimizer is built and before the model is wrapped for several
-    processes. All other modules keep their names and keys. A module that serves several sites becomes a
+    Call it before you load weights, build the optimizer or wrap the model in DDP. All other modules keep their names
+    and keys. A module that is used at several sites becomes a
     :class:`.CallSites` with children ``act1``, ``act2``, ...
 
     Args:
@@ -164,8 +164,8 @@ def replace_activations(
         include: Patterns of the names of sites, see :func:`.patterns.choose`; default: the backbone if there is one, else
             everything.
         exclude: Patterns of the names of sites that stay.
-        run: Runs the model once, where it needs other inputs than images.
-        probe: A model of the same config that is run in place of ``model``.
+        run: Function that runs the model once, for models that take other inputs than images.
+        probe: A model of the same config that is run instead of ``model``.
 
     Returns:
         What was replaced and what was not.
@@ -230,7 +230,11 @@ def replace_activations(
 
 
 def log_replacements(model: nn.Module) -> None:
-    """Print the tables of a model that :func:`replace_activations` worked on."""
+    """Print the tables of a model that :func:`replace_activations` changed.
+
+    Args:
+        model: The model.
+    """
     replaced = getattr(model, MODULE_NAME, None)
     for report in replaced.reports if replaced is not None else ():
         report.log()

@@ -24,7 +24,14 @@ _COUNTING_SIDE = 256
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels: left and top edge, width and height."""
+    """A rectangle in pixels.
+
+    Attributes:
+        x: Left edge.
+        y: Top edge.
+        width: Width.
+        height: Height.
+    """
 
     x: int
     y: int

@@ -34,7 +34,7 @@ def test_a_choice_is_a_config():
         (['FReLU:kernel_size=4'], 'kernel_size'),
         (['FReLU:colour=3'], 'colour'),
         (['DyReLUB:reduction=[1,3],init=identity'], r'got \[1, 3\]'),
-        (['FReLU', 'ReLU', 'FReLU'], 'FReLU is there twice'),
+        (['FReLU', 'ReLU', 'FReLU'], 'FReLU appears twice'),
     ],
 )
 def test_bad_choices(texts, message):
@@ -110,7 +110,7 @@ def test_step_costs_take_turns(street_scenes, monkeypatch):
     measured = measure_step_costs(cfgs, rounds=3)
     relu, frelu = measured['costs']['ReLU'], measured['costs']['FReLU']
     assert (relu['seconds'], frelu['seconds']) == (2, 4)
-    assert frelu['times_control'] == statistics.median([3 / 1, 4 / 2, 20 / 4]) == 3.0
+    assert frelu['times_baseline'] == statistics.median([3 / 1, 4 / 2, 20 / 4]) == 3.0
     assert frelu['quartiles'] == [2.5, 4.0]
     assert measured['batch'] == [2, 3, 64, 128]
     # Windows of three stages, two sites in each of two blocks: 9 weights, a bias and two norm parameters per channel.
@@ -124,7 +124,7 @@ def test_a_detector_has_step_costs(street_scenes):
     cfg = Config(tiny_project.detection(street_scenes, activation='ReLU'))
     measured = measure_step_costs({'ReLU': cfg}, rounds=1)
     cost = measured['costs']['ReLU']
-    assert cost['times_control'] == 1.0
+    assert cost['times_baseline'] == 1.0
     assert cost['quartiles'] == [1.0, 1.0]
     assert cost['seconds'] > 0
     # At least the stem's output, which its norm keeps: two images of 64x128 at half the size with 8 channels.

@@ -85,7 +85,7 @@ def test_frozen_untrained_activations_warn(init, monkeypatch):
     model = ResNet(18, base_channels=8, act_cfg=act_cfg, frozen_stages=1).train()
     assert len(said) == 1
     assert said[0].startswith('4 untrained activations (layer1.0.act1, layer1.0.act2,')
-    assert 'frozen as they were built' in said[0]
+    assert 'frozen as initialised' in said[0]
     assert not any(parameter.requires_grad for parameter in model.layer1.parameters())
 
     model = ResNet(18, base_channels=8, act_cfg=act_cfg, frozen_stages=1)

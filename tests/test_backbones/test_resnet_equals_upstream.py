@@ -62,7 +62,7 @@ def test_equal_in_eval(case):
 
 @pytest.mark.parametrize('depth', [18, 50])
 def test_starts_like_upstream(depth):
-    """Same seed, same weights after init_weights: the control starts where an mmdet network starts."""
+    """Same seed, same weights after init_weights: the baseline starts where an mmdet network starts."""
     options = dict(depth=depth, base_channels=8)
     upstream, ours = mmdet_resnet.ResNet(**options), ResNet(**options, **RELU)
     upstream.init_weights()

@@ -25,7 +25,7 @@ def test_frozen_stages_freeze_their_activations(deep_stem, warnings_of):
     assert all(parameter.requires_grad for parameter in model.layer2.parameters())
     assert model.layer2[0].act1.norm.training
     assert len(warnings_of) == 1
-    assert 'frozen as they were built' in warnings_of[0]
+    assert 'frozen as initialised' in warnings_of[0]
 
 
 def test_no_warning_when_the_frozen_windows_are_trained(warnings_of):
@@ -88,7 +88,7 @@ def test_a_silent_window_that_cannot_speak_up_warns(requires_grad, warnings_of):
     assert learns == requires_grad
     assert len(warnings_of) == (0 if requires_grad else 1)
     assert all('39 untrained activations' in text for text in warnings_of)
-    assert all('frozen as they were built' in text for text in warnings_of)
+    assert all('frozen as initialised' in text for text in warnings_of)
 
 
 def assert_checkpointing_changes_nothing(compiled=False, **options):

@@ -20,14 +20,20 @@ CONFIG_PATHS: List[Path] = sorted(
     path for method in METHODS for path in (ROOT / 'configs' / method).glob('*.py')
 )
 
-FOLDER_VARIABLES = ('COCO_ROOT', 'CITYSCAPES_DATASET', 'STREET_SCENES_ROOT', 'WEIGHTS_ROOT')
+FOLDER_VARIABLES = (
+    'COCO_ROOT',
+    'CITYSCAPES_DATASET',
+    'STREET_SCENES_ROOT',
+    'OWN_DATA_ROOT',
+    'WEIGHTS_ROOT',
+)
 
 ACTS = 'frelu-identity|frelu-p|frelu|relu6|relu|silu|prelu|dyrelu-b'
 # Widths are written as mmpretrain writes them: 150 is 1.5x.
 LIGHT = 'shufflenet-v2-150|mobilenet-v1-075|mobilenet-v2'
 RETINANET = re.compile(
     rf'retinanet_(?P<network>r(?P<depth>\d+)|{LIGHT})(?P<caffe>-caffe)?-(?P<act>{ACTS})_fpn'
-    r'_(?:(?P<gpus>\d)xb(?P<batch>\d)-)?(?P<schedule>[12]x|demo)_(?P<dataset>coco|street-scenes)'
+    r'_(?:(?P<gpus>\d)xb(?P<batch>\d)-)?(?P<schedule>[12]x|demo)_(?P<dataset>coco|street-scenes|own-data)'
 )
 PSPNET = re.compile(
     rf'pspnet_(?P<network>r(?P<depth>\d+)b|{LIGHT})(?P<caffe>-caffe)?-(?P<act>{ACTS})-d(?P<output_stride>[48])'
@@ -75,8 +81,8 @@ def read_name(path: Path) -> Promise:
     )
 
 
-def control_of(path: Path) -> Path:
-    """The ReLU control that belongs to a config."""
+def baseline_of(path: Path) -> Path:
+    """The ReLU baseline that belongs to a config."""
     return path.with_name(path.name.replace(f'-{read_name(path).act}', '-relu'))
 
 

@@ -12,7 +12,7 @@ from funnel_formulas import avg_pool, larger, max_pool, norm, randomise, window
 from mmengine.config import DictAction
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
-from test_config_controls import differences
+from test_config_baselines import differences
 from torch import Tensor, nn
 
 from mm_frelu.activations import DynamicReLU, FReLUAblation
@@ -256,12 +256,12 @@ def test_parameters(file):
     if 'plugins' not in load(FOLDER / file).model.backbone:
         del plain['plugins']
     with torch.device('meta'):
-        model, control = build(file), build(file, **plain)
+        model, baseline = build(file), build(file, **plain)
     expected = sum(sites_of(file).values()) * row.added
     if row.reduction:
         assert sum(isinstance(module, SqueezeExcitation) for module in model.modules()) == 16
         expected += 1_273_048  # test_squeeze_excitation.py
-    assert parameters(model) - parameters(control) == expected
+    assert parameters(model) - parameters(baseline) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import shlex
 import pytest
 import torch
 import yaml
-from config_files import CONFIG_PATHS, METHODS, ROOT, control_of, load, read_name
+from config_files import CONFIG_PATHS, METHODS, ROOT, baseline_of, load, read_name
 from meta_models import anatomy
 
 from mm_frelu.engine.arguments import add_common_arguments
@@ -25,14 +25,14 @@ def metafile(method):
 
 
 @by_method
-def test_readme_lists_every_config_beside_its_control(method):
+def test_readme_lists_every_config_beside_its_baseline(method):
     text = (ROOT / 'configs' / method / 'README.md').read_text()
     links = re.findall(r'\]\(([^)]+\.py)\)', text)
     assert {link.removesuffix('.py') for link in links} == stems(method)
     for path in CONFIG_PATHS:
         if path.parent.name == method and read_name(path).act != 'relu':
             rows = [row for row in text.splitlines() if f'({path.name})' in row]
-            assert any(f'({control_of(path).name})' in row for row in rows), path.name
+            assert any(f'({baseline_of(path).name})' in row for row in rows), path.name
 
 
 @by_method

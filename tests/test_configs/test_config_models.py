@@ -10,7 +10,7 @@ import mmdet.models  # noqa: F401
 import mmseg.models  # noqa: F401
 import pytest
 import torch
-from config_files import CONFIG_PATHS, control_of, load, read_name
+from config_files import CONFIG_PATHS, baseline_of, load, read_name
 from mmdet.testing import demo_mm_inputs
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -120,20 +120,20 @@ LIGHT_FROM_RELU_WEIGHTS = [
 
 
 @pytest.mark.parametrize('stem', [*FROM_RELU_WEIGHTS, *LIGHT_FROM_RELU_WEIGHTS])
-def test_equals_its_control_at_step_0(stem):
+def test_equals_its_baseline_at_step_0(stem):
     """Activations that start as ReLU: the weights of the ReLU network give the output of the ReLU network."""
     path = PATHS_BY_STEM[stem]
-    model, control = build(path).backbone, build(control_of(path)).backbone
-    randomise_norms(control)
-    missing, unexpected = model.load_state_dict(control.state_dict(), strict=False)
+    model, baseline = build(path).backbone, build(baseline_of(path)).backbone
+    randomise_norms(baseline)
+    missing, unexpected = model.load_state_dict(baseline.state_dict(), strict=False)
     assert unexpected == []
     assert all('.act' in key for key in missing)
     images = torch.rand(2, 3, 64, 128)
     for mode in (False, True):
         model.train(mode)
-        control.train(mode)
+        baseline.train(mode)
         with torch.no_grad():
-            for got, expected in zip(model(images), control(images)):
+            for got, expected in zip(model(images), baseline(images)):
                 assert torch.equal(got, expected)
     assert expected.std() > 0
 

@@ -17,6 +17,7 @@ DATA = {
     # name in file names: dataset class, default folder, the environment variable that names another
     'coco': ('CocoDataset', 'data/coco', 'COCO_ROOT'),
     'cityscapes': ('CityscapesDataset', 'data/cityscapes', 'CITYSCAPES_DATASET'),
+    'own-data': ('CocoDataset', 'data/own', 'OWN_DATA_ROOT'),
     'street-scenes': (None, 'data/street_scenes', 'STREET_SCENES_ROOT'),
 }
 BACKBONES = {
@@ -36,7 +37,7 @@ STRIDES = {
 
 def test_there_are_configs_for_both_methods():
     assert {path.parent.name for path in CONFIG_PATHS} == {'retinanet', 'pspnet'}
-    assert len(CONFIG_PATHS) == 91
+    assert len(CONFIG_PATHS) == 93
 
 
 @all_configs

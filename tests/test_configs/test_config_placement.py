@@ -1,7 +1,7 @@
 """Every activation sits where a config's name promises."""
 
 import pytest
-from config_files import CONFIG_PATHS, control_of, load, read_name, short_id
+from config_files import CONFIG_PATHS, baseline_of, load, read_name, short_id
 from meta_models import anatomy
 from mmdet.datasets import CocoDataset
 from mmseg.datasets import CityscapesDataset
@@ -85,7 +85,7 @@ def test_added_parameters(path):
     name = read_name(path)
     sites = site_channels(name, load(path).model.backbone.get('base_channels', 64))
     expected = sum(added_per_site(class_at_the_sites(name), width) for width in sites.values())
-    added = anatomy(path).num_parameters - anatomy(control_of(path)).num_parameters
+    added = anatomy(path).num_parameters - anatomy(baseline_of(path)).num_parameters
     assert added == expected
     if name.depth == 50 and 'frelu' in name.act:
         assert added == (26_880 if name.act == 'frelu-p' else 161_280)

@@ -55,7 +55,7 @@ def test_the_config_imports_the_package(imports, expected):
     assert apply('--act', 'SiLU', **settings).custom_imports['imports'] == expected
 
 
-def test_a_run_does_not_lie_on_its_control():
+def test_a_run_does_not_lie_on_its_baseline():
     assert work_dir_suffix(parse('--act', 'FReLU')) == '_frelu'
 
 

@@ -55,7 +55,7 @@ def read_name(path):
     )
 
 
-def control_of(path):
+def baseline_of(path):
     return path.with_name(re.sub(r'-(frelu|silu)_', '-relu_', path.name))
 
 

@@ -1,11 +1,11 @@
-"""The ImageNet configs: name and content say the same, controls are controls, the recipe is the paper's. No mmpretrain needed."""
+"""The ImageNet configs: name and content say the same, baselines are baselines, the recipe is the paper's. No mmpretrain needed."""
 
 import re
 
 import pytest
 import torch
 import yaml
-from imagenet_files import CONFIG_PATHS, ROOT, all_configs, control_of, load, read_name
+from imagenet_files import CONFIG_PATHS, ROOT, all_configs, baseline_of, load, read_name
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
@@ -50,11 +50,11 @@ def test_network_and_activation(path):
 
 
 @all_configs
-def test_a_config_differs_from_its_control_in_the_activation_alone(path):
-    mine, control = load(path).to_dict(), load(control_of(path)).to_dict()
+def test_a_config_differs_from_its_baseline_in_the_activation_alone(path):
+    mine, baseline = load(path).to_dict(), load(baseline_of(path)).to_dict()
     mine['model']['backbone'].pop('act_cfg')
-    control['model']['backbone'].pop('act_cfg')
-    assert mine == control
+    baseline['model']['backbone'].pop('act_cfg')
+    assert mine == baseline
 
 
 @all_configs
@@ -177,14 +177,14 @@ def test_pooling_drops_whole_channels_while_training_only():
         DropoutPooling(1)
 
 
-def test_every_config_is_listed_once_with_its_control_and_its_parameters():
+def test_every_config_is_listed_once_with_its_baseline_and_its_parameters():
     folder = ROOT / 'configs/imagenet'
     text = (folder / 'README.md').read_text()
     links = re.findall(r'\]\(([^)/]+\.py)\)', text)
     assert sorted(links) == [path.name for path in CONFIG_PATHS]
     for path in CONFIG_PATHS:
         rows = [row for row in text.splitlines() if f'({path.name})' in row]
-        assert any(f'({control_of(path).name})' in row for row in rows), path.name
+        assert any(f'({baseline_of(path).name})' in row for row in rows), path.name
     content = yaml.safe_load((folder / 'metafile.yml').read_text())
     assert [model['Name'] for model in content['Models']] == [path.stem for path in CONFIG_PATHS]
     for model in content['Models']:

@@ -250,7 +250,7 @@ def test_documented_commands_run(page, name, street_scenes, monkeypatch, tmp_pat
             ['--act', 'ReLU', 'FRelU'],
             "error: --act FRelU: Unknown activation 'FRelU'. Did you mean",
         ),
-        (['--act', 'ReLU', '--seeds', '1', '2', '1'], 'error: --seeds: 1 is there twice'),
+        (['--act', 'ReLU', '--seeds', '1', '2', '1'], 'error: --seeds: 1 appears twice'),
         (['--act', 'ReLU', '--workers', '0'], 'error: --workers 0'),
         (['--act', 'ReLU', '--rounds', '-1'], 'error: --rounds -1'),
         (

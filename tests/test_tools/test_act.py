@@ -85,7 +85,7 @@ def test_get_flops_counts_the_windows_and_says_where_they_are(relu_segmentor, ca
     assert '17 activations replaced' in said[0]
 
 
-def test_pictures_of_the_control_and_the_other(trained, relu_segmentor, street_scenes, tmp_path):
+def test_pictures_of_the_baseline_and_the_other(trained, relu_segmentor, street_scenes, tmp_path):
     """One config for both models; --act is for one of them."""
     draw = tiny_project.load_tool('visualize_segmentation.py')
     image = next((street_scenes / 'leftImg8bit/val').rglob('*.png'))

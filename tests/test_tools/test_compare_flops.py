@@ -97,6 +97,6 @@ def test_unknown_network(tool, capsys):
 
 def test_pairs_differ_in_the_activation_alone():
     for pair in dy_relu_pairs():
-        control, dynamic = pair.control.backbone, pair.dynamic.backbone
-        words = {key for key in {*control, *dynamic} if control.get(key) != dynamic.get(key)}
+        baseline, dynamic = pair.baseline.backbone, pair.dynamic.backbone
+        words = {key for key in {*baseline, *dynamic} if baseline.get(key) != dynamic.get(key)}
         assert words <= {'act_cfg', 'act_stages', 'act_sites', 'with_se'}

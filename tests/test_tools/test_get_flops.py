@@ -48,9 +48,9 @@ def test_resnet50_has_the_official_numbers():
     assert backbone.activations.parameters == 161_280
     assert backbone.sites == dict(ReLU=10, FReLU=39)
     with torch.device('meta'):
-        control = parts_of(Classifier(act_cfg=dict(type='ReLU')), 224, 224)
-    assert control['backbone'].macs + control['fc'].macs == 3_857_973_248
-    assert control['backbone'].activations.parameters == 0
+        baseline = parts_of(Classifier(act_cfg=dict(type='ReLU')), 224, 224)
+    assert baseline['backbone'].macs + baseline['fc'].macs == 3_857_973_248
+    assert baseline['backbone'].activations.parameters == 0
 
 
 def test_every_operation_is_booked_once_under_its_part():

@@ -3,13 +3,14 @@
     python tools/analysis_tools/ablate.py CONFIG --act ReLU FReLU "FReLU:kernel_size=5" --out DIR [--seeds 0 1 2]
         [--workers N] [--threads N] [--rounds N] [--metric KEY] [--cfg-options K=V ...]
 
-The first activation is the control. What is finished in DIR is kept: the same command goes on where it stopped, and one with
+The first activation is the baseline. What is finished in DIR is kept: the same command goes on where it stopped, and one with
 more activations or seeds adds them. At the end the models take turns with training steps, which gives times that do not
 depend on what else the machine did. DIR gets ``ablation.md``, ``ablation.csv`` and ``ablation.png``; ``runs`` in it has the log,
 settings, weights and result of every run.
 """
 
 import argparse
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -35,7 +36,7 @@ from mm_frelu.analysis.experiments.scores import (
     estimate,
     score_of,
 )
-from mm_frelu.analysis.experiments.step_cost import measure_step_costs
+from mm_frelu.analysis.experiments.step_cost import StepCost, measure_step_costs
 from mm_frelu.analysis.experiments.tables import (
     markdown,
     mebibytes,
@@ -56,7 +57,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         required=True,
         metavar='ACT',
-        help='activations, the control first: NAME, or "NAME:key=value,key=value"',
+        help='activations, the baseline first: NAME, or "NAME:key=value,key=value"',
     )
     parser.add_argument(
         '--rounds',
@@ -77,7 +78,11 @@ def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
         rounds: Steps of each model.
     """
     file = out / 'cost.json'
-    settings = json.dumps([[name, settings_of(cfg), rounds] for name, cfg in cfgs.items()])
+    # With the names of what is measured: a file of an older version is measured again.
+    measures = [field.name for field in dataclasses.fields(StepCost)]
+    settings = json.dumps(
+        [measures, *([name, settings_of(cfg), rounds] for name, cfg in cfgs.items())]
+    )
     fingerprint = hashlib.sha256(settings.encode()).hexdigest()
     if file.is_file():
         stored = read_json(file)
@@ -91,22 +96,22 @@ def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
 
 def table_rows(scores: Scores, metric: str, costs: Dict[str, dict]) -> List[Dict[str, str]]:
     """The rows of the Markdown table."""
-    control = next(iter(scores))
+    baseline = next(iter(scores))
     rows = []
     for name, values in scores.items():
-        gain = estimate(differences(values, scores[control]))
+        gain = estimate(differences(values, scores[baseline]))
         row = {'activation': name, metric: estimate(list(values.values())).text()}
-        row[f'minus {control}'] = '' if name == control else gain.text('+')
+        row[f'minus {baseline}'] = '' if name == baseline else gain.text('+')
         if costs:
             cost = costs[name]
             low, high = cost['quartiles']
             row['parameters'] = f'{cost["parameters"]:,}'
             row['MACs'] = readable(cost['macs'])
             row['training step'] = milliseconds(cost['seconds'])
-            quartiles = '' if name == control else f' ({low:.2f} to {high:.2f})'
-            row[f'step of {control}'] = f'{cost["times_control"]:.2f}{quartiles}'
+            quartiles = '' if name == baseline else f' ({low:.2f} to {high:.2f})'
+            row[f'step of {baseline}'] = f'{cost["times_baseline"]:.2f}{quartiles}'
             row['kept for backward'] = mebibytes(cost['kept'])
-            row[f'kept of {control}'] = f'{cost["kept"] / costs[control]["kept"]:.2f}'
+            row[f'kept of {baseline}'] = f'{cost["kept"] / costs[baseline]["kept"]:.2f}'
         rows.append(row)
     return rows
 
@@ -124,7 +129,7 @@ def csv_rows(
         row.update({f'seed_{seed}': value for seed, value in values.items()})
         for key, value in costs.get(choice.text, {}).items():
             if key == 'quartiles':
-                row['times_control_q1'], row['times_control_q3'] = value
+                row['times_baseline_q1'], row['times_baseline_q3'] = value
             else:
                 row[key] = value
         rows.append(row)

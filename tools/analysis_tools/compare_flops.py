@@ -65,13 +65,13 @@ def compare_dy_relu(pairs: Sequence[Pair]) -> Comparison:
     """The networks of the DY-ReLU paper."""
     table = []
     for pair in pairs:
-        control, dynamic = (classifier_cost(*network) for network in (pair.control, pair.dynamic))
+        baseline, dynamic = (classifier_cost(*network) for network in (pair.baseline, pair.dynamic))
         table.append(
             (
                 pair.name,
                 pair.placement,
-                *_growth(control, dynamic, 'parameters'),
-                *_growth(control, dynamic, 'macs'),
+                *_growth(baseline, dynamic, 'parameters'),
+                *_growth(baseline, dynamic, 'macs'),
                 pair.growth or '-',
             )
         )
@@ -80,8 +80,8 @@ def compare_dy_relu(pairs: Sequence[Pair]) -> Comparison:
     return Comparison('DY-ReLU paper, ImageNet', headings, table, DY_RELU_NOTE)
 
 
-def _growth(control: ClassifierCost, dynamic: ClassifierCost, key: str) -> Sequence[str]:
-    before, after = getattr(control, key), getattr(dynamic, key)
+def _growth(baseline: ClassifierCost, dynamic: ClassifierCost, key: str) -> Sequence[str]:
+    before, after = getattr(baseline, key), getattr(dynamic, key)
     return _readable(before), _readable(after), f'{after / before - 1:+.1%}'
 
 

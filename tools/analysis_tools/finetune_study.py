@@ -4,7 +4,7 @@
         [--act ReLU FReLU:init=identity FReLU:init=paper] [--seeds 0 1 2] [--finetune-options K=V ...] [--workers N] ...
 
 For each seed a model is trained with the source activation, and from its last checkpoint one model is fine-tuned with each
-activation of --act, the first of which is the control: the same activation as the source just goes on. All of them have one
+activation of --act, the first of which is the baseline: the same activation as the source just goes on. All of them have one
 schedule. Each is validated before its first step and after its last. What is finished in DIR is kept. DIR gets
 ``finetuning.md``, ``finetuning.csv`` and ``finetuning.png``; ``trained`` and ``finetuned`` in it have the runs.
 """
@@ -52,7 +52,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         default=['ReLU', 'FReLU:init=identity', 'FReLU:init=paper'],
         metavar='ACT',
-        help='activations to fine-tune, the control first (default: %(default)s)',
+        help='activations to fine-tune, the baseline first (default: %(default)s)',
     )
     parser.add_argument(
         '--finetune-options',
@@ -95,16 +95,16 @@ def finetuning_runs(
 
 def table_rows(starts: Scores, ends: Scores, metric: str) -> List[Dict[str, str]]:
     """The rows of the Markdown table."""
-    control = next(iter(ends))
+    baseline = next(iter(ends))
     rows = []
     for name, values in ends.items():
-        gain = estimate(differences(values, ends[control]))
+        gain = estimate(differences(values, ends[baseline]))
         rows.append(
             {
                 'fine-tuned as': name,
                 f'{metric} at step 0': estimate(list(starts[name].values())).text(),
                 f'{metric} at the end': estimate(list(values.values())).text(),
-                f'end minus {control}': '' if name == control else gain.text('+'),
+                f'end minus {baseline}': '' if name == baseline else gain.text('+'),
             }
         )
     return rows

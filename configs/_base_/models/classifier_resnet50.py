@@ -1,4 +1,4 @@
-# A classifier on a ResNet-50 that is told its activation. ReLU here: this is the control.
+# A classifier on a ResNet-50 that is told its activation. ReLU here: this is the baseline.
 model = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -1,4 +1,4 @@
-# PSPNet on MobileNetV1 0.75x of output stride 8. ReLU here: this is the control.
+# PSPNet on MobileNetV1 0.75x of output stride 8. ReLU here: this is the baseline.
 _base_ = './pspnet_r50b-d8.py'
 
 # The weights are the user's own: the FReLU paper trained this network, and published no weights of it. They lie in

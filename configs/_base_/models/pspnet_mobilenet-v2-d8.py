@@ -1,4 +1,4 @@
-# PSPNet on MobileNetV2 1.0x of output stride 8, strides and dilations as in mmseg. ReLU here: this is the control.
+# PSPNet on MobileNetV2 1.0x of output stride 8, strides and dilations as in mmseg. ReLU here: this is the baseline.
 _base_ = './pspnet_r50b-d8.py'
 
 model = dict(

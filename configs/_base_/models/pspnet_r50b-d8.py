@@ -1,4 +1,4 @@
-# PSPNet on a ResNet-50 of output stride 8 that is told its activation. ReLU here: this is the control.
+# PSPNet on a ResNet-50 of output stride 8 that is told its activation. ReLU here: this is the baseline.
 # R-50b means torchvision's 7x7 stem, which FReLU's ResNet has too; mmseg's plain R-50 has a deep stem.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(

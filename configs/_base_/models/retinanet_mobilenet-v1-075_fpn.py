@@ -1,4 +1,4 @@
-# RetinaNet on MobileNetV1 0.75x (FReLU paper, table 2: ImageNet only). ReLU here: this is the control.
+# RetinaNet on MobileNetV1 0.75x (FReLU paper, table 2: ImageNet only). ReLU here: this is the baseline.
 _base_ = './retinanet_r50_fpn.py'
 
 # The weights are the user's own: the FReLU paper trained this network, and published no weights of it. They lie in

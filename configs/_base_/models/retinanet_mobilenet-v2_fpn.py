@@ -1,4 +1,4 @@
-# RetinaNet on MobileNetV2 1.0x that is told its activation. ReLU here: this is the control.
+# RetinaNet on MobileNetV2 1.0x that is told its activation. ReLU here: this is the baseline.
 _base_ = './retinanet_r50_fpn.py'
 
 model = dict(

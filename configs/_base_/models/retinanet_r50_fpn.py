@@ -1,4 +1,4 @@
-# RetinaNet with FPN on a ResNet-50 that is told its activation. ReLU here: this is the control.
+# RetinaNet with FPN on a ResNet-50 that is told its activation. ReLU here: this is the baseline.
 model = dict(
     type='RetinaNet',
     data_preprocessor=dict(
@@ -14,11 +14,11 @@ model = dict(
         num_stages=4,
         out_indices=(0, 1, 2, 3),
         # mmdet freezes layer1 too (1). Windows that start untrained in layer1 would then never learn, so only the
-        # stem is frozen, in the control as well: the recipes have to be equal.
+        # stem is frozen, in the baseline as well: the recipes have to be equal.
         frozen_stages=0,
         norm_cfg=dict(type='BN', requires_grad=True),
         # Pretrained norms keep their statistics, as in mmdet. The norms of the windows have none worth keeping and
-        # must measure their own. A ReLU control has no windows: there the second line changes nothing.
+        # must measure their own. A ReLU baseline has no windows: there the second line changes nothing.
         norm_eval=True,
         act_norm_eval=False,
         style='pytorch',

@@ -1,4 +1,4 @@
-# RetinaNet on ShuffleNetV2 1.5x (FReLU paper, table 3). ReLU here: this is the control.
+# RetinaNet on ShuffleNetV2 1.5x (FReLU paper, table 3). ReLU here: this is the baseline.
 _base_ = './retinanet_r50_fpn.py'
 
 # The weights are the user's own: the authors published only the 0.5x network. They lie in `weights`, or in the folder

@@ -48,7 +48,7 @@ def parse_choices(texts: Sequence[str], option: str = '--act') -> List[Activatio
     choices = [_parse(text, option) for text in texts]
     for index, choice in enumerate(choices):
         if choice.cfg in [earlier.cfg for earlier in choices[:index]]:
-            raise UserError(f'{option}: {choice.text} is there twice. Give each activation once.')
+            raise UserError(f'{option}: {choice.text} appears twice. Give each activation once.')
     return choices
 
 

@@ -97,7 +97,7 @@ def load_experiment(args: argparse.Namespace) -> Config:
     twice = sorted({seed for seed in args.seeds if args.seeds.count(seed) > 1})
     if twice:
         raise UserError(
-            f'--seeds: {", ".join(map(str, twice))} is there twice. The same seed is the same run, and would make the '
+            f'--seeds: {", ".join(map(str, twice))} appears twice. The same seed is the same run, and would make the '
             'spread look smaller than it is. Give different seeds.'
         )
     require_writable('--out', args.out)

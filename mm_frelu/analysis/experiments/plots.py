@@ -14,7 +14,7 @@ from mm_frelu.engine.write_file import write_file
 
 from .scores import Scores, estimate
 
-_CONTROL, _OTHER = '#8a8a8a', '#0b6e99'
+_BASELINE, _OTHER = '#8a8a8a', '#0b6e99'
 _TIME, _MEMORY = '#c8553d', '#588157'
 _GRID = '#e3e3e3'
 _ROW, _MARGIN = 0.34, 1.05
@@ -28,9 +28,9 @@ def plot_scores(
 
     Args:
         path: PNG file, written whole or not at all.
-        scores: Scores by row and seed; the first row is the control.
+        scores: Scores by row and seed; the first row is the baseline.
         metric: Name of the score.
-        costs: ``times_control``, ``quartiles`` and ``kept`` by row, or empty.
+        costs: ``times_baseline``, ``quartiles`` and ``kept`` by row, or empty.
         caption: A line below the title.
     """
     names = list(scores)
@@ -69,10 +69,10 @@ def _figure(rows: int, panels: int) -> tuple:
 
 def _draw_scores(axes: Axes, scores: Scores, label: str) -> None:
     _rows(axes, list(scores))
-    control = estimate(list(next(iter(scores.values())).values())).mean
-    axes.axvline(control, color=_CONTROL, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    baseline = estimate(list(next(iter(scores.values())).values())).mean
+    axes.axvline(baseline, color=_BASELINE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for row, values in enumerate(scores.values()):
-        color = _CONTROL if row == 0 else _OTHER
+        color = _BASELINE if row == 0 else _OTHER
         points = list(values.values())
         mean = estimate(points).mean
         axes.plot(points, [row] * len(points), 'o', color=color, alpha=0.55, markersize=5, mew=0)
@@ -92,10 +92,10 @@ def _draw_scores(axes: Axes, scores: Scores, label: str) -> None:
 
 def _draw_costs(axes: Axes, names: Sequence[str], costs: Dict[str, dict]) -> None:
     _rows(axes, list(names))
-    axes.axvline(1, color=_CONTROL, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axvline(1, color=_BASELINE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     kept = costs[names[0]]['kept']
     rows: List[int] = list(range(len(names)))
-    times = [costs[name]['times_control'] for name in names]
+    times = [costs[name]['times_baseline'] for name in names]
     memory = [costs[name]['kept'] / kept for name in names]
     for row, name in enumerate(names):
         axes.plot(costs[name]['quartiles'], [row - 0.13] * 2, color=_TIME, linewidth=1.2, alpha=0.6)

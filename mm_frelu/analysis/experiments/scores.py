@@ -1,4 +1,4 @@
-"""The scores of a comparison: by row and seed, with mean, spread and the difference to the control."""
+"""The scores of a comparison: by row and seed, with mean, spread and the difference to the baseline."""
 
 import statistics
 from typing import Dict, List, NamedTuple, Sequence
@@ -7,7 +7,7 @@ from .options import Metric
 from .run import Run
 
 Scores = Dict[str, Dict[int, float]]
-"""``{row: {seed: score in per cent}}``, the control first."""
+"""``{row: {seed: score in per cent}}``, the baseline first."""
 
 
 class Estimate(NamedTuple):
@@ -33,9 +33,9 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(statistics.fmean(values), spread, len(values))
 
 
-def differences(scores: Dict[int, float], control: Dict[int, float]) -> List[float]:
-    """A row minus the control, seed by seed: what a seed does to both falls out."""
-    return [value - control[seed] for seed, value in scores.items()]
+def differences(scores: Dict[int, float], baseline: Dict[int, float]) -> List[float]:
+    """A row minus the baseline, seed by seed: what a seed does to both falls out."""
+    return [value - baseline[seed] for seed, value in scores.items()]
 
 
 def score_of(run: Run, metric: Metric) -> float:

@@ -32,7 +32,7 @@ class StepCost:
         parameters: Number of its parameters.
         macs: Multiply-adds of one forward pass of one test image.
         seconds: Median of a training step, in seconds.
-        times_control: Median of its time over the control's of the same round.
+        times_baseline: Median of its time over the baseline's of the same round.
         quartiles: First and third quartile of that.
         kept: Bytes kept for backward.
     """
@@ -40,7 +40,7 @@ class StepCost:
     parameters: int
     macs: int
     seconds: float
-    times_control: float
+    times_baseline: float
     quartiles: List[float]
     kept: int
 
@@ -49,7 +49,7 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
     """Measure training steps of several models in turns.
 
     Args:
-        cfgs: Configs by name; the first is the control. They have one dataset and one batch size.
+        cfgs: Configs by name; the first is the baseline. They have one dataset and one batch size.
         rounds: How often each is measured.
 
     Returns:
@@ -57,14 +57,14 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
         ``batch`` (shape of the images), ``shape`` (height and width for the MACs), ``torch``.
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    control = next(iter(cfgs.values()))
+    baseline = next(iter(cfgs.values()))
     models, optimizers = {}, {}
     for name, cfg in cfgs.items():
         set_random_seed(0)
         models[name] = build_model(cfg, device).train()
         optimizers[name] = build_optim_wrapper(models[name], copy.deepcopy(cfg.optim_wrapper))
 
-    batch = first_batch(control)
+    batch = first_batch(baseline)
     images, kept = {}, {}
     for name, model in models.items():
         data = model.data_preprocessor(copy.deepcopy(batch), True)
@@ -74,7 +74,7 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
     steps = {name: partial(_step, model, optimizers[name], batch) for name, model in models.items()}
     times = times_in_turns(steps, rounds, torch.device(device))
 
-    shape = input_shape(control)
+    shape = input_shape(baseline)
     first = next(iter(times.values()))
     costs = {}
     for name, cfg in cfgs.items():
@@ -85,7 +85,7 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
                 parameters=total.parameters,
                 macs=total.macs,
                 seconds=statistics.median(times[name]) / 1000,
-                times_control=statistics.median(ratios),
+                times_baseline=statistics.median(ratios),
                 quartiles=_quartiles(ratios),
                 kept=kept[name],
             )

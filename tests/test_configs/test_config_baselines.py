@@ -1,13 +1,13 @@
-"""Each config and its ReLU control differ in the activation, in the weights that belong to it, and in nothing else."""
+"""Each config and its ReLU baseline differ in the activation, in the weights that belong to it, and in nothing else."""
 
 import ast
 
 import pytest
-from config_files import CONFIG_PATHS, control_of, load, read_name, short_id
+from config_files import CONFIG_PATHS, baseline_of, load, read_name, short_id
 from config_weights import weights_of
 
 OTHERS = [path for path in CONFIG_PATHS if read_name(path).act != 'relu']
-CONTROLS = [path for path in CONFIG_PATHS if read_name(path).act == 'relu']
+BASELINES = [path for path in CONFIG_PATHS if read_name(path).act == 'relu']
 
 ACTIVATION_KEYS = ('model.backbone.act_cfg', 'model.backbone.act_sites')
 WEIGHT_KEYS = ('model.backbone.init_cfg', 'weights_hint')
@@ -40,53 +40,53 @@ def test_differences_are_found(a, b, keys):
 
 
 @pytest.mark.parametrize('path', OTHERS, ids=short_id)
-def test_differs_from_its_control_in_nothing_but_the_activation_and_its_weights(path):
-    control = control_of(path)
-    assert control in CONTROLS
-    allowed = allowed_keys(read_name(path), read_name(control))
-    found = differences(load(control).to_dict(), load(path).to_dict())
+def test_differs_from_its_baseline_in_nothing_but_the_activation_and_its_weights(path):
+    baseline = baseline_of(path)
+    assert baseline in BASELINES
+    allowed = allowed_keys(read_name(path), read_name(baseline))
+    found = differences(load(baseline).to_dict(), load(path).to_dict())
     assert found
     outside = [key for key in found if not any(f'{key}.'.startswith(f'{a}.') for a in allowed)]
     assert outside == []
 
 
-def allowed_keys(name, control):
-    """Where a config may differ from its control."""
+def allowed_keys(name, baseline):
+    """Where a config may differ from its baseline."""
     keys = ACTIVATION_KEYS
     if name.act == 'prelu':
         keys += ('optim_wrapper.constructor', 'optim_wrapper.paramwise_cfg')
-    if weights_of(name) != weights_of(control):
+    if weights_of(name) != weights_of(baseline):
         keys += WEIGHT_KEYS
-    if weights_of(name).pixels != weights_of(control).pixels:
+    if weights_of(name).pixels != weights_of(baseline).pixels:
         keys += OFFICIAL_KEYS
     return keys
 
 
-def test_where_other_pixels_are_fed_than_to_the_control():
+def test_where_other_pixels_are_fed_than_to_the_baseline():
     """One pair: nobody publishes ReLU weights that were trained on the pixels of the official FReLU weights."""
-    pairs = [(read_name(path), read_name(control_of(path))) for path in OTHERS]
+    pairs = [(read_name(path), read_name(baseline_of(path))) for path in OTHERS]
     others = {
         (name.method, name.network, name.depth, name.style, name.act)
-        for name, control in pairs
-        if weights_of(name).pixels != weights_of(control).pixels
+        for name, baseline in pairs
+        if weights_of(name).pixels != weights_of(baseline).pixels
     }
     assert others == {('retinanet', 'resnet', 50, 'caffe', 'frelu')}
 
 
-@pytest.mark.parametrize('path', CONTROLS, ids=short_id)
-def test_control_is_relu_and_has_its_frelu(path):
+@pytest.mark.parametrize('path', BASELINES, ids=short_id)
+def test_baseline_is_relu_and_has_its_frelu(path):
     assert load(path).model.backbone.act_cfg == dict(type='ReLU')
     assert path.with_name(path.name.replace('-relu', '-frelu')).exists()
 
 
 @pytest.mark.parametrize('path', CONFIG_PATHS, ids=short_id)
 def test_inheritance_is_flat(path):
-    """A control stands on base files, everything else on its control."""
+    """A baseline stands on base files, everything else on its baseline."""
     base = base_of(path)
-    if path in CONTROLS:
+    if path in BASELINES:
         assert all(name.startswith('../_base_/') for name in base)
     else:
-        assert base == f'./{control_of(path).name}'
+        assert base == f'./{baseline_of(path).name}'
 
 
 def base_of(path):

@@ -1,0 +1,4 @@
+_base_ = './retinanet_r50-relu_fpn_1x_own-data.py'
+
+# The windows start at zero, so at step 0 this is its ReLU baseline; README.md says how to start from other weights.
+model = dict(backbone=dict(act_cfg=dict(type='FReLU', init='identity')))
