@@ -86,14 +86,20 @@ class GuardedRunner(Runner):
 
     def build_train_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
         """Build the training loop, with a dataloader that seeds each batch by its iteration."""
-        if isinstance(self._train_dataloader, dict):
-            self._train_dataloader = self.build_dataloader(
-                self._train_dataloader,
-                seed=self.seed,
-                diff_rank_seed=self._randomness_cfg.get('diff_rank_seed', False),
-            )
-            seed_batches(self._train_dataloader, self)
-        return super().build_train_loop(loop)
+        settings: Any = self._train_dataloader
+        if not isinstance(settings, dict):
+            return super().build_train_loop(loop)
+        dataloader: Any = self.build_dataloader(
+            settings,
+            seed=self.seed,
+            diff_rank_seed=self._randomness_cfg.get('diff_rank_seed', False),
+        )
+        seed_batches(dataloader, self)
+        self._train_dataloader = dataloader
+        try:
+            return super().build_train_loop(loop)
+        finally:  # the batch size that auto_scale_lr asks for is in the settings alone
+            self._train_dataloader = settings
 
     def build_val_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
         """Build the validation loop; batches that it could not stack are an error now, and not after hours of training."""
