@@ -290,17 +290,24 @@ def read_row(
     for u, norm in branches:
         row += (u, *_norm_tensors(norm))
     for conv, norm in windows:
-        # nn.Module.__getattr__ would take several times as long, in each call.
-        parameters = conv._parameters
-        row += (parameters.get('weight'), parameters.get('bias'), *_norm_tensors(norm))
+        row += (_parameter(conv, 'weight'), _parameter(conv, 'bias'), *_norm_tensors(norm))
     return row
+
+
+def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
+    """A parameter. FSDP takes them out while a checkpointed block is run again, and leaves plain tensors as attributes.
+
+    nn.Module.__getattr__ would take several times as long, in each call.
+    """
+    parameters = module._parameters
+    return parameters[name] if name in parameters else getattr(module, name)
 
 
 def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:
     if not isinstance(norm, _BatchNorm):
         return (None,) * NORM_LENGTH
-    of, held = norm._parameters, norm._buffers
-    affine = of.get('weight'), of.get('bias')
+    held = norm._buffers
+    affine = _parameter(norm, 'weight'), _parameter(norm, 'bias')
     if norm.training and not norm.track_running_stats:  # nothing to move
         return (*affine, None, None, None)
     running = held.get('running_mean'), held.get('running_var'), held.get('num_batches_tracked')

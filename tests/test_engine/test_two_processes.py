@@ -133,7 +133,8 @@ def test_a_network_equals_one_process(activation, two):
             assert values.keys() == expected.keys()
             for name, value in expected.items():
                 assert values[name] is not None, f'{name} has no gradient'
-                bound = 1e-9 * value.abs().max().item()
+                # Gradients of biases before a norm over the batch are zero, but for rounding.
+                bound = 1e-9 * value.abs().max().item() + 1e-12
                 assert_close(values[name], value, rtol=0, atol=bound, msg=lambda m, n=name: n + m)
 
 

@@ -121,3 +121,17 @@ def test_statistics_under_autocast_are_in_single_precision(name, backend, dtype)
             norm.running_mean.double(), exact.mean((0, 2, 3)) + shift, rtol=5e-3, atol=5e-2
         )
         assert_close(norm.running_var.double(), exact.var((0, 2, 3)), rtol=2e-2, atol=0)
+
+
+@pytest.mark.parametrize('backend', ['recompute', 'numba'])
+def test_parameters_may_be_plain_tensors(backend):
+    """As FSDP leaves them while a checkpointed block is run again; and their memory can be resized after."""
+    layer, x = build('FReLU', backend), torch.randn(2, 4, 6, 7)
+    expected = layer.eval()(x)
+    for module in (layer.conv, layer.norm):
+        for name in ('weight', 'bias'):
+            value = module._parameters.pop(name).detach().clone()
+            setattr(module, name, value)
+    assert torch.equal(layer(x), expected)
+    assert layer.live.name == backend
+    assert layer.conv.weight.untyped_storage().resizable()
