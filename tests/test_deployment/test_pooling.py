@@ -1,5 +1,6 @@
 """Pooling by matrices is torch's adaptive average pooling, also inside an ONNX graph whose input changes its size."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -37,10 +38,9 @@ def test_half_precision_is_kept():
 
 def test_torch_is_as_it_was_afterwards():
     original = F.adaptive_avg_pool2d
-    with exportable_pooling():
+    with contextlib.suppress(KeyError), exportable_pooling():
         assert F.adaptive_avg_pool2d is not original
-        with pytest.raises(TypeError):
-            F.adaptive_avg_pool2d('no tensor', 2)
+        raise KeyError
     assert F.adaptive_avg_pool2d is original
 
 
