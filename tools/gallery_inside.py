@@ -92,9 +92,9 @@ def coefficients(gallery: Gallery) -> None:
 @picture('inside_dyrelu_attention.png')
 def attention(gallery: Gallery) -> None:
     """Spatial attention of DY-ReLU-C over the first scene."""
-    # Four layers are enough of a picture; more would be too large a file in colours that are true.
+    # Four layers: in true colours a picture of more would be too large a file.
     out = inspected(gallery, 'DyReLUC', 1, '--layers', 'backbone.layer3.*')
-    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png', colors=256)
+    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png')
 
 
 @picture('inside_features.png')
