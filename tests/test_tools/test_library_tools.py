@@ -17,4 +17,4 @@ def test_exists(library, name):
 
 
 def test_some_are_named():
-    assert len(NAMED) >= 3
+    assert len(NAMED) >= 1
