@@ -8,6 +8,7 @@
         gallery.keep(gallery.scratch / 'x.png', 'comparison.png')
 """
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -150,7 +151,8 @@ class Gallery:
             command = [program, *_CHROMIUM, f'--user-data-dir={profile}', f'--window-size={size}']
             command += ['--blink-settings=preferredColorScheme=0'] if dark else []
             command += [f'--screenshot={target}', page.absolute().as_uri() + fragment]
-            subprocess.run(command, capture_output=True, timeout=300, check=False)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, capture_output=True, timeout=300, check=False)
         if not target.is_file():
             raise UserError(f'{program} took no picture of {page}.')
 
@@ -171,9 +173,7 @@ class Gallery:
         target = self.out / name
         if colors:
             with Image.open(picture) as image, write_file(target, 'wb') as stream:
-                image.convert('RGB').quantize(colors, dither=Image.Dither.NONE).save(
-                    stream, 'PNG', optimize=True
-                )
+                _reduced(image.convert('RGB'), colors).save(stream, 'PNG', optimize=True)
         else:
             put_file(picture, target)
         size = target.stat().st_size
@@ -181,6 +181,16 @@ class Gallery:
             raise UserError(f'{target} has {size} bytes; a picture of the docs has {LARGEST}.')
         print(f'  {target}, {size / 1000:.0f} KB')
         return target
+
+
+def _reduced(image: Image.Image, number: int) -> Image.Image:
+    """The picture with a palette. A third of it are the most frequent colours as they are, so that legends stay true."""
+    counts = image.getcolors(image.width * image.height)
+    frequent = [color for _, color in sorted(counts, reverse=True)[: number // 3]]
+    others = image.quantize(number - len(frequent)).getpalette()
+    palette = Image.new('P', (1, 1))
+    palette.putpalette([channel for color in frequent for channel in color] + others)
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 _CHROMIUM = (
@@ -194,8 +204,8 @@ _CHROMIUM = (
     '--disable-sync',
     '--disable-dev-shm-usage',
     '--hide-scrollbars',
-    # Until the first image is decoded and drawn.
-    '--virtual-time-budget=20000',
+    # Milliseconds: until the first image is decoded and drawn.
+    '--timeout=15000',
 )
 
 Picture = Callable[[Gallery], None]
