@@ -129,7 +129,7 @@ class Gallery:
         dark: bool = False,
         size: str = '1400,860',
     ) -> None:
-        """Take a picture of an HTML page in headless Chromium.
+        """Take a picture of a page of :mod:`mm_frelu.visualization.page` in headless Chromium, when its first image is drawn.
 
         Args:
             page: The page.
@@ -139,21 +139,42 @@ class Gallery:
             size: Width and height of the window in pixels.
 
         Raises:
-            UserError: There is no Chromium, or it wrote nothing.
+            UserError: There is no Chromium or no selenium.
         """
+        try:
+            from selenium import webdriver
+            from selenium.webdriver.support.ui import WebDriverWait
+        except ImportError:
+            raise UserError(
+                'The pictures of pages need selenium. Install it: pip install selenium.'
+            ) from None
         names = ('chromium', 'chromium-browser', 'google-chrome')
         program = next((path for path in map(shutil.which, names) if path), None)
-        if program is None:
+        driver = shutil.which('chromedriver')
+        if not program or not driver:
             raise UserError(
-                'The pictures of pages are taken with Chromium. Install it: apt-get install chromium.'
+                'The pictures of pages are taken with Chromium. Install it: apt-get install chromium chromium-driver.'
             )
+        options = webdriver.ChromeOptions()
+        options.binary_location = program
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-            command = [program, *_CHROMIUM, f'--user-data-dir={profile}', f'--window-size={size}']
-            command += ['--blink-settings=preferredColorScheme=0'] if dark else []
-            command += [f'--screenshot={target}', page.absolute().as_uri() + fragment]
-            subprocess.run(command, capture_output=True, timeout=300, check=False)
-        if not target.is_file():
-            raise UserError(f'{program} took no picture of {page}.')
+            scheme = ['--blink-settings=preferredColorScheme=0'] if dark else []
+            for option in (
+                *_CHROMIUM,
+                f'--user-data-dir={profile}',
+                f'--window-size={size}',
+                *scheme,
+            ):
+                options.add_argument(option)
+            browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+            try:
+                browser.get(page.absolute().as_uri() + fragment)
+                drawn = 'return Boolean(window.page?.content && window.page.viewer.panels.length)'
+                WebDriverWait(browser, 120).until(lambda own: own.execute_script(drawn))
+                browser.execute_script('page.viewer.drawNow()')
+                browser.save_screenshot(str(target))
+            finally:
+                browser.quit()
 
     def keep(self, picture: Path, name: str, colors: Optional[int] = None) -> Path:
         """Move a picture to the gallery.
@@ -172,10 +193,7 @@ class Gallery:
         target = self.out / name
         if colors:
             with Image.open(picture) as image, write_file(target, 'wb') as stream:
-                quantized = image.convert('RGB').quantize(
-                    colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-                )
-                quantized.save(stream, 'PNG', optimize=True)
+                _reduced(image.convert('RGB'), colors).save(stream, 'PNG', optimize=True)
         else:
             put_file(picture, target)
         size = target.stat().st_size
@@ -183,6 +201,16 @@ class Gallery:
             raise UserError(f'{target} has {size} bytes; a picture of the docs has {LARGEST}.')
         print(f'  {target}, {size / 1000:.0f} KB')
         return target
+
+
+def _reduced(image: Image.Image, number: int) -> Image.Image:
+    """The picture with a palette. A third of it are the most frequent colours as they are, so that legends stay true."""
+    counts = image.getcolors(image.width * image.height)
+    frequent = [color for _, color in sorted(counts, reverse=True)[: number // 3]]
+    others = image.quantize(number - len(frequent)).getpalette()
+    palette = Image.new('P', (1, 1))
+    palette.putpalette([channel for color in frequent for channel in color] + others)
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 _CHROMIUM = (
@@ -196,8 +224,6 @@ _CHROMIUM = (
     '--disable-sync',
     '--disable-dev-shm-usage',
     '--hide-scrollbars',
-    # Until the first image is decoded and drawn.
-    '--virtual-time-budget=20000',
 )
 
 Picture = Callable[[Gallery], None]
