@@ -14,11 +14,15 @@ PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --durations=10
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo docs test test-all test-gpu lint format install bench-gpu clean
+.PHONY: demo gallery docs test test-fast test-all test-gpu lint format install bench-gpu clean
 
 # The main job on generated street scenes: train, evaluate, compare, report.
 demo: $(INSTALLED)
 	$(PY) tools/demo.py --out $(DEMO_OUT)
+
+# The pictures of the docs, from the demo's checkpoints and from scikit-image's photographs.
+gallery: $(INSTALLED)
+	$(PY) tools/gallery.py --demo $(DEMO_OUT)
 
 # Triton decides when a kernel is defined whether its interpreter runs it: a second pytest does, on the CPU. Where Triton is
 # missing its tests are skipped with that reason.
