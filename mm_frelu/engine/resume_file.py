@@ -120,9 +120,9 @@ def _candidates(work_dir: Path, folder: Path, template: str) -> Tuple[List[Path]
     if not pointer.is_file():
         return by_time, []
     named = _first_line_of(pointer)
-    path = Path(named)
-    if not os.path.isfile(path):  # the work folder may have been moved
-        path = folder / path.name
+    path = folder / Path(named).name  # the work folder may have been moved or copied
+    if not os.path.isfile(path):
+        path = Path(named)
     if not named or is_remote(named) or not os.path.isfile(path):
         what = f'names {named[:200]!r}, which is no file' if named else 'is empty'
         return by_time, [f'--resume: {pointer} {what}.'] if by_time or named else []

@@ -39,7 +39,9 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
             f'--resume: {source} holds weights alone, and no run to go on with (found: {", ".join(checkpoint)}). Begin a run '
             f'from them: --cfg-options load_from={source}, without --resume.'
         )
-    _require_numbers(checkpoint.get('state_dict', {}), source)
+    # EMAHook, which runs before, has exchanged the two.
+    for weights in ('state_dict', 'ema_state_dict'):
+        _require_numbers(checkpoint.get(weights, {}), source)
     notices = [_progress(runner, checkpoint['meta'], source), _left_out(runner, checkpoint, source)]
     saved = checkpoint.get('optimizer')
     if isinstance(saved, dict) and 'param_groups' in saved:

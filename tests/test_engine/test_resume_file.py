@@ -85,6 +85,13 @@ def test_a_work_folder_that_was_moved_is_found(work):
     assert find(work) == (str(work / 'iter_4.pth'), [])
 
 
+def test_a_copied_work_folder_goes_on_from_its_own_checkpoints(work):
+    (work / 'original').mkdir()
+    write(work / 'original' / 'iter_4.pth', 4)
+    name_last(work, work / 'original' / 'iter_4.pth')
+    assert find(work) == (str(work / 'iter_4.pth'), [])
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
 

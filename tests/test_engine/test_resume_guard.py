@@ -148,6 +148,10 @@ def test_weights_that_are_nan_are_refused_and_infinite_ones_are_not():
     ):
         check_resumable(runner(sgd), saved, 'a.pth')
 
+    saved['ema_state_dict'] = {'module.conv.weight': saved['state_dict'].pop('conv.weight')}
+    with pytest.raises(UserError, match=r'NaN in 1 of its 1 tensors, e\.g\. module\.conv\.weight'):
+        check_resumable(runner(sgd), saved, 'a.pth')
+
 
 def test_a_checkpoint_at_the_end_is_told_and_one_beyond_it_is_refused():
     saved = checkpoint(runner(sgd))
