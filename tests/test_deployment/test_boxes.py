@@ -52,7 +52,7 @@ def equal_to_mmdet(files):
         dict(),
         dict(nms=dict(type='nms', iou_threshold=0.3, class_agnostic=True), max_per_img=100),
         dict(nms_pre=7, max_per_img=1000, min_bbox_size=12),
-        dict(score_thr=0.0101, max_per_img=-1, nms_pre=-1),
+        dict(score_thr=0.0101, max_per_img=-1, nms_pre=50),
     ],
     ids=['as trained', 'class agnostic', 'small boxes left out', 'no limit'],
 )
