@@ -72,7 +72,7 @@ def page(gallery: Gallery) -> None:
     )
     shot = out / 'page.png'
     gallery.screenshot(out / 'comparison.html', shot)
-    gallery.keep(shot, 'comparison_page.png', colors=256)
+    gallery.keep(shot, 'comparison_page.png')
 
 
 @picture('comparison_page_errors.png')
@@ -82,5 +82,7 @@ def page_errors(gallery: Gallery) -> None:
         gallery, '--images', str(gallery.data / 'leftImg8bit' / 'val'), *_labels(gallery), '--html'
     )
     shot = out / 'page.png'
-    gallery.screenshot(out / 'comparison.html', shot, '#layout=grid&mode=errors', dark=True)
-    gallery.keep(shot, 'comparison_page_errors.png', colors=256)
+    gallery.screenshot(
+        out / 'comparison.html', shot, '#layout=grid&mode=errors', dark=True, size='1200,760'
+    )
+    gallery.keep(shot, 'comparison_page_errors.png')
