@@ -58,7 +58,7 @@ def pictures(notebook):
     ]
 
 
-@pytest.mark.parametrize('steps', [1, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('steps', [2, pytest.param(None, marks=pytest.mark.slow)])
 def test_runs(steps, installed, tmp_path, monkeypatch):
     notebook = execute(steps, installed, tmp_path, monkeypatch)
     assert len(pictures(notebook)) == 3

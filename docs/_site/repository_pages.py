@@ -166,6 +166,7 @@ def _notebook_page(path: Path) -> str:
         for output in cell['outputs']:
             data = output.get('data', {})
             text = ''.join(output.get('text', data.get('text/plain', '')))
+            text = re.sub(r'\x1b\[[0-9;]*m', '', text)  # colours of the terminal
             if 'image/png' in data:
                 image = ''.join(data['image/png']).replace('\n', '')
                 lines += [f'![Output of the cell above](data:image/png;base64,{image})', '']
