@@ -45,7 +45,11 @@ class CheckpointHook(MMEngineCheckpointHook):
     Where validation follows a step, its checkpoint is written before it and once more after it, so that the metrics are part of the run; a
     run that was stopped in between validates first when it is resumed.
 
-    Arguments are those of MMEngine's hook. With an ``out_dir`` that is not a local folder, only the order differs from it.
+    With an ``out_dir`` that is not a local folder, only the order differs from MMEngine's hook.
+
+    Args:
+        *args: Those of MMEngine's hook.
+        **kwargs: Those of MMEngine's hook.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -144,7 +144,17 @@ def scores_of(counts: np.ndarray) -> Scores:
 def image_scores(
     prediction: np.ndarray, ground_truth: np.ndarray, num_classes: int, ignore_index: int = 255
 ) -> Scores:
-    """:func:`scores_of` one image; arguments as of :func:`count_pairs`."""
+    """Compute :func:`scores_of` one image.
+
+    Args:
+        prediction: As in :func:`count_pairs`.
+        ground_truth: As there.
+        num_classes: As there.
+        ignore_index: As there.
+
+    Returns:
+        The scores.
+    """
     return scores_of(count_pairs(prediction, ground_truth, num_classes, ignore_index))
 
 

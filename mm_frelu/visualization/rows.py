@@ -16,7 +16,13 @@ from .titles import make_headings
 
 
 class Row(NamedTuple):
-    """An image with what the models predict on it, see :func:`~mm_frelu.visualization.draw_comparison`."""
+    """An image with what the models predict on it, see :func:`~mm_frelu.visualization.draw_comparison`.
+
+    Attributes:
+        image: The image, (H, W, 3).
+        predictions: Class numbers, (H, W), by the name of the model.
+        ground_truth: Class numbers, (H, W), if there are any.
+    """
 
     image: np.ndarray
     predictions: Dict[str, np.ndarray]

@@ -49,7 +49,12 @@ Size = Tuple[int, int]
 
 
 class PageClass(NamedTuple):
-    """A class that the filter and the table list: its name and its RGB colour (0..255)."""
+    """A class that the filter and the table list.
+
+    Attributes:
+        name: Its name.
+        color: Its RGB colour, 0 to 255.
+    """
 
     name: str
     color: Tuple[int, int, int]
@@ -92,7 +97,14 @@ class PageImage(NamedTuple):
 
 
 def shown_size(size: Size) -> Size:
-    """Width and height in which the page shows an image of this width and height."""
+    """Compute the size at which the page shows an image.
+
+    Args:
+        size: Width and height of the image.
+
+    Returns:
+        Width and height on the page.
+    """
     return limited(size, MAX_SIDE)
 
 
