@@ -14,6 +14,7 @@ from .distributed import end_with_torchrun
 from .errors import UserError
 from .output_folder import require_writable
 from .packaged_configs import is_packaged, locate
+from .safe_load import let_mmengine_load_safely
 from .settings import SettingsAction, merge_settings
 
 SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
@@ -80,6 +81,7 @@ def read_config(path: str) -> Config:
     Raises:
         UserError: When there is no such file, or when it or one that its ``_base_`` names cannot be read.
     """
+    let_mmengine_load_safely()  # every tool begins here, and loads checkpoints later
     file = locate(path) if is_packaged(path) else Path(path)
     if not file.is_file():
         names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []

@@ -15,7 +15,6 @@ from .distributed import close_distributed, prepare_distributed
 from .errors import UserError
 from .library_errors import explained
 from .runner import GuardedRunner
-from .safe_load import let_mmengine_load_safely
 from .vis_backends import apply_vis_backends
 
 
@@ -31,7 +30,6 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     """
     apply_vis_backends(cfg)
     prepare_distributed(cfg)
-    let_mmengine_load_safely()
     add_hook(cfg, 'CheckpointGuardHook', strict=strict)
     if cfg.get('launcher', 'none') != 'none':
         add_hook(cfg, 'SyncStatisticsHook')
