@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
@@ -96,6 +97,8 @@ def in_child(work: Callable[[], Any], log: Path) -> int:
             code = 0
         except SystemExit as stop:
             code = stop.code or 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)

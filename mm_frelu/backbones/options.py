@@ -9,11 +9,10 @@ def check_out_indices(out_indices: Sequence[int], num_outputs: int) -> None:
     Raises:
         ValueError: If an index is out of range.
     """
-    several = isinstance(out_indices, (list, tuple))
-    if not several or not all(index in range(num_outputs) for index in out_indices):
-        raise ValueError(
-            f'out_indices={out_indices!r} must be a tuple of numbers in 0..{num_outputs - 1}.'
-        )
+    if not isinstance(out_indices, (list, tuple)):
+        raise ValueError(f'out_indices={out_indices!r} must be a tuple of numbers.')
+    if not all(index in range(num_outputs) for index in out_indices):
+        raise ValueError(f'out_indices={out_indices!r} must lie in 0..{num_outputs - 1}.')
 
 
 def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:

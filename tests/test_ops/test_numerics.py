@@ -101,6 +101,8 @@ def test_evaluation_is_deterministic_and_looks_at_one_image(name, backend):
 @pytest.mark.parametrize('name', ['FReLU', 'LightFReLU sum'])
 def test_statistics_under_autocast_are_in_single_precision(name, backend, dtype):
     """Features are 30 with a spread of 0.5: summed in half precision their variance would have no digit left."""
+    if dtype == torch.float16 and not hasattr(torch, 'get_autocast_dtype'):
+        pytest.skip('CPUs have autocast to float16 from torch 2.4 on')
     layer = build(name, backend).train()
     for _, norm in layer.windows:
         norm.momentum = 1.0
@@ -134,4 +136,5 @@ def test_parameters_may_be_plain_tensors(backend):
             setattr(module, name, value)
     assert torch.equal(layer(x), expected)
     assert layer.live.name == backend
-    assert layer.conv.weight.untyped_storage().resizable()
+    if hasattr(torch.UntypedStorage, 'resizable'):  # torch 2.3
+        assert layer.conv.weight.untyped_storage().resizable()
