@@ -48,6 +48,10 @@ class CheckpointHook(MMEngineCheckpointHook):
     Arguments are those of MMEngine's hook. With an ``out_dir`` that is not a local folder, only the order differs from it.
     """
 
+    # Attributes of the parent, which has no types.
+    file_backend: Any
+    backend_args: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._validating = False
