@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from mm_frelu.engine.errors import UserError
 
@@ -27,7 +26,7 @@ class Usage(NamedTuple):
         threads: Threads.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     memory: int
     workers: int
     device: int
@@ -126,7 +125,7 @@ class UsageHook(Hook):
 
 @torch.no_grad()
 def run_inference(
-    model: nn.Module, loader: Any, images: int, interval: int, tell: Callable[[Usage], Any]
+    model: Any, loader: Any, images: int, interval: int, tell: Callable[[Usage], Any]
 ) -> None:
     """Predict as testing does, over and over again through a test set, and drop the predictions.
 

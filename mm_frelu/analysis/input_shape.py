@@ -53,7 +53,7 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
     padded = [math.ceil(length / divisor) * divisor for length in (height, width)]
     if padded != [height, width]:
         source += f'; {height}x{width} padded to multiples of {divisor}'
-    return InputShape(*padded, source)
+    return InputShape(padded[0], padded[1], source)
 
 
 def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, int]], str]:

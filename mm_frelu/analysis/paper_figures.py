@@ -77,7 +77,9 @@ def agrees(ours: float, printed: str) -> bool:
         >>> agrees(25_557_032, '25.5M'), agrees(25_718_312, '25.5M')
         (True, False)
     """
-    digits, unit = re.fullmatch(r'([\d.]+)([KMG])', printed).groups()
+    match = re.fullmatch(r'([\d.]+)([KMG])', printed)
+    assert match is not None, printed
+    digits, unit = match.groups()
     step = 10 ** -len(digits.partition('.')[2])
     return abs(ours / UNITS[unit] - float(digits)) < step
 
@@ -162,6 +164,7 @@ def dy_relu_pairs() -> List[Pair]:
                 DYNAMIC_GROWTH if factor == 1.0 else None,
             )
         )
+    widths: Tuple[int, ...]
     for arch, last, widths in (('small', 12, (576, 1024, 1000)), ('large', 16, (960, 1280, 1000))):
         backbone = dict(type='mm_frelu.MobileNetV3', arch=arch, out_indices=(last,))
         pairs.append(

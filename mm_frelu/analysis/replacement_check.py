@@ -90,7 +90,7 @@ def _check(
     init_default_scope(cfg.default_scope)
     model_cfg = without_pretrained(cfg.model)
     original = _build(model_cfg)
-    swapped = _build(replaced_model(model_cfg, act_cfg, include, exclude))
+    swapped: Any = _build(replaced_model(model_cfg, act_cfg, include, exclude))
     if not hasattr(swapped, 'replaced_activations'):
         verdict.problem = 'nothing to replace'
         return
@@ -137,7 +137,7 @@ def _new_parameters(model: nn.Module, report: Replacement) -> Dict[str, Tensor]:
     return {name: p for name, p in model.named_parameters() if name.startswith(sites)}
 
 
-def _train_a_step(model: nn.Module, new: Dict[str, Tensor], verdict: Verdict) -> None:
+def _train_a_step(model: Any, new: Dict[str, Tensor], verdict: Verdict) -> None:
     model.train()
     losses, _ = _first_that_runs(model, 'loss', grad=True)
     total, _ = model.parse_losses(losses)
@@ -164,6 +164,7 @@ def _first_that_runs(model: nn.Module, mode: str, grad: bool = False) -> Any:
             raise
         except Exception as error:  # too small an image shows in many ways
             failure = error
+    assert failure is not None  # there is at least one run
     raise failure
 
 

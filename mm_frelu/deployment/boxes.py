@@ -4,7 +4,7 @@ mmdet's own post-processing branches on how many boxes there are, and a trace wo
 ``BaseDenseHead.predict_by_feat`` without branches: the same threshold, the same best ``nms_pre`` of each level, the same boxes.
 """
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -62,18 +62,19 @@ def read_suppression(head: Any) -> Suppression:
             'RetinaNet, FCOS, ATSS, SSD and others that leave it to mmdet BaseDenseHead are. Or export with --part backbone.'
         )
     test_cfg = head.test_cfg
-    nms = dict(test_cfg.nms)
+    nms: Dict[str, Any] = dict(test_cfg.nms)
     if nms.get('type', 'nms') != 'nms' or set(nms) - _OF_NMS:
         raise UserError(
             f'test_cfg.nms={nms} of {name}: ONNX has the plain NMS only. Use dict(type="nms", iou_threshold=...).'
         )
     limits = (test_cfg.max_per_img, nms.get('max_num', -1))
     smallest = test_cfg.get('min_bbox_size', -1)
+    iou_threshold: Any = nms.get('iou_threshold', nms.get('iou_thr'))
     return Suppression(
         test_cfg.get('score_thr', 0),
         test_cfg.get('nms_pre', -1),
         smallest if smallest >= 0 else None,
-        nms.get('iou_threshold', nms.get('iou_thr')),
+        iou_threshold,
         nms.get('class_agnostic', False),
         min(limit if limit > 0 else _NO_LIMIT for limit in limits),
         test_cfg.max_per_img,

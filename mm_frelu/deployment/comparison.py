@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement
-from torch import nn
 
 from mm_frelu.datasets.street_scenes.scene import draw_scene
 from mm_frelu.engine.errors import UserError
@@ -97,7 +96,7 @@ def _scene(width: int, height: int, index: int) -> np.ndarray:
     return draw_scene((width, height), 0, 'val', index).image
 
 
-def expected_of(model: nn.Module, image: np.ndarray, task: str, part: str) -> Dict[str, np.ndarray]:
+def expected_of(model: Any, image: np.ndarray, task: str, part: str) -> Dict[str, np.ndarray]:
     """What a model of OpenMMLab makes of a picture.
 
     Args:

@@ -11,7 +11,8 @@ from mm_frelu.engine.errors import UserError
 
 from .pixels import Pixels, pixels_of
 
-FIXED, IMAGES, BOXES = {}, {0: 'images'}, {0: 'boxes'}
+FIXED: Dict[int, str] = {}
+IMAGES, BOXES = {0: 'images'}, {0: 'boxes'}
 """Dimensions of an output that have a name: none, the batch, the number of boxes."""
 
 
@@ -32,7 +33,8 @@ class Network(nn.Module):
 
     def __init__(self, model: nn.Module, pixels: Pixels) -> None:
         super().__init__()
-        self.model, self.pixels = model, pixels
+        self.model: Any = model  # each kind has methods of its own
+        self.pixels = pixels
 
 
 class SegmentationLogits(Network):
@@ -102,6 +104,10 @@ class _Maps(Network):
             f'{self.name}{index}': {**IMAGES, 2: f'height{index}', 3: f'width{index}'}
             for index in range(count)
         }
+
+    def compute(self, x: Tensor) -> Any:
+        """Run what gives the maps."""
+        raise NotImplementedError
 
     def forward(self, image: Tensor) -> List[Tensor]:
         """Compute the maps of images (N, 3, H, W), in the order of the model."""

@@ -68,7 +68,8 @@ def to_onnx(
     with warnings.catch_warnings(), torch.no_grad(), exportable_pooling():
         # Of a trace that depends on its example; whether it does is seen by --verify.
         warnings.simplefilter('ignore')
-        torch.onnx.export(
+        export: Any = torch.onnx.export  # takes a stream and these options, whatever its types say
+        export(
             network,
             (image,),
             stream,

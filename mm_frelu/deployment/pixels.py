@@ -26,6 +26,9 @@ class Pixels(nn.Module):
         dtype: Type that the network computes in. Mean and std are applied in single precision.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         pixels: preprocessing.Preprocessing,

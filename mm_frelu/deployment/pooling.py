@@ -6,7 +6,7 @@ in the graph itself, so that L may change from image to image.
 """
 
 from contextlib import contextmanager
-from typing import Iterator, Sequence, Union
+from typing import Any, Iterator, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def bin_matrix(length: Union[int, Tensor], bins: int) -> Tensor:
         Matrix of shape (bins, length), whose rows sum to 1.
     """
     start = torch.arange(bins)[:, None] * length
-    position = torch.arange(length) * bins
+    position = torch.arange(length) * bins  # type: ignore[arg-type]  # takes a tensor of one number, too
     # In whole numbers and without division: ONNX rounds towards zero, torch down.
     inside = ((position < start + length) & (position + bins > start)).to(torch.float32)
     return inside / inside.sum(1, keepdim=True)
@@ -52,12 +52,12 @@ def average_bins(x: Tensor, output_size: Union[int, Sequence]) -> Tensor:
 @contextmanager
 def exportable_pooling() -> Iterator[None]:
     """While this lasts, adaptive average pooling of any module is :func:`average_bins`; one bin stays ONNX's own operator."""
-    original = F.adaptive_avg_pool2d
+    original: Any = F.adaptive_avg_pool2d
 
-    def pool(x: Tensor, output_size: Union[int, Sequence]) -> Tensor:
+    def pool(input: Tensor, output_size: Any) -> Tensor:
         if output_size in (1, (1, 1), [1, 1]):
-            return original(x, output_size)
-        return average_bins(x, output_size)
+            return original(input, output_size)
+        return average_bins(input, output_size)
 
     F.adaptive_avg_pool2d = pool
     try:

@@ -7,7 +7,7 @@ each, found on calibration images. All else, the box arithmetic of a detector ab
 import json
 import tempfile
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -102,7 +102,7 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
         def __init__(self) -> None:
             self.left: Iterator[np.ndarray] = iter(track(images, 'Calibrating'))
 
-        def get_next(self) -> Dict[str, np.ndarray]:
+        def get_next(self) -> Optional[Dict[str, np.ndarray]]:
             image = next(self.left, None)
             return None if image is None else dict(image=image)
 

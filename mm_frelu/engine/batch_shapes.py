@@ -31,16 +31,18 @@ def require_one_shape(loader: DataLoader, key: str, model: nn.Module) -> None:
         return
     sizes: Dict[int, Optional[Shape]] = {}
     shapes: Dict[Optional[Shape], Shape] = {None: ()}
+    assert loader.batch_sampler is not None  # there is a batch size
+    dataset: Any = loader.dataset
     for batch in loader.batch_sampler:
         for index in batch:
-            sizes[index] = _size(loader.dataset, index)
+            sizes[index] = _size(dataset, index)
             if sizes[index] not in shapes:
-                shapes[sizes[index]] = _shape(loader.dataset, index)
+                shapes[sizes[index]] = _shape(dataset, index)
         known = [index for index in batch if sizes[index] is not None]
         other = [index for index in known if shapes[sizes[index]] != shapes[sizes[known[0]]]]
         if other:
             first, second = (
-                f'{loader.dataset.get_data_info(index)["img_path"]} '
+                f'{dataset.get_data_info(index)["img_path"]} '
                 f'({"x".join(map(str, shapes[sizes[index]]))}, height x width)'
                 for index in (known[0], other[0])
             )

@@ -253,7 +253,7 @@ def unwrapped(weights: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def unwrap(model: nn.Module) -> nn.Module:
+def unwrap(model: Any) -> nn.Module:
     """The model inside wrappers for several processes and for test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module

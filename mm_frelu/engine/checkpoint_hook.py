@@ -52,6 +52,10 @@ class CheckpointHook(MMEngineCheckpointHook):
         **kwargs: Those of MMEngine's hook.
     """
 
+    # Attributes of the parent, which has no types.
+    file_backend: Any
+    backend_args: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._validating = False

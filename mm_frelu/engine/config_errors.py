@@ -106,7 +106,7 @@ def _reason(error: Exception, file: Optional[str]) -> str:
     if isinstance(error, ImportError):
         cause: BaseException = error
         while cause.__cause__ or cause.__context__:
-            cause = cause.__cause__ or cause.__context__
+            cause = cause.__cause__ or cause.__context__ or cause
         return (
             f'needs a module that cannot be imported ({cause}). Install it, or put the folder that it lies in into '
             'PYTHONPATH.'

@@ -51,8 +51,8 @@ def without_pretrained(node: Any) -> Any:
             kept['pretrained'] = None
         return type(node)(kept)
     if isinstance(node, (list, tuple)):
-        kept = [without_pretrained(value) for value in node]
-        return type(node)(new for new, old in zip(kept, node) if new is not None or old is None)
+        values = [without_pretrained(value) for value in node]
+        return type(node)(new for new, old in zip(values, node) if new is not None or old is None)
     return deepcopy(node)
 
 

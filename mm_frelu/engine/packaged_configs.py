@@ -31,7 +31,7 @@ def folder_of(library: str, content: str, asked: str, example: str) -> Path:
         UserError: When there is no such library, or it was installed without them.
     """
     spec = find_spec(library) if library in LIBRARIES else None
-    if spec is None:
+    if spec is None or spec.origin is None:
         known = ', '.join(found for found in LIBRARIES if find_spec(found))
         raise UserError(
             f'{asked}: there is no library {library!r} with {content} here. Installed: {known}. Write {example}.'

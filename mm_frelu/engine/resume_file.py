@@ -40,7 +40,7 @@ def newest_whole_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
         'epoch_{}.pth' if hook.get('by_epoch', True) else 'iter_{}.pth'
     )
     candidates, notices = _candidates(Path(cfg.work_dir), Path(folder), template)
-    damages = []
+    damages: List[str] = []
     for path in candidates:
         reason = damage(path)
         if not reason:

@@ -111,6 +111,7 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     if not isinstance(wrapper, OptimWrapper):
         return None
     old, new = _name_in_text(checkpoint['meta'].get('cfg')), _name_in_config(runner.cfg)
+    reason: Optional[str]
     if old is not None and new is not None and old != new:
         reason = f"has the state of another optimizer, {old}, than the config's {new}"
     else:

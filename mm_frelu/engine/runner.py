@@ -34,6 +34,7 @@ class GuardedRunner(Runner):
     """
 
     batch: Any = None
+    _train_dataloader: Any  # of the parent: settings, or the dataloader once it is built
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, and say what did not fit of those that ``init_cfg`` names."""

@@ -6,7 +6,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Tuple
+from typing import Any, BinaryIO, Dict, List, Tuple
 
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
@@ -51,13 +51,13 @@ def load_safely(path: Path, mmap: bool = False, map_location: Any = 'cpu') -> An
     Raises:
         Exception: Whatever torch raises for damaged files and for types that it does not know.
     """
-    path = str(path)  # torch 2.1 takes no Path with mmap
-    kinds = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
+    name = str(path)  # torch 2.1 takes no Path with mmap
+    kinds: List[Any] = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
     if kinds and hasattr(torch.serialization, 'safe_globals'):
         with torch.serialization.safe_globals(kinds):
-            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+            return torch.load(name, map_location=map_location, weights_only=True, mmap=mmap)
     return torch.load(
-        path, map_location=map_location, weights_only=False, mmap=mmap, pickle_module=_KnownTypes
+        name, map_location=map_location, weights_only=False, mmap=mmap, pickle_module=_KnownTypes
     )
 
 
@@ -115,7 +115,8 @@ def first_line(error: BaseException) -> str:
 
 def _known_types() -> Dict[Tuple[str, str], Any]:
     """What may be built, by module and name: torch's own list, and what numbers and their histories are made of."""
-    core = np._core if np.__version__ >= '2' else np.core
+    numpy: Any = np  # the types of NumPy know one of the names
+    core = numpy._core if np.__version__ >= '2' else numpy.core
     known = {tuple(name.rsplit('.', 1)): value for name, value in _get_allowed_globals().items()}
     for package in (
         'numpy.core',

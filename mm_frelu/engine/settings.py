@@ -66,7 +66,7 @@ def merge_settings(
     try:
         cfg.merge_from_dict(settings or {})
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        reasons = {key: _dead_end(cfg, key) for key in settings}
+        reasons = {key: _dead_end(cfg, key) for key in settings or {}}
         key = next((key for key, reason in reasons.items() if reason), None)
         if key is None:
             raise

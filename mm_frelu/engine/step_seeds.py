@@ -43,7 +43,8 @@ def seed_batches(loader: DataLoader, runner: Runner) -> None:
     """
     if loader.batch_sampler is None:
         return
-    loader.dataset.__getitems__ = _SeededItems(loader.dataset)
+    dataset: Any = loader.dataset
+    dataset.__getitems__ = _SeededItems(dataset)
     # DataLoader forbids this assignment in general: a batch sampler of another size would contradict its batch_size.
     object.__setattr__(loader, 'batch_sampler', _NumberedBatches(loader, runner))
 
@@ -54,7 +55,7 @@ class _NumberedBatches:
     def __init__(self, loader: DataLoader, runner: Runner) -> None:
         self.loader = loader
         self.runner = runner
-        self.batches = loader.batch_sampler
+        self.batches: Any = loader.batch_sampler
         self.sampler = getattr(self.batches, 'sampler', loader.sampler)  # DistSamplerSeedHook
         self.batch_size = getattr(self.batches, 'batch_size', loader.batch_size)
         self.drop_last = getattr(self.batches, 'drop_last', loader.drop_last)

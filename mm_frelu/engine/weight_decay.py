@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
-from torch import nn
+from torch import Tensor, nn
 
 from mm_frelu.activations import FunnelActivation
 from mm_frelu.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -107,7 +107,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         print_log(_summary(params, self.base_wd), logger='current')
 
     def _decay(
-        self, group: dict, name: str, owner: nn.Module, windows: Set[nn.Parameter]
+        self, group: dict, name: str, owner: nn.Module, windows: Set[Tensor]
     ) -> Optional[float]:
         """The weight decay of a parameter, or None to leave what the group has."""
         parameter = group['params'][0]
@@ -157,7 +157,7 @@ def _owners(model: nn.Module) -> Iterator[Tuple[nn.Parameter, Tuple[str, nn.Modu
             yield parameter, (f'{prefix}.{name}', module)
 
 
-def _window_weights(model: nn.Module) -> Set[nn.Parameter]:
+def _window_weights(model: nn.Module) -> Set[Tensor]:
     windows = (
         conv
         for module in model.modules()

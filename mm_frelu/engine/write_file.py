@@ -144,7 +144,9 @@ def _stream(found: Optional[os.stat_result]) -> Optional[IO]:
     """The stream of this process that a path such as ``/dev/stdout`` is, or None."""
     for stream in (sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            if found is not None and os.path.samestat(found, os.fstat(stream.fileno())):
+            if stream is None or found is None:
+                continue
+            if os.path.samestat(found, os.fstat(stream.fileno())):
                 return stream
     return None
 

@@ -86,7 +86,7 @@ def precision_of_matches(matches: List[List[Any]], num_images: int) -> float:
 
 
 def _coco(truth: Dict[Hashable, TrueBoxes], num_classes: int) -> COCO:
-    annotations = []
+    annotations: List[Dict[str, Any]] = []
     for image, boxes in enumerate(truth.values()):
         for box, label, crowd, area in zip(as_xywh(boxes.boxes), *boxes[1:]):
             annotations.append(
@@ -103,7 +103,7 @@ def _coco(truth: Dict[Hashable, TrueBoxes], num_classes: int) -> COCO:
 
 
 def _results(coco: COCO, names: List[Hashable], detections: Dict[Hashable, Detections]) -> COCO:
-    annotations = []
+    annotations: List[Dict[str, Any]] = []
     for image, name in enumerate(names):
         if name not in detections:
             continue

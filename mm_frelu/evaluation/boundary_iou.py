@@ -80,7 +80,13 @@ def band(labels: np.ndarray, distance: int) -> np.ndarray:
     """
     # What lies outside the image is another class than any.
     padded = cv2.copyMakeBorder(
-        (labels + 1).astype(np.uint16), *[distance] * 4, cv2.BORDER_CONSTANT, value=0
+        (labels + 1).astype(np.uint16),
+        distance,
+        distance,
+        distance,
+        distance,
+        cv2.BORDER_CONSTANT,
+        value=0,
     )
     square = np.ones((2 * distance + 1,) * 2, np.uint8)
     height, width = labels.shape

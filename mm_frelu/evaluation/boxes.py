@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
 
@@ -20,7 +21,7 @@ class Detections(NamedTuple):
     scores: np.ndarray
 
     @classmethod
-    def of(cls, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> 'Detections':
+    def of(cls, boxes: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> 'Detections':
         """Sorts arrays or lists of any type."""
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         order = np.argsort(-scores, kind='stable')

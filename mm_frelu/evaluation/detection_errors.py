@@ -4,7 +4,7 @@ The cost of a type is how much AP at IoU 0.5 rises when an oracle mends all erro
 AP is computed by pycocotools.
 """
 
-from typing import Dict, Hashable, List, NamedTuple
+from typing import Dict, Hashable, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def error_costs(
     return ErrorCosts(ap50, costs, counts)
 
 
-def _precision(images: List[tuple], num_classes: int, mended: str) -> float:
+def _precision(images: List[tuple], num_classes: int, mended: Optional[str]) -> float:
     """AP50 when all errors of a type are mended."""
     matches: List[List[dict]] = [[] for _ in range(num_classes)]
     for detections, truth, outcomes in images:
@@ -93,7 +93,7 @@ def _precision(images: List[tuple], num_classes: int, mended: str) -> float:
     return precision_of_matches(matches, len(images))
 
 
-def _mend(detections: Detections, truth: TrueBoxes, outcomes: Outcomes, mended: str):
+def _mend(detections: Detections, truth: TrueBoxes, outcomes: Outcomes, mended: Optional[str]):
     """Classes of the detections, which are hits, which are left out, and which annotations count."""
     kinds, labels = outcomes.kinds, detections.labels.copy()
     hit, ignored = kinds == Outcome.HIT, kinds == Outcome.IN_CROWD

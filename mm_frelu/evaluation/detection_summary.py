@@ -33,7 +33,9 @@ class DetectionSummary(NamedTuple):
     def ranked(self) -> List[Hashable]:
         """The images from the worst to the best; those without an object are left out."""
         scores = {image: self.image_ap(image) for image in self.precision.per_image}
-        return sorted((image for image in scores if scores[image] == scores[image]), key=scores.get)
+        return sorted(
+            (image for image in scores if scores[image] == scores[image]), key=scores.__getitem__
+        )
 
 
 def summarize(

@@ -5,7 +5,7 @@ gives :math:`x` itself where that is the maximum. So input and output tell the c
 """
 
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
     with unnoticed():
         try:
+            module: Any  # nn.Module says that an attribute is a tensor or a module
             for name, module in layers.items():
                 if hasattr(module, 'inplace'):  # the input has to be there after the call
                     inplace[module], module.inplace = module.inplace, False

@@ -1,7 +1,7 @@
 """What DY-ReLUs do with many images: output against input, slopes, coefficients, attention (DY-ReLU paper, its figures)."""
 
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from .layers import is_mmdet_dynamic
 Coefficients = Tuple[Tensor, Optional[Tensor]]
 
 
-def coefficients_of(module: nn.Module, x: Tensor) -> Coefficients:
+def coefficients_of(module: Any, x: Tensor) -> Coefficients:
     """Slopes and intercepts of a dynamic ReLU for an input.
 
     Args:

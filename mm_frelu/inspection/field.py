@@ -98,7 +98,7 @@ class FieldTrace(TorchDispatchMode):
     def set_parts(self, tensor: Tensor, parts: Parts) -> None:
         """Scale parts to add up to a tensor's absolute values, and keep them."""
         size = tensor.abs()
-        total = sum(parts.values()) if parts else torch.zeros_like(size)
+        total: Any = sum(parts.values()) if parts else torch.zeros_like(size)
         scale = torch.where(total > 0, size / total, torch.zeros_like(size))
         # Tiny sums of tiny terms: their quotient may be beyond what the type can hold.
         scale = torch.where(torch.isfinite(scale), scale, torch.zeros_like(scale))
@@ -119,7 +119,7 @@ class FieldTrace(TorchDispatchMode):
             self._paused = before
 
     def __torch_dispatch__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None
+        self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
     ) -> Any:
         """Run an operator, and pass the parts of its arguments on to its results."""
         kwargs = kwargs or {}
@@ -159,9 +159,10 @@ class FieldTrace(TorchDispatchMode):
 
     def activate(self, module: FunnelActivation, x: Tensor) -> Tensor:
         """A funnel activation by definition, and what came by its windows."""
-        pooled = isinstance(module, FReLUAblation) and module.condition != 'window'
         condition = (
-            module.pool(x) if pooled else funnel_condition(x, module.windows, module.combine)
+            module.pool(x)
+            if isinstance(module, FReLUAblation) and module.condition != 'window'
+            else funnel_condition(x, module.windows, module.combine)
         )
         form = getattr(module, 'form', 'max')
         with self.paused():

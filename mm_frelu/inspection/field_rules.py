@@ -10,6 +10,7 @@ the call and returns the parts of its result before they are scaled to add up ag
   coefficients that look nowhere.
 """
 
+from functools import reduce
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
@@ -125,7 +126,7 @@ def passed_on(
                 for growth, part in first.items()
             }
         ]
-    if name == 'max_pool2d_with_indices':
+    if name == 'max_pool2d_with_indices' and first is not None:
         at = out[1].flatten(2)
         return [
             {
@@ -176,17 +177,16 @@ def _added(sides: Sequence[Optional[Parts]], factors: Sequence[float], out: Tens
 
 def _product(a: Any, b: Any, out: Tensor, of: Lookup) -> Parts:
     """The features' parts. Which of two tensors the features are, shows in their sizes; of equal ones each has half."""
-    sides = [
-        side
-        for side in (a, b)
-        if isinstance(side, Tensor) and of(side) is not None and side.shape == out.shape
-    ]
+    tensors = [side for side in (a, b) if isinstance(side, Tensor)]
+    whole = [side for side in tensors if side.shape == out.shape]
+    sides = [parts for side in whole if (parts := of(side)) is not None]
     if not sides:  # two that are both expanded
-        sides = [side for side in (a, b) if isinstance(side, Tensor) and of(side) is not None]
-    sums = [sum(of(side).values()).clamp_min(torch.finfo(out.dtype).tiny) for side in sides]
+        sides = [parts for side in tensors if (parts := of(side)) is not None]
+    tiny = torch.finfo(out.dtype).tiny
+    sums = [reduce(torch.add, side.values()).clamp_min(tiny) for side in sides]
     return _added(
         [
-            {growth: part / total for growth, part in of(side).items()}
+            {growth: part / total for growth, part in side.items()}
             for side, total in zip(sides, sums)
         ],
         [1] * len(sides),
@@ -196,12 +196,13 @@ def _product(a: Any, b: Any, out: Tensor, of: Lookup) -> Parts:
 
 def _matrix_product(a: Tensor, b: Tensor, of: Lookup) -> Parts:
     sides = []
-    if of(a) is not None:
+    left, right = of(a), of(b)
+    if left is not None:
         weight = b.abs()
-        sides.append({growth: torch.matmul(part, weight) for growth, part in of(a).items()})
-    if of(b) is not None:
+        sides.append({growth: torch.matmul(part, weight) for growth, part in left.items()})
+    if right is not None:
         weight = a.abs()
-        sides.append({growth: torch.matmul(weight, part) for growth, part in of(b).items()})
+        sides.append({growth: torch.matmul(weight, part) for growth, part in right.items()})
     out = next(iter(sides[0].values()))
     return _added(sides, [1] * len(sides), out)
 

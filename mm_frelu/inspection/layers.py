@@ -3,12 +3,14 @@
 import difflib
 import re
 from fnmatch import fnmatchcase
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar
 
 from torch import nn
 
 from mm_frelu.activations import DynamicReLU, FReLUAblation, FunnelActivation
 from mm_frelu.engine.errors import UserError
+
+Item = TypeVar('Item')
 
 MAX_STAGES = 8
 
@@ -139,8 +141,8 @@ def last_of_stages(names: Sequence[str], sizes: Dict[str, Tuple[int, int]]) -> L
     return evenly(last, MAX_STAGES)
 
 
-def evenly(names: Sequence[str], number: int) -> List[str]:
-    """At most so many of the names, evenly spaced, the first and the last among them."""
+def evenly(names: Sequence[Item], number: int) -> List[Item]:
+    """At most so many of the names or numbers, evenly spaced, the first and the last among them."""
     if len(names) <= number:
         return list(names)
     return [names[round(index * (len(names) - 1) / (number - 1))] for index in range(number)]

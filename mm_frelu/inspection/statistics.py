@@ -1,6 +1,6 @@
 """A few numbers about each activation while a network trains, from the pass that training makes anyway."""
 
-from typing import Dict, Optional, Tuple
+from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.dist import all_reduce, get_comm_device, is_distributed
@@ -27,7 +27,7 @@ class ActivationStatistics:
         self._funnels = funnel_layers(model)
         self._dynamic = dynamic_layers(model)
         self._seen: Dict[str, Tuple[Tensor, int]] = {}
-        self._watch: Optional[object] = None
+        self._watch: Optional[ContextManager[None]] = None
 
     def __len__(self) -> int:
         """Number of activations that are watched."""
@@ -68,7 +68,7 @@ class ActivationStatistics:
         values: Dict[str, Tensor] = {}
         values.update(self._means())
         for name, module in self._funnels.items():
-            scales = [norm.weight for _, norm in module.windows if _has_scale(norm)]
+            scales: List[Any] = [norm.weight for _, norm in module.windows if _has_scale(norm)]
             if scales:
                 values[f'{PREFIX}/gamma_norm/{name}'] = torch.cat(scales).float().norm()
         if not values:

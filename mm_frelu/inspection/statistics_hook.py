@@ -59,7 +59,7 @@ class ActivationStatisticsHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None):
         """Log what was seen, under the step that LoggerHook would give it."""
-        if self._watching:
+        if self._watching and self._statistics is not None:
             self._watching = False
             values = self._statistics.stop()
             if values:

@@ -45,7 +45,7 @@ class DetectionSet(NamedTuple):
 
     name: str
     classes: Tuple[str, ...]
-    palette: Optional[List[Tuple[int, int, int]]]
+    palette: Optional[List[Sequence[int]]]
     images: Dict[Hashable, TrueImage]
 
     @property

@@ -64,7 +64,7 @@ class SegmentationResults(NamedTuple):
         """
         try:
             with Image.open(entry.prediction) as file:
-                values = np.asarray(file)
+                values: np.ndarray = np.asarray(file)
         except Exception as error:  # each decoder has its own
             raise UserError(f'{entry.prediction} cannot be read ({error}). {_MAKE}') from None
         if values.ndim != 2:
@@ -173,6 +173,6 @@ def _values(test_set: SegmentationTestSet, num_classes: int, from_one: bool) -> 
 
         ids = [trainId2label[number].id for number in range(num_classes)]
     else:
-        ids = range(from_one, num_classes + from_one)
-    table[list(ids)] = range(num_classes)
+        ids = list(range(from_one, num_classes + from_one))
+    table[ids] = range(num_classes)
     return table

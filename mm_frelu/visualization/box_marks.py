@@ -56,7 +56,7 @@ def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float], sh
     for index in order:
         _draw_box(axes, boxes[index], marks[index])
     for box, mark, size, place in zip(boxes, marks, sizes, places):
-        if place is None:
+        if place is None or size is None:
             continue
         if place.far:
             middle = (place.x + size[0] / 2, place.y + size[1] / 2)
@@ -72,7 +72,7 @@ def label_size(text: str, sheet: Sheet) -> Optional[Tuple[float, float]]:
         return None
     size = font_size(sheet)
     width, height = text_points(text, size) + 2 * _PADDING[0], 1.15 * size + 2 * _PADDING[1]
-    return width * sheet.dpi / 72, height * sheet.dpi / 72
+    return width * sheet.resolution / 72, height * sheet.resolution / 72
 
 
 def font_size(sheet: Sheet) -> float:
@@ -98,7 +98,7 @@ def _nearest_on_outline(box: np.ndarray, point: Tuple[float, float]) -> np.ndarr
 
 
 def _draw_box(axes: Axes, box: np.ndarray, mark: Mark) -> None:
-    corner, size = box[:2], box[2:] - box[:2]
+    size = box[2:] - box[:2]
     halo = contrasting(mark.line)
     for color, width, style in (
         (halo, _HALO, 'solid'),
@@ -106,7 +106,7 @@ def _draw_box(axes: Axes, box: np.ndarray, mark: Mark) -> None:
     ):
         axes.add_patch(
             Rectangle(
-                corner,
+                (box[0], box[1]),
                 *size,
                 fill=False,
                 edgecolor=color,
@@ -134,7 +134,7 @@ def _draw_label(
         )
     )
     axes.text(
-        place.x + _PADDING[0] * sheet.dpi / 72,
+        place.x + _PADDING[0] * sheet.resolution / 72,
         place.y + size[1] / 2,
         mark.text,
         fontsize=font_size(sheet),

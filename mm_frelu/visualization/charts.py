@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 from matplotlib import rc_context
@@ -49,7 +49,8 @@ def style(texts: Iterable[str] = ()) -> Iterator[None]:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """A white figure that belongs to no window and sets out its axes by itself."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout='constrained')
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    layout: Any = figure.get_layout_engine()  # the constrained one
+    layout.set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     FigureCanvasAgg(figure)
     return figure
 
@@ -72,8 +73,8 @@ def show_picture(axes: Axes, picture: np.ndarray) -> None:
 def show_map(
     axes: Axes,
     values: np.ndarray,
-    fed: Tuple[int, int],
-    seen: Tuple[int, int],
+    fed: Sequence[int],
+    seen: Sequence[int],
     **settings,
 ):
     """A map of features, where they lie in the picture.

@@ -1,7 +1,7 @@
 """One figure that compares segmentation models on one image, in the manner of Figure 4 of the FReLU paper."""
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from matplotlib import rc_context
@@ -19,8 +19,10 @@ from .titles import make_headings
 
 FORMATS = ('png', 'pdf', 'svg')
 
+Found = TypeVar('Found')
+
 # TrueType in PDF: publishers refuse Type 3 fonts. Outlines in SVG: they need no font where the figure is looked at.
-_VECTOR = {'pdf.fonttype': 42, 'svg.fonttype': 'path'}
+_VECTOR: Any = {'pdf.fonttype': 42, 'svg.fonttype': 'path'}
 
 
 def draw_comparison(
@@ -93,7 +95,7 @@ def _draw(scene: Scene, look: Look, errors: bool, sheet: Sheet) -> Figure:
         titles.append((name, ending))
         remarks.append(remark)
 
-    if labelled:
+    if scene.ground_truth is not None:
         truth = scene.box.cut(scene.ground_truth)
         add(Panel('Ground truth', '', painter.labels(truth)), 'Ground truth')
     for model in models:
@@ -147,8 +149,8 @@ def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
 
 
 def with_fonts(
-    classes: Sequence[str], predictions: Sequence[Dict[str, np.ndarray]]
-) -> Tuple[List[str], Sequence[str], List[Dict[str, np.ndarray]]]:
+    classes: Sequence[str], predictions: Sequence[Dict[str, Found]]
+) -> Tuple[List[str], Sequence[str], List[Dict[str, Found]]]:
     """Font families for these names, and the names with what no font has replaced by "class N" and "model N"."""
     models = list(dict.fromkeys(name for named in predictions for name in named))
     families, absent = families_for([*models, *classes, '→–…'])

@@ -1,6 +1,6 @@
 """One figure that compares detectors on one image: true boxes, then what each model found and what is wrong with it."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -31,9 +31,10 @@ OUTCOME_COLORS: Dict[Outcome, colors.Color] = {
     Outcome.BACKGROUND: (240, 228, 66),
     Outcome.IN_CROWD: (160, 160, 160),
 }
+_LISTED: Any = colormaps['tab20']  # has its colours, unlike other colormaps
 # The strong ones first, then the pale ones.
 _TAB20 = [
-    tuple(round(255 * c) for c in colormaps['tab20'].colors[index])
+    tuple(round(255 * c) for c in _LISTED.colors[index])
     for index in (*range(0, 20, 2), *range(1, 20, 2))
 ]
 MISSED: colors.Color = (230, 159, 0)
@@ -186,7 +187,7 @@ def model_panel(
         fill = tuple(table[label].tolist())
         line = fill if outcomes is None else OUTCOME_COLORS[Outcome(outcomes.kinds[index])]
         marks.append(Mark(box, line, f'{classes[label]} {score:.2f}', fill))
-    if outcomes is None:
+    if outcomes is None or truth is None:
         return BoxPanel(name, [f'{len(marks)} {"box" if len(marks) == 1 else "boxes"}'], marks)
     for index in np.flatnonzero(outcomes.missed):
         label = truth.labels[index]

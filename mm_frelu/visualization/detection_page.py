@@ -100,10 +100,12 @@ class DetectionPage:
         for model, found in predictions.items():
             layers[model] = _model_layer(found.above(_LOWEST), truth)
             if truth is not None:
+                assert self.precisions is not None
                 own = self.precisions[model].per_image[key]
                 class_scores[model] = own.tolist()
                 scores[model] = float(np.nanmean(own)) if np.isfinite(own).any() else None
         if truth is not None:
+            assert self.page.truth is not None
             layers[self.page.truth] = Layer(
                 dict(
                     boxes=_rounded(truth.boxes),

@@ -67,9 +67,10 @@ class Detector(NamedTuple):
                 'Resize with another scale, or cut the image.'
             ) from error
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+        test_step: Any = self.model.test_step
         try:
             with torch.no_grad():
-                found = self.model.test_step(batch)[0].pred_instances
+                found = test_step(batch)[0].pred_instances
         except RuntimeError as error:  # of the first convolution, or of mean and std before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise

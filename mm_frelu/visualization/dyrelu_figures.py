@@ -1,7 +1,7 @@
 """Figures of DY-ReLU: output against input, slope differences, coefficients, attention (DY-ReLU paper, section on what it learns)."""
 
 import math
-from typing import Dict, List, Sequence
+from typing import Any, Dict, Sequence
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
         legend = figure.legend(
             handles, labels, loc='outside lower center', ncols=3, frameon=False, markerscale=5
         )
-        legend.set_title(None)
+        legend.set_title('')
         figure.suptitle(
             f'Output against input of DY-ReLU, {images} image{"s" * (images > 1)}, layers from low to high',
             fontsize=8,
@@ -196,6 +196,7 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
             )
             bar.outline.set_linewidth(0.4)
             bar.set_ticks(ticks[kind], labels=[f'{value:.2f}' for value in ticks[kind]])
+            label: Any  # Text, whose type lacks set_ha
             for label, side in zip(bar.ax.get_xticklabels(), ('left', 'center', 'right')):
                 label.set_ha(side)
         figure.suptitle(
@@ -208,8 +209,9 @@ def _tables(record: DynamicRecord) -> Dict[str, np.ndarray]:
     """Each coefficient of a layer, of shape (images, channels)."""
     slopes = torch.stack(record.slopes)
     tables = {f'a{k + 1}': slopes[:, k].numpy() for k in range(slopes.shape[1])}
-    if record.intercepts[0] is not None:
-        intercepts = torch.stack(record.intercepts)
+    found = [values for values in record.intercepts if values is not None]
+    if found:
+        intercepts = torch.stack(found)
         tables.update({f'b{k + 1}': intercepts[:, k].numpy() for k in range(intercepts.shape[1])})
     return tables
 
@@ -267,5 +269,7 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
 
 def attention_of(records: Dict[str, DynamicRecord], most: int = 8) -> Dict[str, Tensor]:
     """The attention of the last image in some layers, evenly chosen."""
-    found: List[str] = [name for name, record in records.items() if record.attention is not None]
-    return {name: records[name].attention for name in evenly(found, most)}
+    found = {
+        name: record.attention for name, record in records.items() if record.attention is not None
+    }
+    return {name: found[name] for name in evenly(list(found), most)}

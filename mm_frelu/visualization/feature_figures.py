@@ -1,6 +1,6 @@
 """The same layer of two models for one image: means, channels and receptive fields, drawn by MMEngine's Visualizer."""
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -49,9 +49,10 @@ def draw_comparison_of_features(
     height = min(WIDTH / len(columns) * pictures[0].shape[0] / pictures[0].shape[1], 4.0)
     with style([name, *models]):
         figure = new_figure(len(models) * (height + 0.2) + 2.1)
-        upper, lower = figure.subfigures(
+        parts: Any = figure.subfigures(  # an array of two
             2, 1, height_ratios=[len(models) * (height + 0.2) + 0.5, 1.6]
         )
+        upper, lower = parts
         grid = upper.subplots(len(models), len(columns), squeeze=False)
         for index, (row, (model, (prepared, features))) in enumerate(zip(grid, models.items())):
             for column, (axes, cell) in enumerate(zip(row, cells[index])):

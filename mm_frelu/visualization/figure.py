@@ -1,6 +1,6 @@
 """Putting panels, overview and legend on a white Matplotlib figure, pixel by pixel."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,8 +63,8 @@ def draw_figure(
     Returns:
         A figure of ``sheet.dpi`` dots per inch. The label of each of its axes is the title of the panel or ``'legend'``.
     """
-    inches = (size[0] / sheet.dpi, size[1] / sheet.dpi)
-    figure = Figure(figsize=inches, dpi=sheet.dpi, facecolor='white')
+    inches = (size[0] / sheet.resolution, size[1] / sheet.resolution)
+    figure = Figure(figsize=inches, dpi=sheet.resolution, facecolor='white')
     FigureCanvasAgg(figure)
     for panel, place, heading, height in placed:
         axes = add_axes(figure, place, panel.picture.shape[1::-1])
@@ -112,19 +112,21 @@ def compose(
             row = grid.cell(index, part)[0]
             heights[row] = max(heights[row], heading.height)
     places = _Places(grid, heights, len(units), overview[0].shape[1::-1] if overview else None)
-    legend, height = None, places.bottom + sheet.margin
+    legend: Optional[Tuple[Legend, Tuple[int, int]]] = None
+    height = places.bottom + sheet.margin
     if sheet.legend:
-        *legend, height = places.for_legend(groups, note)
-    elif overview:
+        entries, corner, height = places.for_legend(groups, note)
+        legend = (entries, corner)
+    elif places.overview and places.overview_size:
         height = max(height, places.overview[1] + places.overview_size[1] + sheet.margin)
     placed = []
-    for index, unit in enumerate(units):
-        for part, panel in enumerate(unit):
+    for index, panels in enumerate(units):
+        for part, panel in enumerate(panels):
             row, column = grid.cell(index, part)
             place = (grid.left(column), grid.top(row, heights))
             placed.append(Placed(panel, place, headings[index][part], heights[row]))
     figure = draw_figure(sheet, (grid.width, height), placed, legend)
-    if overview:
+    if overview and places.overview and places.overview_size:
         _add_overview(figure, sheet, *overview, places.overview_size, places.overview)
     return figure
 
@@ -154,12 +156,15 @@ class _Places:
             if rows == 2:
                 size = (size[0], self.bottom - top)
             self.hole = (grid.left(column), top), size
-        self.overview, self.overview_size, self.in_hole = None, None, False
+        self.overview: Optional[Tuple[int, int]] = None
+        self.overview_size: Optional[Tuple[int, int]] = None
+        self.in_hole = False
         if image_size is not None:
             self._place_overview(image_size)
 
     def _place_overview(self, image_size: Tuple[int, int]) -> None:
         """The place of the overview's picture; its title stands above."""
+        limits: Tuple[float, ...]
         if self.hole:
             (left, top), (width, height) = self.hole
             limits = (min(width, self.grid.panel[0]), min(height, self.grid.panel[1]))
@@ -168,7 +173,8 @@ class _Places:
             limits = tuple(share * self.grid.width for share in _OVERVIEW_SHARES)
             self.overview = (self.sheet.margin, self.band + self.sheet.line)
         scale = min(limits[0] / image_size[0], limits[1] / image_size[1])
-        self.overview_size = tuple(max(round(side * scale), 8) for side in image_size)
+        width, height = (max(round(side * scale), 8) for side in image_size)
+        self.overview_size = (width, height)
 
     def for_legend(
         self, groups: List[List[Entry]], note: str
@@ -181,7 +187,7 @@ class _Places:
             if legend.height <= height:
                 return legend, (left + sheet.gap, top), self.bottom + sheet.margin
         left, height = sheet.margin, 0
-        if self.overview and not self.in_hole:
+        if self.overview_size and not self.in_hole:
             title = sheet.px(text_points(_OVERVIEW_TITLE, sheet.remark_size) / 72)
             left += max(self.overview_size[0], title) + 2 * sheet.gap
             height = sheet.line + self.overview_size[1]
@@ -202,7 +208,7 @@ def _add_overview(
     axes = add_axes(figure, place, size)
     axes.set_label('overview')
     show(axes, overlay.fit_image(image, size))
-    style = dict(fontsize=sheet.remark_size, va='baseline')
+    style: Dict[str, Any] = dict(fontsize=sheet.remark_size, va='baseline')
     axes.text(0, -0.3 * sheet.line, _OVERVIEW_TITLE, **style)
     x_scale, y_scale = size[0] / image.shape[1], size[1] / image.shape[0]
     corner = (box.x * x_scale, box.y * y_scale)

@@ -32,14 +32,14 @@ def place_labels(
         The places; None where there was no label, or no room is left.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
-    taken = np.zeros((0, 4))
+    taken: np.ndarray = np.zeros((0, 4))
     places: List[Optional[Place]] = []
     for index, (box, size) in enumerate(zip(boxes, sizes)):
         place = None
         if size is not None and size[0] <= area[0] and size[1] <= area[1]:
             place = _beside(box, size, area, taken, np.delete(boxes, index, axis=0))
             place = place or _anywhere(box, size, area, taken)
-        if place is not None:
+        if place is not None and size is not None:
             corner = (place.x, place.y)
             taken = np.vstack([taken, [*corner, corner[0] + size[0], corner[1] + size[1]]])
         places.append(place)
@@ -74,20 +74,22 @@ def _beside(
     covered = (covered + 0.3 * _overlap(moved, size, box[None])[:, 0]) / (width * height)
     cost = np.where(free, covered + 0.05 * np.arange(len(corners)), np.inf)
     best = int(cost.argmin())
-    return Place(*moved[best].tolist(), False)
+    x, y = moved[best].tolist()
+    return Place(x, y, False)
 
 
 def _anywhere(box: np.ndarray, size: Size, area: Size, taken: np.ndarray) -> Optional[Place]:
     step = size[1] / 2
     x = np.arange(0, area[0] - size[0] + 1e-6, step)
     y = np.arange(0, area[1] - size[1] + 1e-6, step)
-    corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    corners: np.ndarray = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     corners = corners[~(_overlap(corners, size, taken) > 0).any(axis=1)]
     if not len(corners):
         return None
     middle = corners + np.divide(size, 2)
     distance = np.hypot(*(middle - [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]).T)
-    return Place(*corners[distance.argmin()].tolist(), True)
+    left, top = corners[distance.argmin()].tolist()
+    return Place(left, top, True)
 
 
 def _overlap(corners: np.ndarray, size: Size, boxes: np.ndarray) -> np.ndarray:

@@ -50,9 +50,15 @@ class Sheet(NamedTuple):
         """Size of the text of the legend, in points."""
         return self.font_size - 0.5
 
+    @property
+    def resolution(self) -> float:
+        """``dpi`` of a sheet from :meth:`with_dpi`, which is a number."""
+        assert self.dpi is not None
+        return self.dpi
+
     def px(self, inches: float) -> int:
         """Pixels of a length."""
-        return round(inches * self.dpi)
+        return round(inches * self.resolution)
 
     @property
     def margin(self) -> int:

@@ -1,6 +1,6 @@
 """The legend: the classes that the picture shows, and what the colours of the error and difference maps mean."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ class Legend:
         self.size = sheet.legend_size
         self.swatch = (sheet.px(1.5 * self.size / 72), sheet.px(0.95 * self.size / 72))
         self.space = sheet.px(0.5 * self.size / 72)
-        points = width / sheet.dpi * 72
+        points = width / sheet.resolution * 72
         room = points - 2.1 * self.size
         self.groups = [
             [entry._replace(text=shorten(entry.text, room, self.size)) for entry in group]
@@ -130,5 +130,5 @@ class Legend:
         self._write(axes, x + self.swatch[0] + self.space, y, entry.text, color='black')
 
     def _write(self, axes: Axes, x: float, y: float, text: str, color: str) -> None:
-        style = dict(va='center_baseline', ha='left', parse_math=False)
+        style: Dict[str, Any] = dict(va='center_baseline', ha='left', parse_math=False)
         axes.text(x, y, text, fontsize=self.size, color=color, **style)

@@ -45,17 +45,13 @@ class Prepared(NamedTuple):
 
     def inside(self, features: Tensor) -> Tensor:
         """Features (..., H, W) without what lies in the padding: positions whose centre is in the picture."""
-        return features[
-            (
-                ...,
-                *(
-                    slice(0, max(round(size * seen / fed), 1))
-                    for size, seen, fed in zip(
-                        features.shape[-2:], self.picture.shape, self.tensor.shape[-2:]
-                    )
-                ),
+        rows, columns = (
+            slice(0, max(round(size * seen / fed), 1))
+            for size, seen, fed in zip(
+                features.shape[-2:], self.picture.shape, self.tensor.shape[-2:]
             )
-        ]
+        )
+        return features[..., rows, columns]
 
 
 class LoadedModel:
@@ -140,8 +136,9 @@ class LoadedModel:
             )
         inputs = packed['inputs']
         batch = dict(inputs=[inputs], data_samples=[packed['data_samples']])
+        preprocess: Any = self.model.data_preprocessor
         try:
-            tensor = self.model.data_preprocessor(batch, False)['inputs']
+            tensor = preprocess(batch, False)['inputs']
         except (RuntimeError, AssertionError) as error:
             raise self._wrong_channels(path, inputs, error) from None
         picture = as_picture(inputs.permute(1, 2, 0).numpy())
@@ -153,7 +150,9 @@ class LoadedModel:
         try:
             for step in steps:
                 results = step(results)
-            return results if isinstance(results['inputs'], Tensor) else {}['inputs']
+            if not isinstance(results['inputs'], Tensor):
+                raise KeyError('inputs')
+            return results
         except Exception as error:  # a pipeline is any code
             raise UserError(
                 f'{path}: the test pipeline of the config cannot take it without annotations, or gives no single image '

@@ -36,6 +36,7 @@ class Look(NamedTuple):
 
     def scores(self, scene: Scene, model: str) -> Scores:
         """Scores of a model on the whole image."""
+        assert scene.ground_truth is not None
         labels = scene.predictions[model]
         return image_scores(labels, scene.ground_truth, len(self.classes), self.ignore_index)
 
@@ -53,6 +54,7 @@ class Look(NamedTuple):
 
     def errors(self, painter: Painter, scene: Scene, model: str) -> Tuple[Panel, List[str]]:
         """The panel of a model's errors, and what was most often taken for what in the shown part, in several lengths."""
+        assert scene.ground_truth is not None
         labels = scene.box.cut(scene.predictions[model])
         truth = scene.box.cut(scene.ground_truth)
         # Of the whole image: a boundary is as far off in a crop.

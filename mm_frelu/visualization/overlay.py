@@ -26,7 +26,7 @@ Size = Tuple[int, int]
 
 def grey_of(image: np.ndarray) -> np.ndarray:
     """Luma of an RGB image, ``float32`` of shape (H, W, 1)."""
-    return (image.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]))[..., None]
+    return (image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
 
 
 def tint(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
@@ -80,7 +80,9 @@ def hatch(shape: Tuple[int, int], period: float) -> np.ndarray:
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     dark = ((rows + columns) % period) < period / 3
     return np.where(
-        dark[..., None], np.uint8(colors.HATCH_DARK), np.uint8(colors.HATCH_LIGHT)
+        dark[..., None],
+        np.array(colors.HATCH_DARK, np.uint8),
+        np.array(colors.HATCH_LIGHT, np.uint8),
     ).astype(np.uint8)
 
 

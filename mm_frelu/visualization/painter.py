@@ -95,4 +95,4 @@ class Painter(NamedTuple):
 
     def _pixels(self, inches: float) -> float:
         """A length on the sheet in pixels of the background."""
-        return inches * self.sheet.dpi * self.background.shape[1] / self.size[0]
+        return inches * self.sheet.resolution * self.background.shape[1] / self.size[0]

@@ -123,6 +123,7 @@ class SegmentationPage:
                 ]
             layers[model] = self._layer(labels, size, remarks)
         if ground_truth is not None:
+            assert self._page.truth is not None
             layers[self._page.truth] = self._layer(ground_truth, size)
         differences = {
             pair: float((predictions[pair[0]] != predictions[pair[1]]).mean())

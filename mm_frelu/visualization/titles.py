@@ -1,6 +1,6 @@
 """The text above panels: a title in bold, and a remark beside it or below."""
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from matplotlib.axes import Axes
 
@@ -41,10 +41,12 @@ class Heading(NamedTuple):
             height: Of the highest heading of the row: all titles begin there.
         """
         sheet = self.sheet
-        style = dict(va='baseline', parse_math=False, clip_on=False)
+        style: Dict[str, Any] = dict(va='baseline', parse_math=False, clip_on=False)
         if self.remark:
             right = self.beside and self.title
-            place = dict(x=width, ha='right') if right else dict(x=0, ha='left')
+            place: Dict[str, Any] = dict(x=0, ha='left')
+            if right:
+                place = dict(x=width, ha='right')
             y = -_BASELINE * (sheet.line if right else sheet.small_line)
             axes.text(
                 y=y, s=self.remark, fontsize=sheet.remark_size, color='0.25', **place, **style
@@ -71,7 +73,7 @@ def make_headings(
     Returns:
         A heading for each panel.
     """
-    room = width / sheet.dpi * 72
+    room = width / sheet.resolution * 72
     lines = _title_lines(titles, room, sheet.font_size)
 
     def fits(title: Sequence[str], remark: str) -> bool:

@@ -99,7 +99,9 @@ def _in_process(
 ) -> Optional[str]:
     """Do one run in a new process, which is added to ``started``; return why it failed, or None."""
     log = run.folder / 'log.txt'
-    process = context.Process(target=_child, args=(run.cfg, run.folder, threads, log))
+    process = context.Process(  # type: ignore[attr-defined]  # the types have it in subclasses only
+        target=_child, args=(run.cfg, run.folder, threads, log)
+    )
     process.start()
     started.append(process)
     process.join()
@@ -134,5 +136,7 @@ def _child(cfg: Config, folder: Path, threads: Optional[int], log: Path) -> None
 
 def _end_with_parent() -> None:
     """Stop when the tool is gone: the next one would write into the same folder."""
-    wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a child
+    wait([parent.sentinel])
     os._exit(1)

@@ -146,7 +146,7 @@ def execute(cfg: Config, folder: Path) -> None:
 
 def continued_note(runs: Sequence[Run]) -> str:
     """A sentence for the table about runs that were stopped and went on."""
-    names = [run.name for run in runs if run.result['continued_from']]
+    names = [run.name for run in runs if (result := run.result) and result['continued_from']]
     return f' Stopped and continued: {"; ".join(names)}.' if names else ''
 
 

@@ -1,7 +1,7 @@
 """The scores of a comparison: by row and seed, with mean, spread and the difference to the baseline."""
 
 import statistics
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 from .options import Metric
 from .run import Run
@@ -40,12 +40,18 @@ def differences(scores: Dict[int, float], baseline: Dict[int, float]) -> List[fl
 
 def score_of(run: Run, metric: Metric) -> float:
     """The score of a finished run: that of its last validation."""
-    return metric.of(run.result['history'][-1], run.name)
+    return metric.of(_history_of(run)[-1], run.name)
 
 
 def start_score_of(run: Run, metric: Metric) -> float:
     """The score before the first step, of a run that validates there."""
-    return metric.of(run.result['history'][0], run.name)
+    return metric.of(_history_of(run)[0], run.name)
+
+
+def _history_of(run: Run) -> List[Dict[str, Any]]:
+    result = run.result
+    assert result is not None, f'{run.name} is not finished'
+    return result['history']
 
 
 def collect(runs: Sequence[Run], metric: Metric, at_start: bool = False) -> Scores:

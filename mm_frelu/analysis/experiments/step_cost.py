@@ -8,13 +8,12 @@ import copy
 import statistics
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import set_random_seed
-from torch import nn
 
 from mm_frelu.analysis.input_shape import input_shape
 from mm_frelu.analysis.kept_for_backward import kept_bytes
@@ -58,7 +57,8 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     baseline = next(iter(cfgs.values()))
-    models, optimizers = {}, {}
+    models: Dict[str, Any] = {}
+    optimizers = {}
     for name, cfg in cfgs.items():
         set_random_seed(0)
         models[name] = build_model(cfg, device).train()
@@ -71,7 +71,9 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
         images[name] = list(data['inputs'].shape)
         kept[name] = kept_bytes(model, **data, mode='loss')
 
-    steps = {name: partial(_step, model, optimizers[name], batch) for name, model in models.items()}
+    steps: Dict[str, Callable[[], object]] = {
+        name: partial(_step, model, optimizers[name], batch) for name, model in models.items()
+    }
     times = times_in_turns(steps, rounds, torch.device(device))
 
     shape = input_shape(baseline)
@@ -111,7 +113,7 @@ def first_batch(cfg: Config) -> Dict[str, Any]:
     return next(iter(GuardedRunner.build_dataloader(loader, seed=0)))
 
 
-def _step(model: nn.Module, optimizer: Any, batch: Dict[str, Any]) -> None:
+def _step(model: Any, optimizer: Any, batch: Dict[str, Any]) -> None:
     # The preprocessor pads the labels of a batch in place, so each step gets labels of its own.
     model.train_step(copy.deepcopy(batch), optimizer)
 

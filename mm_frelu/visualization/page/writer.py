@@ -153,7 +153,7 @@ class PageWriter:
         self.models, self.truth, self.classes = list(models), truth, list(classes)
         self.painter = painter
         self.totals: Dict[str, Tuple[Optional[float], Sequence[Optional[float]]]] = {}
-        self._head = dict(
+        self._head: Dict[str, Any] = dict(
             title=title,
             models=self.models,
             truth=truth,
@@ -182,6 +182,7 @@ class PageWriter:
             if kind is None and self._images:
                 self._write()
         finally:
+            assert self._blocks is not None
             self._blocks.close()
 
     def __len__(self) -> int:
@@ -246,6 +247,7 @@ class PageWriter:
 
     def _add_block(self, content: bytes) -> List[int]:
         """Keeps a blob; returns its number and the length of its text, by which the page knows that it has all of it."""
+        assert self._blocks is not None
         number, self._num_blocks = self._num_blocks, self._num_blocks + 1
         text = base64.b64encode(content)
         self._blocks.write(b'<script type="text/plain" id="b%d">%s</script>\n' % (number, text))
@@ -266,6 +268,7 @@ class PageWriter:
                 [_part('viewer.js'), _part('list.js'), _part('page.js'), self.painter]
             ),
         }
+        assert self._blocks is not None
         self._blocks.seek(0)
         with write_file(self.path, 'wb') as stream:
             stream.write(_fill(before, parts).encode())
