@@ -65,7 +65,8 @@ def upstream(session: nox.Session) -> None:
         'cityscapesscripts', 'pytest', 'pytest-xdist', 'hypothesis',
     )  # fmt: skip
     session.install('--no-deps', '.')
-    smoke(session, EVERYTHING, demo=True)
+    # Not tried there: the harness that kills trainings. Resuming is tested with the pinned versions.
+    smoke(session, EVERYTHING, '--ignore=tests/test_engine/test_kill_and_resume.py', demo=True)
 
 
 @nox.session(python='3.12')
@@ -85,18 +86,18 @@ def table(session: nox.Session) -> None:
         print('| ' + ' | '.join(str(found.get(column, '')) for column in columns) + ' |')
 
 
-def smoke(session: nox.Session, folders: tuple, demo: bool) -> None:
+def smoke(session: nox.Session, folders: tuple, *options: str, demo: bool) -> None:
     """Run tests on the installed wheel, and the demo for a few steps; keep what was run with which versions."""
     work = Path(session.create_tmp())
-    session.run('cp', '-r', str(ROOT / 'tests'), str(ROOT / 'configs'), str(ROOT / 'tools'), str(work), external=True)  # fmt: skip
+    copied = [str(ROOT / name) for name in ('tests', 'configs', 'tools', 'docs', 'pyproject.toml')]
+    session.run('cp', '-r', *copied, str(work), external=True)
     found = json.loads(
         session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True).splitlines()[-1]
     )
     with session.chdir(work):
         tests = [f'tests/{name}' for name in folders]
-        out = session.run(
-            'python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow', *tests, silent=True
-        )
+        pytest = ['python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow']
+        out = session.run(*pytest, *tests, *options, silent=True)
         found['tests'] = out.strip().splitlines()[-1].strip('= ')
         if demo:
             session.run('python', 'tools/demo.py', '--out', 'demo', '--data', 'scenes', '--train', '8', '--val', '2', '--max-iters', '2')  # fmt: skip
