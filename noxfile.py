@@ -18,9 +18,10 @@ nox.options.sessions = ['pinned', 'newest', 'upstream', 'activations']
 ROOT = Path(__file__).parent
 RESULTS = ROOT / 'work_dirs' / 'compat'
 # Copied out of the checkout, so that the installed wheel is imported and not the folder beside the tests.
-ACTIVATIONS = ('test_activations', 'test_ops', 'test_replacement')
+ACTIVATIONS = ('test_activations', 'test_ops')
 EVERYTHING = (
     *ACTIVATIONS,
+    'test_replacement',
     'test_backbones',
     'test_checkpoints',
     'test_compat',

@@ -205,6 +205,7 @@ def reflecting(layer):
     layer.conv.padding_mode = 'reflect'
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
