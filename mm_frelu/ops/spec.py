@@ -300,7 +300,7 @@ def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
     nn.Module.__getattr__ would take several times as long, in each call.
     """
     parameters = module._parameters
-    return parameters[name] if name in parameters else getattr(module, name)
+    return parameters[name] if name in parameters else getattr(module, name, None)
 
 
 def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:

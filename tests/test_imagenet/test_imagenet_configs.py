@@ -71,7 +71,7 @@ def test_recipe(path):
     assert cfg.train_cfg.max_iters == steps
     assert steps % cfg.train_cfg.val_interval == 0
     assert cfg.default_hooks.checkpoint.interval == cfg.train_cfg.val_interval
-    smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=1000, mode='original')
+    smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
     plain = dict(type='CrossEntropyLoss', loss_weight=1.0)
     assert cfg.model.head.loss == (smooth if name.light else plain)
     dropped = {'resnet': 0.1, 'shufflenet-v2-200': 0.2}

@@ -16,7 +16,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from torch import nn
 
-from mm_frelu.datasets import generate_street_scenes
+from mm_frelu.datasets.street_scenes import generate_street_scenes
 from mm_frelu.engine.launch import train
 
 CONFIG = 'configs/pspnet/pspnet_r18b-frelu-d4_1xb8-demo_street-scenes-128x256.py'

@@ -209,7 +209,9 @@ def test_long_names_are_cut_where_they_are_alike():
     image, predictions, truth = scene()
     start, end = 'pspnet_r50b-', '-d8_4xb2-40k_cityscapes-512x1024_with_the_schedule_of_the_paper'
     named = {f'{start}{act}{end}': predictions['ReLU'] for act in ('relu', 'frelu', 'dyreluB')}
-    figure = draw_comparison(image, named, truth, classes=CLASSES, sheet=Sheet(width=5, columns=4))
+    figure = draw_comparison(
+        image, named, truth, classes=CLASSES, sheet=Sheet(width=5.5, columns=4)
+    )
     for name, act in zip(named, ('relu', 'frelu', 'dyreluB')):
         assert act in texts_above(figure, name)[-1]
         assert act in texts_above(figure, f'{name}: errors')[-1]

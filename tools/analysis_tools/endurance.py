@@ -16,7 +16,7 @@ from typing import Any, List, Optional, Sequence
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
 from mm_frelu.analysis.endurance import Usage, UsageHook, describe, growths, run_inference, usage
-from mm_frelu.datasets import generate_street_scenes
+from mm_frelu.datasets.street_scenes import generate_street_scenes
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import add_common_arguments, load_config, require_library
 from mm_frelu.engine.json_file import write_json

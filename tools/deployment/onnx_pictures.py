@@ -27,7 +27,11 @@ def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: f
         palette: One RGB colour for each class.
         opacity: Of the colours, from 0 to 1.
     """
-    mixed = (1 - opacity) * image.astype(np.float32) + opacity * palette[labels].astype(np.float32)
+    # The greyer the more opaque, as in the other pictures: a green bus below a blue class would give a colour of no legend.
+    pixels = image.astype(np.float32)
+    grey = (pixels @ np.float32([0.299, 0.587, 0.114]))[..., None]
+    ground = opacity * grey + (1 - opacity) * pixels
+    mixed = opacity * palette[labels].astype(np.float32) + (1 - opacity) * ground
     return mixed.round().astype(np.uint8)
 
 
