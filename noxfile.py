@@ -97,7 +97,7 @@ def smoke(session: nox.Session, folders: tuple, *options: str, demo: bool) -> No
     )
     with session.chdir(work):
         tests = [f'tests/{name}' for name in folders]
-        pytest = ['python', '-m', 'pytest', '-q', '-n', '2', '-m', 'not slow']
+        pytest = ['python', '-m', 'pytest', '-q', '-o', 'addopts=', '-n', '2', '-m', 'not slow']
         out = session.run(*pytest, *tests, *options, silent=True)
         found['tests'] = out.strip().splitlines()[-1].strip('= ')
         if demo:

@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 Position = Tuple[int, ...]
@@ -65,11 +65,15 @@ class _NumberedBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Tuple[Position, List[int]]]:
-        number = self._drawn if self._draws_the_past_again() else self.runner.iter
+        number = self._drawn if self._draws_the_past_again() else self._iteration()
         for indices in self.batches:
             self._drawn = number + 1
             yield (self.runner.seed, self.runner.rank, number), indices
             number += 1
+
+    def _iteration(self) -> int:
+        loop = self.runner._train_loop  # runner.iter would build it, and upstream's draws a batch while it is built
+        return loop.iter if isinstance(loop, BaseLoop) else 0
 
     def _draws_the_past_again(self) -> bool:
         """Whether MMEngine resumes by drawing, and discarding, the batches that were trained on.
