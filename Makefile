@@ -33,6 +33,11 @@ test: lint
 	$(PYTEST) -m 'not slow'
 	$(INTERPRETED) -m 'not slow'
 
+# For the loop while coding: the activations and how they are computed, placed and looked at.
+FAST := $(addprefix tests/test_,activations ops replacement compat inspection evaluation results)
+test-fast: $(INSTALLED)
+	$(PYTEST) -m 'not slow' $(FAST)
+
 test-all: lint
 	$(PYTEST)
 	$(INTERPRETED)
