@@ -97,7 +97,13 @@ def lend_checkpoint(path):
 @pytest.mark.parametrize(
     ('guide', 'command'),
     [
-        pytest.param(guide, line, id=f'{guide}-{number}')
+        # The README has most of those of CityScapes.
+        pytest.param(
+            guide,
+            line,
+            id=f'{guide}-{number}',
+            marks=[pytest.mark.slow] if guide == 'cityscapes.md' else [],
+        )
         for guide, lines in GUIDES.items()
         for number, line in enumerate(lines)
     ],
@@ -118,6 +124,7 @@ def test_command_runs(guide, command, workspace, monkeypatch):
         tiny_project.load_tool(words[0].removeprefix('tools/')).main(words[1:])
 
 
+@pytest.mark.slow
 def test_guides_left_what_they_say(workspace):
     """Pictures, predictions and the submission of the commands above."""
     scenes = workspace / 'data/street_scenes/leftImg8bit/val'

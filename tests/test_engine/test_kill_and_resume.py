@@ -56,7 +56,11 @@ def kill(kind, activation, points, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'activation'), [('segmentation', 'FReLU'), ('detection', 'DyReLUB')]
+    ('kind', 'activation'),
+    [
+        ('segmentation', 'FReLU'),
+        pytest.param('detection', 'DyReLUB', marks=pytest.mark.slow),
+    ],
 )
 def test_a_few_points(kind, activation, street_scenes, tmp_path):
     kill(kind, activation, 2, street_scenes, tmp_path)
