@@ -47,7 +47,7 @@ def on_page_markdown(markdown: str, page, config: dict, files: Files) -> str:
 
     def rewrite(match: re.Match) -> str:
         text, target = match.groups()
-        if target.startswith(('http://', 'https://', 'mailto:', '#')):
+        if target.startswith(('http://', 'https://', 'mailto:', 'data:', '#')):
             return match[0]
         if any(start <= match.start() < end for start, end in code):
             return match[0]
