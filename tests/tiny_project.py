@@ -228,7 +228,7 @@ def forget_runs() -> None:
         kind._instance_dict.clear()
 
 
-def run(*command: Any, cwd: Path, **env: str) -> subprocess.CompletedProcess:
+def run(*command: Any, cwd: Path, timeout: float = 300, **env: str) -> subprocess.CompletedProcess:
     """Run a command as a user does, from another folder; stdout and stderr are joined in ``stdout``."""
     return subprocess.run(
         [str(part) for part in command],
@@ -244,5 +244,5 @@ def run(*command: Any, cwd: Path, **env: str) -> subprocess.CompletedProcess:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=timeout,
     )

@@ -50,6 +50,7 @@ def kill(kind, activation, points, data, tmp_path):
         '--points',
         points,
         cwd=tmp_path,
+        timeout=150 * points,
     )
     assert done.returncode == 0, done.stdout[-6000:]
     assert f'{points} runs killed and resumed, 0 differences' in done.stdout
