@@ -20,9 +20,8 @@ from small_configs import write_small_config
 
 from mm_frelu import run as library_tool
 
-pytestmark = pytest.mark.xdist_group(
-    'guides'
-)  # one process: a later command needs an earlier one's files
+# One process: a later command needs the files of an earlier one. Slow: tests/test_readme.py runs the same tools.
+pytestmark = [pytest.mark.xdist_group('guides'), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
 OWN_CLASSES = ('helmet', 'vest', 'cone')
@@ -97,13 +96,7 @@ def lend_checkpoint(path):
 @pytest.mark.parametrize(
     ('guide', 'command'),
     [
-        # The README has most of those of CityScapes.
-        pytest.param(
-            guide,
-            line,
-            id=f'{guide}-{number}',
-            marks=[pytest.mark.slow] if guide == 'cityscapes.md' else [],
-        )
+        pytest.param(guide, line, id=f'{guide}-{number}')
         for guide, lines in GUIDES.items()
         for number, line in enumerate(lines)
     ],
@@ -124,7 +117,6 @@ def test_command_runs(guide, command, workspace, monkeypatch):
         tiny_project.load_tool(words[0].removeprefix('tools/')).main(words[1:])
 
 
-@pytest.mark.slow
 def test_guides_left_what_they_say(workspace):
     """Pictures, predictions and the submission of the commands above."""
     scenes = workspace / 'data/street_scenes/leftImg8bit/val'

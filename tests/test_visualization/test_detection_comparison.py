@@ -135,6 +135,7 @@ def test_no_two_labels_overlap_and_each_holds_its_text(sheet):
                 ), text.get_text()
 
 
+@pytest.mark.slow
 def test_labels_without_room_are_counted():
     boxes = np.tile([[20, 20, 60, 60]], (400, 1))
     found = Detections.of(boxes, np.zeros(400, int), np.linspace(0.3, 1, 400))
