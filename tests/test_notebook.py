@@ -58,7 +58,8 @@ def pictures(notebook):
     ]
 
 
-@pytest.mark.parametrize('steps', [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('steps', [2, None])
 def test_runs(steps, installed, tmp_path, monkeypatch):
     notebook = execute(steps, installed, tmp_path, monkeypatch)
     assert len(pictures(notebook)) == 3

@@ -48,7 +48,7 @@ def test_usage_counts_files_threads_and_memory(tmp_path):
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
-    block = bytearray(64 * MIB)
+    block = b'x' * (64 * MIB)
     with open(tmp_path / 'a', 'w'), open(tmp_path / 'b', 'w'):
         after = usage(3)
     stop.set()
