@@ -72,7 +72,8 @@ class _NumberedBatches:
             number += 1
 
     def _iteration(self) -> int:
-        loop = self.runner._train_loop  # runner.iter would build it, and upstream's draws a batch while it is built
+        # runner.iter would build the loop, and upstream's draws a batch while it is built.
+        loop = self.runner._train_loop
         return loop.iter if isinstance(loop, BaseLoop) else 0
 
     def _draws_the_past_again(self) -> bool:
