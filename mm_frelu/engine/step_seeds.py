@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import torch
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 Position = Tuple[int, ...]
@@ -74,7 +74,7 @@ class _NumberedBatches:
     def _iteration(self) -> int:
         # runner.iter would build the loop, and upstream's draws a batch while it is built.
         loop = self.runner._train_loop
-        return loop.iter if isinstance(loop, BaseLoop) else 0
+        return 0 if isinstance(loop, dict) else self.runner.iter
 
     def _draws_the_past_again(self) -> bool:
         """Whether MMEngine resumes by drawing, and discarding, the batches that were trained on.

@@ -37,7 +37,7 @@ class Forever:
 
 
 def runner(iteration=0, seed=5, rank=0, loop=None):
-    return SimpleNamespace(seed=seed, rank=rank, iter=iteration, _train_loop=loop or {})
+    return SimpleNamespace(seed=seed, rank=rank, iter=iteration, _train_loop=loop or object())
 
 
 def batches(number, runner, sampler=None, workers=0, skip=0):

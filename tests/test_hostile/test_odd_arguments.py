@@ -22,7 +22,7 @@ from mm_frelu.ops import IMPLEMENTATIONS
 
 odd = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 40), st.floats(), st.text(max_size=4),
-    st.lists(st.integers(0, 3), max_size=3), st.dictionaries(st.just('type'), st.text(max_size=3), max_size=1),
+    st.lists(st.integers(0, 3), max_size=3), st.dictionaries(st.just('type'), st.text('abc', min_size=1, max_size=3), max_size=1),
 )  # fmt: skip
 channels = st.integers(1, 9)
 shared = dict(
