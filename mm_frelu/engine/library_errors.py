@@ -78,7 +78,7 @@ def _is_of_python(frame: FrameType) -> bool:
 
 
 def _cannot_be_built(error: Exception, cfg: Config) -> str:
-    """What the library said, where, and the part of the config that it was busy with."""
+    """What the library said, and where."""
     frames = _frames(error)
     last = frames[-1] if frames else None
     where = f' in {last.f_globals.get("__name__")}, {last.f_code.co_name}()' if last else ''
