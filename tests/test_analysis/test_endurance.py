@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import mmap
 import threading
 
 import pytest
@@ -48,7 +49,9 @@ def test_usage_counts_files_threads_and_memory(tmp_path):
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
-    block = b'x' * (64 * MIB)
+    # Not of the heap, which may have room that was freed.
+    block = mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block.write(b'x' * len(block))
     with open(tmp_path / 'a', 'w'), open(tmp_path / 'b', 'w'):
         after = usage(3)
     stop.set()

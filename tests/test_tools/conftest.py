@@ -15,6 +15,7 @@ def _fresh_process():
 def _train(folder: Path, name: str, settings: dict) -> SimpleNamespace:
     config = tiny_project.write_config(folder / f'{name}.py', settings)
     work_dir = folder / f'work_{name}'
+    tiny_project.forget_runs()  # session fixtures come before those of a test
     tiny_project.load_tool('train.py').main([str(config), '--work-dir', str(work_dir)])
     tiny_project.forget_runs()
     log = next(work_dir.glob('*/*.log')).read_text()
