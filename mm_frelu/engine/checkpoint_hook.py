@@ -5,9 +5,8 @@ fewer checkpoints than it should, or a cut-off one under the final name. With ``
 """
 
 import re
-from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -21,6 +20,7 @@ from .write_file import write_file
 
 _PARTIAL = '.checkpoint.partial'
 _DUE = 'validation_due'
+_TO_REMOVE = 'checkpoints_to_remove'
 
 
 @register_backend('mm_frelu_whole_files')
@@ -74,6 +74,10 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.file_backend = _RemoveLater(self.file_backend, str(self.out_dir))
         if runner.iter == 0:
             return
+        for path in runner.message_hub.runtime_info.get(_TO_REMOVE, ()):
+            if self._is_own_name(Path(path).name):
+                self._remove(path)
+        self.file_backend.remove_now()
         self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if runner.message_hub.runtime_info.get(_DUE) and runner.val_loop is not None:
             self._saved_step = self._step(runner)
@@ -99,7 +103,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._best_changed = False
             runner.message_hub.update_info(_DUE, False)
             self._write(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
-        self._remove_old(runner)
+        self.file_backend.remove_now()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         if self._validating:
@@ -107,18 +111,18 @@ class CheckpointHook(MMEngineCheckpointHook):
             return
         runner.message_hub.update_info(_DUE, validation_follows(runner, step, self.by_epoch))
         self._write(runner, step, meta)
-        self._remove_old(runner)
+        self.file_backend.remove_now()
 
     def _write(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         """Write the checkpoint of a step, then name it in ``last_checkpoint``; older ones are marked for removal."""
         self._saved_step = step
         if self.max_keep_ckpts > 0 and list(self.keep_ckpt_ids)[-1:] != [step]:
-            # Those to be removed are named in the checkpoint: MMEngine removes them when a run is resumed that was killed before it could.
-            on_disk = [*self.keep_ckpt_ids, step]
-            self.keep_ckpt_ids.append(step)
-            runner.message_hub.update_info('keep_ckpt_ids', on_disk)
-            for old in on_disk[: -self.max_keep_ckpts]:
+            for old in [*self.keep_ckpt_ids, step][: -self.max_keep_ckpts]:
                 self._remove(self._path(old))
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        # A run that is killed before it can remove them does so when it is resumed from this checkpoint.
+        runner.message_hub.update_info(_TO_REMOVE, list(self.file_backend.removals))
         self.last_ckpt = self._path(step)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -137,11 +141,6 @@ class CheckpointHook(MMEngineCheckpointHook):
             with write_file(pointer, suffix=_PARTIAL, durable=True) as stream:
                 stream.write(str(self.last_ckpt))
 
-    def _remove_old(self, runner: Runner) -> None:
-        self.file_backend.remove_now()
-        if self.max_keep_ckpts > 0:
-            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-
     def _remove(self, path: str) -> None:
         if not is_main_process():
             return
@@ -149,6 +148,11 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.file_backend.remove(path)
         elif self.file_backend.isdir(path):  # DeepSpeed's checkpoints
             self.file_backend.rmtree(path)
+
+    def _is_own_name(self, name: str) -> bool:
+        """Whether this hook gives such names. A checkpoint from elsewhere must not be able to remove other files."""
+        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
+        return re.fullmatch(rf'(best_.+_)?{step}', name) is not None
 
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
@@ -166,7 +170,7 @@ class _RemoveLater:
     def __init__(self, backend: Any, folder: str) -> None:
         self.backend = backend
         self.folder = Path(folder)
-        self.removals: List[Callable[[], None]] = []
+        self.removals: Dict[str, Callable[[str], None]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
@@ -178,15 +182,16 @@ class _RemoveLater:
         return Path(path).parent == self.folder and self.backend.isdir(path)
 
     def remove(self, path: str) -> None:
-        self.removals.append(partial(self.backend.remove, path))
+        self.removals[path] = self.backend.remove
 
     def rmtree(self, path: str) -> None:
-        self.removals.append(partial(self.backend.rmtree, path))
+        self.removals[path] = self.backend.rmtree
 
     def remove_now(self) -> None:
         """Remove what was asked for."""
-        while self.removals:
-            self.removals.pop(0)()
+        for path, remove in self.removals.items():
+            remove(path)
+        self.removals.clear()
 
 
 def _remove_partial_files(folder: Path) -> None:

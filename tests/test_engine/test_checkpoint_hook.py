@@ -240,6 +240,38 @@ def test_a_run_that_was_stopped_while_it_validated_validates_when_it_is_resumed(
     assert compare(tmp_path / 'whole', folder) == []
 
 
+def test_what_a_killed_run_could_not_remove_is_removed_when_it_is_resumed(tmp_path, monkeypatch):
+    options = dict(save_best='score', rule='greater', max_keep_ckpts=1)
+    folder = tmp_path / 'killed'
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            'mm_frelu.engine.checkpoint_hook._RemoveLater.remove_now', lambda self: None
+        )
+        train(config(folder, [1, 2, 3], **options))
+    assert [name for name in names(folder) if name.startswith('best_')] == [
+        f'best_score_iter_{step}.pth' for step in (2, 4, 6)
+    ]
+    cfg = config(folder, [], **options)
+    resume(cfg, 'auto')
+    train(cfg)
+    assert names(folder) == ['best_score_iter_6.pth', 'iter_6.pth', 'last_checkpoint']
+
+
+def test_a_checkpoint_cannot_have_other_files_removed(tmp_path):
+    train(config(tmp_path, [1, 2, 3]))
+    outside = tmp_path.parent / 'best_score_iter_2.pth'
+    kept = [tmp_path / 'best_of_mine.pth', tmp_path / 'notes', outside]
+    for file in kept:
+        file.write_text('mine')
+    last = load_safely(tmp_path / 'iter_6.pth')
+    last['message_hub']['runtime_info']['checkpoints_to_remove'] = [str(file) for file in kept]
+    torch.save(last, tmp_path / 'iter_6.pth')
+    cfg = config(tmp_path, [])
+    resume(cfg, 'auto')
+    train(cfg)
+    assert all(file.is_file() for file in kept)
+
+
 def test_comparing_runs_notices_one_bit(tmp_path):
     """The comparison that this and the tests with SIGKILL rest on."""
     train(config(tmp_path / 'a', [1, 1, 1]))
