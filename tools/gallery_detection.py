@@ -38,7 +38,8 @@ def _models(gallery: Gallery) -> List[str]:
 def detection(gallery: Gallery) -> None:
     """Both detectors beside the true boxes of the scene of the README."""
     out = gallery.scratch / 'detection'
-    gallery.run('visualize_detection.py', *_models(gallery), '--out', out, '--max-images', '1')
+    options = ['--max-images', '1', '--score-thr', '0.4']
+    gallery.run('visualize_detection.py', *_models(gallery), '--out', out, *options)
     gallery.keep(next(out.rglob('*.png')), 'detection.png', colors=256)
 
 

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
+import numpy as np
 from PIL import Image
 
 from mm_frelu.engine.errors import UserError
@@ -27,6 +28,8 @@ CONFIGS = TOOLS.parent / 'configs'
 PHOTOGRAPHS = ('astronaut', 'coffee', 'chelsea', 'motorcycle')
 LARGEST = 400_000
 """Bytes of a picture in docs/images at most: the repository is cloned with all of them."""
+_FLAT = 64
+"""Pixels of one colour that make a flat area."""
 
 _DEMO_CONFIGS = {
     'pspnet_r18_relu': 'pspnet/pspnet_r18b-relu-d4_1xb8-demo_street-scenes-128x256.py',
@@ -204,13 +207,24 @@ class Gallery:
 
 
 def _reduced(image: Image.Image, number: int) -> Image.Image:
-    """The picture with a palette. A third of it are the most frequent colours as they are, so that legends stay true."""
-    counts = image.getcolors(image.width * image.height)
-    frequent = [color for _, color in sorted(counts, reverse=True)[: number // 3]]
-    others = image.quantize(number - len(frequent)).getpalette()
-    palette = Image.new('P', (1, 1))
-    palette.putpalette([channel for color in frequent for channel in color] + others)
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+    """Reduce the picture to a palette.
+
+    A quarter of the palette is for flat areas, such as the colours of a legend. Median cut, which makes the rest, would merge
+    them with similar colours of the picture.
+    """
+    colors, counts = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_counts=True)
+    flat = colors[counts >= _FLAT].astype(int)
+    palette = np.array(image.quantize(number - number // 4).getpalette()).reshape(-1, 3)
+    distances = np.abs(flat[:, None] - palette).sum(-1).min(1) if len(flat) else np.zeros(0)
+    for _ in range(number // 4):
+        if not distances.any():
+            break
+        color = flat[distances.argmax()]
+        palette = np.vstack([palette, color])
+        distances = np.minimum(distances, np.abs(flat - color).sum(-1))
+    own = Image.new('P', (1, 1))
+    own.putpalette(palette.ravel().tolist())
+    return image.quantize(palette=own, dither=Image.Dither.NONE)
 
 
 _CHROMIUM = (
