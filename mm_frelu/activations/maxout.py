@@ -127,7 +127,9 @@ class Maxout(BaseModule):
 
     def is_untrained(self) -> bool:
         """Whether the layer's own maps are as they were built. Their biases start at zero and move with the first step."""
-        return self.maps == 'own' and not self.linear.bias.is_meta and not bool(self.linear.bias.any())
+        return (
+            self.maps == 'own' and not self.linear.bias.is_meta and not bool(self.linear.bias.any())
+        )
 
     def can_learn(self) -> bool:
         """Whether training can change the layer."""

@@ -6,7 +6,14 @@ from mmcv.cnn import ConvModule
 from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 from torch import nn
 
-from mm_frelu import MobileNetV1, MobileNetV2, MobileNetV3, ResNet, build_activation, replace_activations
+from mm_frelu import (
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    ResNet,
+    build_activation,
+    replace_activations,
+)
 from mm_frelu.activations import Maxout
 from mm_frelu.analysis.complexity import count_macs
 

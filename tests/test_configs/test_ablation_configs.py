@@ -32,7 +32,9 @@ class Row(NamedTuple):
     """What a file's name promises."""
 
     formula: Callable[[Tensor, nn.Module], Tensor]
-    added: Union[int, Callable[[str, int], int]]  # parameters per channel of a site, or of a site by name and channels
+    added: Union[
+        int, Callable[[str, int], int]
+    ]  # parameters per channel of a site, or of a site by name and channels
     where: str = r'(?!layer4\.).+'  # sites with the activation; layer4 of ResNet keeps ReLU
     reduction: Optional[int] = None
 
@@ -115,9 +117,7 @@ MOBILENET_V2 = {
     'maxout': Row(lambda x, act: larger(x[:, ::2], x[:, 1::2]), wider_convolution),
     'dyrelu-a': Row(dy_relu, linear_layers(0)),
     'dyrelu-b': Row(dy_relu, linear_layers(4)),
-    'dyrelu-c': Row(
-        dy_relu_c, lambda name, channels: linear_layers(4)(name, channels) + channels
-    ),
+    'dyrelu-c': Row(dy_relu_c, lambda name, channels: linear_layers(4)(name, channels) + channels),
 }
 
 # A square window of side k has k * k weights, a bias and a norm's 2 values for each channel; a light one two windows of

@@ -34,7 +34,13 @@ def test_what_there_is():
     assert len(names) == 21
     frelu, relu = ({name.network for name in names if name.act == act} for act in ('frelu', 'relu'))
     assert frelu == relu
-    assert {'resnet50', 'resnet101', 'shufflenet-v2-050', 'mobilenet-v1-075', 'mobilenet-v2-100'} <= frelu
+    assert {
+        'resnet50',
+        'resnet101',
+        'shufflenet-v2-050',
+        'mobilenet-v1-075',
+        'mobilenet-v2-100',
+    } <= frelu
     assert [name.network for name in names if name.act == 'silu'] == ['shufflenet-v2-150']
 
 
