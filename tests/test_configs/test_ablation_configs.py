@@ -16,6 +16,7 @@ from test_config_baselines import differences
 from torch import Tensor, nn
 
 from mm_frelu.activations import DynamicReLU, FReLUAblation
+from mm_frelu.analysis.classifier import classifier_cost
 from mm_frelu.backbones import SqueezeExcitation
 
 FOLDER = ROOT / 'configs/ablations'
@@ -347,6 +348,24 @@ def test_parameters(file):
         assert sum(isinstance(module, SqueezeExcitation) for module in model.modules()) == 16
         expected += 1_273_048  # test_squeeze_excitation.py
     assert parameters(model) - parameters(baseline) == expected
+
+
+PRINTED_COSTS = re.findall(
+    r'\| ([\d,]+) \| ([\d.]+) M \| .*\((?:\.\./imagenet/)?(mobilenet-v2-.+\.py)\) \|', README
+)
+
+
+def test_costs_are_printed_for_each_row_of_mobilenet_v2():
+    assert len(PRINTED_COSTS) == 2 * (len(MOBILENET_V2) + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('parameters', 'macs', 'file'), PRINTED_COSTS)
+def test_printed_costs_are_counted(parameters, macs, file):
+    folder = FOLDER if (FOLDER / file).exists() else IMAGENET
+    cost = classifier_cost(load(folder / file).model.backbone.to_dict(), (1280, 1000))
+    assert f'{cost.parameters:,}' == parameters
+    assert f'{cost.macs / 1e6:.2f}' == macs
 
 
 @pytest.mark.parametrize(
