@@ -8,6 +8,8 @@ from .frelu import FReLU
 from .funnel_ablation import FReLUAblation
 from .funnel_activation import FunnelActivation
 from .light_frelu import LightFReLU
+from .maxout import Maxout
+from .se_relu import SEReLU
 
 __all__ = [
     'DyReLUA',
@@ -18,5 +20,7 @@ __all__ = [
     'FReLUAblation',
     'FunnelActivation',
     'LightFReLU',
+    'Maxout',
+    'SEReLU',
     'build_activation',
 ]

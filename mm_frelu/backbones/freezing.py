@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 
-from ..activations import DynamicReLU, FunnelActivation
+from ..activations import DynamicReLU, FunnelActivation, Maxout, SEReLU
 
 
 class FreezableBackbone(BaseModule):
@@ -83,7 +83,7 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
     frozen: List[str] = []
     fixed: List[str] = []
     for name, layer in backbone.named_modules():
-        if not isinstance(layer, (FunnelActivation, DynamicReLU)):
+        if not isinstance(layer, (FunnelActivation, DynamicReLU, Maxout, SEReLU)):
             continue
         learns = layer.can_learn()
         gathers = all(module.training for module in layer.modules())

@@ -9,6 +9,7 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 
 from ..activations import build_activation
+from ..activations.maxout import maps_before
 from .freezing import FreezableBackbone, freeze
 from .fused_norm import activate_conv
 from .mobilenet_block import MobileBlock
@@ -117,8 +118,9 @@ class MobileNet(FreezableBackbone):
         self.last_name: Optional[str] = None
 
     def _add_stem(self, channels: int, conv_cfg: Optional[dict] = None) -> None:
+        width = channels * maps_before(self._act_cfg(self.act_stem))
         conv = self._conv(
-            self.in_channels, channels, 3, stride=2, padding=1, conv_cfg=conv_cfg or self.conv_cfg
+            self.in_channels, width, 3, stride=2, padding=1, conv_cfg=conv_cfg or self.conv_cfg
         )
         self.add_module(self.stem_name, conv)
         self.stem_act = self._activation(self.act_stem, channels)
@@ -129,7 +131,8 @@ class MobileNet(FreezableBackbone):
         self._last_prefixes = (f'{name}.', 'last_act.')
         if self.stem_output + 1 + len(self.stage_names) in self.out_indices:
             self.last_name = name
-            self.add_module(name, self._conv(in_channels, out_channels, 1, conv_cfg=self.conv_cfg))
+            width = out_channels * maps_before(self._act_cfg(act_last))
+            self.add_module(name, self._conv(in_channels, width, 1, conv_cfg=self.conv_cfg))
             self.last_act = self._activation(act_last, out_channels)
 
     def _add_stage(
@@ -160,8 +163,11 @@ class MobileNet(FreezableBackbone):
     def _conv(self, *args, **options) -> ConvModule:
         return ConvModule(*args, norm_cfg=self.norm_cfg, act_cfg=None, **options)
 
+    def _act_cfg(self, studied: bool) -> dict:
+        return self.act_cfg if studied else self.base_act_cfg
+
     def _activation(self, studied: bool, channels: int) -> nn.Module:
-        act_cfg = self.act_cfg if studied else self.base_act_cfg
+        act_cfg = self._act_cfg(studied)
         return build_activation(act_cfg, channels, norm_cfg=self.norm_cfg, inplace=True)
 
     def _block_options(self, stage: int, base_act_cfg: Optional[dict] = None) -> Dict[str, Any]:

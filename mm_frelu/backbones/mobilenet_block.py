@@ -6,6 +6,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from ..activations import build_activation
+from ..activations.maxout import maps_before
 from .block_checkpoint import CheckpointedBlock
 from .fused_norm import activate_conv
 
@@ -54,6 +55,10 @@ class MobileBlock(CheckpointedBlock):
             self.act_cfgs[site], channels, norm_cfg=self.norm_cfg, inplace=True
         )
         self.add_module(site, activation)
+
+    def _width(self, site: str, channels: int) -> int:
+        """Channels of the convolution before a site: those of the site, except where Maxout takes K maps from it."""
+        return channels * maps_before(self.act_cfgs[site])
 
     def _activate(self, act: nn.Module, conv: nn.Module, x: Tensor) -> Tensor:
         """The activation of a convolution and its norm."""

@@ -37,7 +37,7 @@ class SeparableBlock(MobileBlock):
         super().__init__(**options)
         self.depthwise_conv = self._conv(
             in_channels,
-            in_channels,
+            self._width('act1', in_channels),
             3,
             stride=stride,
             padding=dilation,
@@ -45,7 +45,7 @@ class SeparableBlock(MobileBlock):
             groups=in_channels,
         )
         self._add_activation('act1', in_channels)
-        self.pointwise_conv = self._conv(in_channels, out_channels, 1)
+        self.pointwise_conv = self._conv(in_channels, self._width('act2', out_channels), 1)
         self._add_activation('act2', out_channels)
 
     def _block(self, x: Tensor) -> Tensor:

@@ -51,12 +51,12 @@ class InvertedResidual(MobileBlock):
         hidden = in_channels * expansion
         convs = []
         if expansion != 1:
-            convs.append(self._conv(in_channels, hidden, 1))
+            convs.append(self._conv(in_channels, self._width('act1', hidden), 1))
             self._add_activation('act1', hidden)
         convs.append(
             self._conv(
                 hidden,
-                hidden,
+                self._width('act2', hidden),
                 3,
                 stride=stride,
                 padding=dilation,

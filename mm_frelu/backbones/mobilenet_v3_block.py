@@ -48,11 +48,11 @@ class InvertedResidualV3(MobileBlock):
         self.has_shortcut = stride == 1 and in_channels == out_channels
         self.expand_conv = None
         if in_channels != hidden:
-            self.expand_conv = self._conv(in_channels, hidden, 1)
+            self.expand_conv = self._conv(in_channels, self._width('act1', hidden), 1)
             self._add_activation('act1', hidden)
         self.depthwise_conv = self._conv(
             hidden,
-            hidden,
+            self._width('act2', hidden),
             kernel_size,
             stride=stride,
             padding=dilation * (kernel_size // 2),

@@ -3,7 +3,7 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Callable, Dict, NamedTuple, Optional
+from typing import Callable, Dict, NamedTuple, Optional, Union
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from test_config_baselines import differences
 from torch import Tensor, nn
 
 from mm_frelu.activations import DynamicReLU, FReLUAblation
+from mm_frelu.analysis.classifier import classifier_cost
 from mm_frelu.backbones import SqueezeExcitation
 
 FOLDER = ROOT / 'configs/ablations'
@@ -32,7 +33,9 @@ class Row(NamedTuple):
     """What a file's name promises."""
 
     formula: Callable[[Tensor, nn.Module], Tensor]
-    added: int  # parameters for each channel of a site
+    added: Union[
+        int, Callable[[str, int], int]
+    ]  # parameters per channel of a site, or of a site by name and channels
     where: str = r'(?!layer4\.).+'  # sites with the activation; layer4 of ResNet keeps ReLU
     reduction: Optional[int] = None
 
@@ -63,6 +66,60 @@ def dw_relu(x, act):
 def prelu(x, act):
     return torch.where(x > 0, x, act.weight.view(1, -1, 1, 1) * x)
 
+
+def leaky(slope):
+    return lambda x, act: torch.where(x > 0, x, slope * x)
+
+
+def hyper(x, act):
+    """Two linear layers with ReLU between them, on the means of the channels: DY-ReLU's and squeeze-and-excitation's."""
+    hidden = (x.mean((2, 3)) @ act.fc1.weight.T + act.fc1.bias).clamp(min=0)
+    return hidden @ act.fc2.weight.T + act.fc2.bias
+
+
+def se_relu(x, act):
+    rectified = x.clamp(min=0)
+    return rectified / (1 + torch.exp(-hyper(rectified, act)))[:, :, None, None]
+
+
+def dy_relu(x, act):
+    residuals = 2 / (1 + torch.exp(-hyper(x, act))) - 1
+    a1, b1, a2, b2 = residuals.unflatten(1, (4, -1))[..., None, None].unbind(1)
+    return larger((1 + a1) * x + b1 / 2, a2 * x + b2 / 2)
+
+
+def dy_relu_c(x, act):
+    scores = torch.einsum('c,nchw->nhw', act.spatial.weight.flatten(), x).flatten(1) / 10
+    attention = (scores.softmax(1) * scores.shape[1] / 3).clamp(max=1)
+    return dy_relu(x, act) * attention.view(len(x), 1, *x.shape[2:])
+
+
+def linear_layers(outputs, reduction=8):
+    """Parameters of C -> C / R -> outputs * C, or -> 4 for DY-ReLU-A."""
+
+    def added(name, channels):
+        squeezed, last = channels // reduction, outputs * channels if outputs else 4
+        return (channels + 1) * squeezed + (squeezed + 1) * last
+
+    return added
+
+
+def wider_convolution(name, channels):
+    """A second map: of the 1x1 that expands six times, or of the depthwise 3x3; and the norm's 2 values per channel."""
+    inputs = channels // 6 if name.endswith('act1') else 9
+    return channels * (inputs + 2)
+
+
+MOBILENET_V2 = {
+    'leaky-relu': Row(leaky(0.01), 0),
+    'rrelu': Row(leaky((1 / 8 + 1 / 3) / 2), 0),
+    'prelu': Row(prelu, 1),
+    'relu-se': Row(se_relu, linear_layers(1)),
+    'maxout': Row(lambda x, act: larger(x[:, ::2], x[:, 1::2]), wider_convolution),
+    'dyrelu-a': Row(dy_relu, linear_layers(0)),
+    'dyrelu-b': Row(dy_relu, linear_layers(4)),
+    'dyrelu-c': Row(dy_relu_c, lambda name, channels: linear_layers(4)(name, channels) + channels),
+}
 
 # A square window of side k has k * k weights, a bias and a norm's 2 values for each channel; a light one two windows of
 # k weights, with a norm each.
@@ -95,6 +152,11 @@ PROMISES = {
     'shufflenet-v2-050-frelu-ln': Row(grouped(1), 2 * 5),
     'shufflenet-v2-050-frelu-in': Row(grouped(None), 2 * 5),
     'shufflenet-v2-050-frelu-gn': Row(grouped(8), 2 * 5),
+    **{
+        f'mobilenet-v2-{width}-{name}': row._replace(where='.+')
+        for width in ('035', '100')
+        for name, row in MOBILENET_V2.items()
+    },
 }
 
 
@@ -128,6 +190,17 @@ def mobilenet_sites():
     return sites
 
 
+def mobilenet_v2_sites(stem, *widths):
+    """Table 2 of the MobileNetV2 paper: six times the width that comes in at both sites; layer1 does not expand."""
+    sites, width = {}, stem
+    for stage, (output, blocks) in enumerate(zip(widths, (1, 2, 3, 4, 3, 3, 1)), start=1):
+        for block in range(blocks):
+            for site in ('act2',) if stage == 1 else ('act1', 'act2'):
+                sites[f'layer{stage}.{block}.{site}'] = width * (1 if stage == 1 else 6)
+            width = output
+    return sites
+
+
 def shufflenet_sites():
     """The first block of a stage takes all of its input into both branches, the others half of it into one."""
     sites, width, index = {'first_conv.2': 24, 'conv_last.2': 1024}, 24, 0
@@ -150,7 +223,7 @@ NETWORKS = {
         dict(base_channels=8),
         '8xb32',
     ),
-    'mobilenet': Network(
+    'mobilenet-v1': Network(
         IMAGENET / 'mobilenet-v1-075-frelu_8xb128_in1k.py',
         mobilenet_sites(),
         dict(widen_factor=0.25),
@@ -158,6 +231,18 @@ NETWORKS = {
     ),
     'shufflenet': Network(
         IMAGENET / 'shufflenet-v2-050-frelu_8xb128_in1k.py', shufflenet_sites(), {}, '8xb128'
+    ),
+    'mobilenet-v2-035': Network(
+        IMAGENET / 'mobilenet-v2-035-relu_8xb128_in1k.py',
+        mobilenet_v2_sites(16, 8, 8, 16, 24, 32, 56, 112),
+        dict(widen_factor=0.25),
+        '8xb128',
+    ),
+    'mobilenet-v2-100': Network(
+        IMAGENET / 'mobilenet-v2-100-relu_8xb128_in1k.py',
+        mobilenet_v2_sites(32, 16, 24, 32, 64, 96, 160, 320),
+        dict(widen_factor=0.25),
+        '8xb128',
     ),
 }
 
@@ -167,7 +252,7 @@ def promise(file):
 
 
 def network_of(file):
-    return NETWORKS[file.split('-')[0]]
+    return next(network for name, network in NETWORKS.items() if file.startswith(name))
 
 
 def sites_of(file):
@@ -257,11 +342,30 @@ def test_parameters(file):
         del plain['plugins']
     with torch.device('meta'):
         model, baseline = build(file), build(file, **plain)
-    expected = sum(sites_of(file).values()) * row.added
+    added = row.added if callable(row.added) else lambda name, channels: row.added * channels
+    expected = sum(added(name, channels) for name, channels in sites_of(file).items())
     if row.reduction:
         assert sum(isinstance(module, SqueezeExcitation) for module in model.modules()) == 16
         expected += 1_273_048  # test_squeeze_excitation.py
     assert parameters(model) - parameters(baseline) == expected
+
+
+PRINTED_COSTS = re.findall(
+    r'\| ([\d,]+) \| ([\d.]+) M \| .*\((?:\.\./imagenet/)?(mobilenet-v2-.+\.py)\) \|', README
+)
+
+
+def test_costs_are_printed_for_each_row_of_mobilenet_v2():
+    assert len(PRINTED_COSTS) == 2 * (len(MOBILENET_V2) + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('parameters', 'macs', 'file'), PRINTED_COSTS)
+def test_printed_costs_are_counted(parameters, macs, file):
+    folder = FOLDER if (FOLDER / file).exists() else IMAGENET
+    cost = classifier_cost(load(folder / file).model.backbone.to_dict(), (1280, 1000))
+    assert f'{cost.parameters:,}' == parameters
+    assert f'{cost.macs / 1e6:.2f}' == macs
 
 
 @pytest.mark.parametrize(
@@ -309,9 +413,15 @@ def test_dy_relu_words_are_found():
 
 
 def test_sites_are_as_many_as_the_papers_networks_have():
-    """39 windows of ResNet-50 have 161,280 parameters; 37 light ones of ShuffleNetV2 0.5x 29,440; MobileNet has 26 sites."""
+    """39 windows of ResNet-50 have 161,280 parameters; 37 light ones of ShuffleNetV2 0.5x 29,440; MobileNetV1 has 26 sites, V2 33."""
     counts = {name: len(network.sites) for name, network in NETWORKS.items()}
-    assert counts == dict(resnet50=39 + 9, shufflenet=37, mobilenet=26)
+    assert counts == {
+        'resnet50': 39 + 9,
+        'shufflenet': 37,
+        'mobilenet-v1': 26,
+        'mobilenet-v2-035': 33,
+        'mobilenet-v2-100': 33,
+    }
     resnet, shufflenet = (NETWORKS[name].sites.items() for name in ('resnet50', 'shufflenet'))
     assert 12 * sum(width for name, width in resnet if 'layer4' not in name) == 161_280
     assert 10 * sum(width for _, width in shufflenet) == 29_440

@@ -14,10 +14,14 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[2]
 CONFIG_PATHS = sorted((ROOT / 'configs' / 'imagenet').glob('*.py'))
 NAME = re.compile(
-    r'(?P<network>resnet(?P<depth>\d+)(?P<caffe>-caffe)?|(?P<light>shufflenet-v2|mobilenet-v1)-(?P<width>\d{3}))'
+    r'(?P<network>resnet(?P<depth>\d+)(?P<caffe>-caffe)?|(?P<light>shufflenet-v2|mobilenet-v1|mobilenet-v2)-(?P<width>\d{3}))'
     r'-(?P<act>frelu|relu|silu)_(?P<gpus>\d)xb(?P<batch>\d+)_in1k'
 )
-BACKBONES = {'shufflenet-v2': 'mm_frelu.ShuffleNetV2', 'mobilenet-v1': 'mm_frelu.MobileNetV1'}
+BACKBONES = {
+    'shufflenet-v2': 'mm_frelu.ShuffleNetV2',
+    'mobilenet-v1': 'mm_frelu.MobileNetV1',
+    'mobilenet-v2': 'mm_frelu.MobileNetV2',
+}
 all_configs = pytest.mark.parametrize('path', CONFIG_PATHS, ids=lambda path: path.stem)
 
 
@@ -48,7 +52,7 @@ def read_name(path):
         network=words['network'],
         backbone=backbone,
         light=bool(words['light']),
-        raw_pixels=bool(words['light'] or words['caffe']),
+        raw_pixels=bool(words['caffe']) or words['light'] in ('shufflenet-v2', 'mobilenet-v1'),
         act=words['act'],
         gpus=int(words['gpus']),
         batch=int(words['batch']),

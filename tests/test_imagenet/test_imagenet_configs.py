@@ -15,7 +15,7 @@ from mm_frelu.engine.preprocessing import from_dict, of_config
 from mm_frelu.necks import DropoutPooling
 from mm_frelu.registry import MODELS
 
-ACTS = {'resnet': 'FReLU', 'mobilenet-v1': 'FReLU', 'shufflenet-v2': 'LightFReLU'}
+ACTS = {'resnet': 'FReLU', 'mobilenet': 'FReLU', 'shufflenet-v2': 'LightFReLU'}
 # Of the official code, without a bias in the classifier: facts about it, not about this package.
 SHUFFLENET_PARAMETERS = {'050': 1395232, '100': 2335060, '150': 3586720, '200': 7519700}
 
@@ -31,10 +31,16 @@ def classifier(path, device='meta'):
 
 def test_what_there_is():
     names = [read_name(path) for path in CONFIG_PATHS]
-    assert len(names) == 17
+    assert len(names) == 21
     frelu, relu = ({name.network for name in names if name.act == act} for act in ('frelu', 'relu'))
     assert frelu == relu
-    assert {'resnet50', 'resnet101', 'shufflenet-v2-050', 'mobilenet-v1-075'} <= frelu
+    assert {
+        'resnet50',
+        'resnet101',
+        'shufflenet-v2-050',
+        'mobilenet-v1-075',
+        'mobilenet-v2-100',
+    } <= frelu
     assert [name.network for name in names if name.act == 'silu'] == ['shufflenet-v2-150']
 
 

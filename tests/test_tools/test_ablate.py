@@ -13,9 +13,13 @@ import time
 
 import pytest
 import tiny_project
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from mm_frelu.analysis.experiments.choices import parse_choices, with_activation
 from mm_frelu.analysis.experiments.options import load_experiment
+from mm_frelu.engine import UserError
 
 # One process: the fixtures are trainings, and the runs share a server that has the libraries loaded.
 pytestmark = pytest.mark.xdist_group('experiments')
@@ -137,6 +141,25 @@ def test_finished_runs_of_other_settings_are_refused(tool, config, finished, cap
     message = capsys.readouterr().err
     assert 'runs/ReLU-seed3 is a run with other settings' in message
     assert 'optim_wrapper.optimizer.lr was 0.01, now it is 0.5.' in message
+
+
+def test_baselines_of_the_dy_relu_paper_are_rows(config):
+    """Each builds in the config's network, runs, and has the parameters that its formula has."""
+    base = Config.fromfile(config)
+    counts = {}
+    for choice in parse_choices(['ReLU', 'Maxout', 'Maxout:num_maps=3', 'SEReLU:reduction=8']):
+        network = MODELS.build(with_activation(base, choice.cfg).model.backbone)
+        assert network(torch.rand(2, 3, 32, 32))
+        widths = [layer.num_channels for layer in network.modules() if hasattr(layer, 'maps')]
+        counts[choice.text] = sum(parameter.numel() for parameter in network.parameters())
+        if widths:
+            added = sum(width * (width + 1) for width in widths) * (
+                choice.cfg.get('num_maps', 2) - 1
+            )
+            assert counts[choice.text] - counts['ReLU'] == added
+    assert counts['SEReLU:reduction=8'] > counts['ReLU']
+    with pytest.raises(UserError, match='--act Maxout:num_maps=1: Maxout: num_maps must be'):
+        parse_choices(['Maxout:num_maps=1'])
 
 
 def test_a_metric_that_nothing_computes_is_named(tool, config, finished, capsys):

@@ -1,0 +1,4 @@
+_base_ = '../imagenet/mobilenet-v2-035-relu_8xb128_in1k.py'
+
+# Coefficients shared by positions and channels.
+model = dict(backbone=dict(act_cfg=dict(type='DyReLUA')))

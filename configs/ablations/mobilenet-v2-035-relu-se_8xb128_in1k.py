@@ -1,0 +1,4 @@
+_base_ = '../imagenet/mobilenet-v2-035-relu_8xb128_in1k.py'
+
+# ReLU with squeeze-and-excitation at each site, as wide as DY-ReLU's hyper function.
+model = dict(backbone=dict(act_cfg=dict(type='SEReLU', reduction=8)))

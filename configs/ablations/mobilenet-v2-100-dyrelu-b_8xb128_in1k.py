@@ -1,0 +1,4 @@
+_base_ = '../imagenet/mobilenet-v2-100-relu_8xb128_in1k.py'
+
+# Coefficients shared by positions.
+model = dict(backbone=dict(act_cfg=dict(type='DyReLUB')))

@@ -1,0 +1,150 @@
+"""Maxout: Goodfellow et al., "Maxout Networks", ICML 2013; a baseline of the DY-ReLU paper."""
+
+from functools import reduce
+from numbers import Integral
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..ops.context import is_exporting
+from .checks import check_channels, check_choice, check_input
+
+INITS = ('paper', 'identity')
+MAPS = ('own', 'conv')
+
+
+@MODELS.register_module()
+class Maxout(BaseModule):
+    r"""Maximum of K linear maps, :math:`y = \max_{1 \le k \le K} (W_k z + b_k)`.
+
+    In the DY-ReLU paper's comparison, Maxout takes the place of a convolution and its activation: K convolutions of
+    the same input :math:`z`, which cost K times as much as the one. ``maps='conv'`` is this form: the convolution before
+    the layer has K times the channels, which our MobileNets then build, and the layer takes the maximum.
+
+    ``maps='own'`` works wherever an activation can stand. Its first map is what it is given, the output :math:`x` of the
+    one convolution there. The other K - 1 are 1x1 convolutions of :math:`x`:
+    :math:`y = \max(x, A_2 x + b_2, \dots, A_K x + b_K)`. They add ``(K - 1) * C * (C + 1)`` parameters and
+    ``(K - 1) * C * C`` multiply-adds per position, whatever the convolution costs. After a 1x1 from C to C that is
+    the paper's cost; after a depthwise convolution, or one that expands, it is much more.
+
+    Args:
+        num_channels: Channels of the output. :func:`mm_frelu.build_activation` fills it in.
+        num_maps: K, at least 2; 2 in the paper.
+        maps: ``'own'``, or ``'conv'`` for an input of ``num_maps * num_channels`` channels, in which the maps of a channel
+            are adjacent.
+        init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        init_cfg: Initialisation config, applied after ``init``.
+
+    Raises:
+        TypeError: Without ``num_channels``.
+        ValueError: For a value that is out of range, and for an identity start of ``maps='conv'``.
+
+    Examples:
+        >>> Maxout(64)(torch.rand(2, 64, 16, 16)).shape
+        torch.Size([2, 64, 16, 16])
+        >>> Maxout(1, maps='conv')(torch.tensor([3.0, -2.0]).view(1, 2, 1, 1)).item()
+        3.0
+    """
+
+    def __init__(
+        self,
+        num_channels: Optional[int] = None,
+        num_maps: int = 2,
+        maps: str = 'own',
+        init: str = 'paper',
+        inplace: Optional[bool] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_channels = check_channels('Maxout', num_channels)
+        if not isinstance(num_maps, Integral) or isinstance(num_maps, bool) or num_maps < 2:
+            raise ValueError(
+                f'Maxout: num_maps must be an integer of at least 2, as one map alone is linear; got {num_maps!r}.'
+            )
+        check_choice('Maxout', 'maps', maps, MAPS)
+        check_choice('Maxout', 'init', init, INITS)
+        if init == 'identity' and maps == 'conv':
+            raise ValueError(
+                "Maxout: init='identity' starts as ReLU, and with maps='conv' the maps are the weights of the convolution "
+                "before the layer. Use maps='own', or init='paper' and train the network from scratch."
+            )
+        self.num_maps = num_maps
+        self.maps = maps
+        self.init = init
+        if maps == 'own':
+            self.linear = nn.Conv2d(self.num_channels, (num_maps - 1) * self.num_channels, 1)
+            self.reset()
+
+    def reset(self) -> None:
+        """Give the layer's own maps their starting weights.
+
+        ``'paper'``: Gaussian weights of variance ``1 / num_channels`` and biases of zero. (We do not know the paper's
+        start.) On independent Gaussian inputs of mean 0, each map then has the input's variance, and with K = 2 so has the
+        mean square of the output. ``'identity'``: weights and biases are zero, and ``max(x, 0)`` is exactly ReLU.
+        """
+        if self.maps == 'conv':
+            return
+        nn.init.zeros_(self.linear.bias)
+        if self.init == 'identity':
+            nn.init.zeros_(self.linear.weight)
+        else:
+            nn.init.normal_(self.linear.weight, std=self.num_channels**-0.5)
+
+    def init_weights(self) -> None:
+        """Start anew, whatever a parent's ``init_cfg`` for convolution layers did."""
+        if not self.is_init:
+            self.reset()
+        super().init_weights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate.
+
+        Args:
+            x: Features of shape (N, num_channels, H, W); with ``maps='conv'`` of shape (N, num_maps * num_channels, H, W).
+
+        Returns:
+            Features of shape (N, num_channels, H, W).
+        """
+        if self.maps == 'own':
+            check_input('Maxout', x, self.num_channels)
+            others = self.linear(x).chunk(self.num_maps - 1, dim=1)
+            return reduce(torch.maximum, others, x)
+        self._check_width(x)
+        return reduce(torch.maximum, [x[:, k :: self.num_maps] for k in range(self.num_maps)])
+
+    def _check_width(self, x: Tensor) -> None:
+        width = self.num_maps * self.num_channels
+        if not is_exporting() and x.shape[1] != width:
+            raise ValueError(
+                f"Maxout: maps='conv' takes the {self.num_maps} maps of {self.num_channels} channels from the convolution "
+                f'before it, {width} channels, got an input of shape {tuple(x.shape)}. The MobileNets of mm_frelu build '
+                f"such convolutions. Elsewhere use maps='own'."
+            )
+
+    def is_untrained(self) -> bool:
+        """Whether the layer's own maps are as they were built. Their biases start at zero and move with the first step."""
+        return (
+            self.maps == 'own' and not self.linear.bias.is_meta and not bool(self.linear.bias.any())
+        )
+
+    def can_learn(self) -> bool:
+        """Whether training can change the layer."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    def extra_repr(self) -> str:
+        """What the members do not show."""
+        return f"num_maps={self.num_maps}, maps='{self.maps}', init='{self.init}'"
+
+
+def maps_before(act_cfg: dict) -> int:
+    """How many times as wide as its output an activation wants the convolution before it: K for Maxout of ``maps='conv'``.
+
+    Args:
+        act_cfg: Config of the activation.
+    """
+    is_maxout = act_cfg['type'] in ('Maxout', Maxout)
+    return act_cfg.get('num_maps', 2) if is_maxout and act_cfg.get('maps') == 'conv' else 1
