@@ -1,7 +1,6 @@
 """Maxout: Goodfellow et al., "Maxout Networks", ICML 2013; a baseline of the DY-ReLU paper."""
 
 from functools import reduce
-from numbers import Integral
 from typing import Optional
 
 import torch
@@ -10,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..ops.context import is_exporting
-from .checks import check_channels, check_choice, check_input
+from .checks import check_channels, check_choice, check_input, check_positive
 
 INITS = ('paper', 'identity')
 MAPS = ('own', 'conv')
@@ -61,10 +60,9 @@ class Maxout(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.num_channels = check_channels('Maxout', num_channels)
-        if not isinstance(num_maps, Integral) or isinstance(num_maps, bool) or num_maps < 2:
-            raise ValueError(
-                f'Maxout: num_maps must be an integer of at least 2, as one map alone is linear; got {num_maps!r}.'
-            )
+        check_positive('Maxout', 'num_maps', num_maps)
+        if num_maps == 1:
+            raise ValueError('Maxout: num_maps=1 is a linear map. Use num_maps=2 or more.')
         check_choice('Maxout', 'maps', maps, MAPS)
         check_choice('Maxout', 'init', init, INITS)
         if init == 'identity' and maps == 'conv':
@@ -88,7 +86,7 @@ class Maxout(BaseModule):
         """
         if self.maps == 'conv':
             return
-        nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.linear.get_parameter('bias'))
         if self.init == 'identity':
             nn.init.zeros_(self.linear.weight)
         else:

@@ -145,14 +145,19 @@ def test_mobilenets_widen_the_convolution_before_it(network):
     plain = network(act_cfg=dict(type='ReLU'), act_stem=True)
     x = torch.rand(2, 3, 64, 64)
     assert model(x)[-1].shape == plain(x)[-1].shape
-    sites = [module for module in model.modules() if isinstance(module, Maxout)]
-    assert len(sites) == len([module for module in plain.modules() if type(module) is nn.ReLU])
+    sites = {name: layer for name, layer in model.named_modules() if isinstance(layer, Maxout)}
+    # MobileNetV3's squeeze-and-excitation has a ReLU of its own.
+    assert set(sites) == {
+        name
+        for name, layer in plain.named_modules()
+        if type(layer) is nn.ReLU and '.se.' not in name
+    }
     outputs = [
         [conv.out_channels for conv in net.modules() if isinstance(conv, nn.Conv2d)]
         for net in (model, plain)
     ]
     widened = [new for new, old in zip(*outputs) if new != old]
-    assert sorted(widened) == sorted(3 * layer.num_channels for layer in sites)
+    assert sorted(widened) == sorted(3 * layer.num_channels for layer in sites.values())
 
 
 def test_other_backbones_say_that_they_do_not():
@@ -164,9 +169,9 @@ def test_other_backbones_say_that_they_do_not():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(num_maps=1), 'num_maps must be an integer of at least 2.*linear; got 1'),
-        (dict(num_maps=2.0), 'num_maps must be an integer of at least 2'),
-        (dict(num_maps=True), 'num_maps must be an integer of at least 2'),
+        (dict(num_maps=1), 'num_maps=1 is a linear map. Use num_maps=2'),
+        (dict(num_maps=2.0), 'num_maps must be a positive integer'),
+        (dict(num_maps=True), 'num_maps must be a positive integer'),
         (dict(maps='wide'), 'maps must be one of own, conv'),
         (dict(init='zero'), 'init must be one of paper, identity'),
         (dict(maps='conv', init='identity'), "maps='conv' the maps are the weights of the conv"),
