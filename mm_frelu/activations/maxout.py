@@ -125,9 +125,10 @@ class Maxout(BaseModule):
 
     def is_untrained(self) -> bool:
         """Whether the layer's own maps are as they were built. Their biases start at zero and move with the first step."""
-        return (
-            self.maps == 'own' and not self.linear.bias.is_meta and not bool(self.linear.bias.any())
-        )
+        if self.maps == 'conv':
+            return False
+        bias = self.linear.get_parameter('bias')
+        return not bias.is_meta and not bool(bias.any())
 
     def can_learn(self) -> bool:
         """Whether training can change the layer."""
