@@ -46,8 +46,8 @@ def test_without_a_network(cache):
     with pytest.raises(UserError) as raised:
         check_pretrained_addresses(model(address))
     text = str(raised.value)
-    assert text.startswith(f'{KEY}: {address} cannot be fetched (URLError: ')
-    assert f'{cache / "resnet50-0676ba61.pth"} is not there' in text
+    assert text.startswith(f'{KEY}: {address} cannot be downloaded (URLError: ')
+    assert f'{cache / "resnet50-0676ba61.pth"} does not exist' in text
     assert '--cfg-options model.backbone.init_cfg=None' in text
     assert "init='identity'" in text
     cache.mkdir()

@@ -29,8 +29,8 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     assert done.returncode == 0, done.stdout[-9000:]
     log = next(work_dir.glob('*/*.log')).read_text()
     assert 'GPU number: 2' in log
-    assert 'the 2 processes talk through gloo' in log
-    assert len(re.findall('SyncBN layers work as BN', log)) == 1
+    assert 'the 2 processes use the gloo backend' in log
+    assert len(re.findall('SyncBN layers run as BN', log)) == 1
     assert 'Iter(val) [2/2]' in log  # four images, two for each process
     checkpoint = work_dir / 'iter_2.pth'
 

@@ -140,8 +140,8 @@ def test_cityscapes_format_writes_label_ids_for_the_test_server(tool, segmentor,
     [
         ('segmentor', ['--out', 'x.pkl'], 'for segmentation this is a DIRECTORY'),
         ('detector', ['--out', 'folder'], 'for detection this is a pickle FILE'),
-        ('segmentor', ['--show', '--show-dir', 'x'], 'shown or saved, not both'),
-        ('detector', ['--show'], 'there is no screen here'),
+        ('segmentor', ['--show', '--show-dir', 'x'], 'does not support both'),
+        ('detector', ['--show'], 'there is no display'),
     ],
 )
 def test_options_that_do_not_fit_the_task(
