@@ -79,7 +79,7 @@ def test_chosen_classes_without_a_box(data, size, split):
     edit(data, remove_boxes('train', 'bus'), split)
     told = message(data, 'bus', 'train', loader=f'{split}_dataloader')
     assert f'{split}_dataloader.dataset: no annotation of ' in told
-    assert "is of the chosen classes ('bus', 'train'); its " in told
+    assert "belongs to the chosen classes ('bus', 'train'); its " in told
     assert "'car' (" in told
 
 

@@ -132,7 +132,7 @@ def test_annotation_files_that_are_none(content, expected, detection, data):
 def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/val/'
     text = message(detection)
-    assert '6 of the 6 images looked for are not there' in text
+    assert '6 of the 6 images do not exist' in text
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
     edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
     assert 'no annotations, so there is nothing to learn' in message(detection)

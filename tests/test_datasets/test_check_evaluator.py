@@ -19,7 +19,7 @@ def cfg(data):
 
 
 def warnings_in(said):
-    return [text for text in said if 'images taken' not in text]
+    return [text for text in said if 'images used' not in text]
 
 
 def other_file(data, change):

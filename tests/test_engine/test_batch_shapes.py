@@ -37,7 +37,7 @@ def test_before_training(data, tmp_path):
         train(cfg)
     text = str(raised.value)
     assert text.startswith('val_dataloader.batch_size=2: ')
-    assert f'{odd} (64x64, height x width) would come into one batch' in text
+    assert f'{odd} (64x64, height x width) would be in one batch' in text
     assert 'val_dataloader.batch_size=1' in text
     assert not list(tmp_path.rglob('*.pth'))
 

@@ -211,7 +211,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_checkpoint(tmp_path, monkeypat
     monkeypatch.setattr(os, 'fsync', full)
     cfg = config(folder, [1, 2, 3], max_keep_ckpts=1)
     cfg.train_cfg.val_interval = 6
-    with pytest.raises(UserError, match='iter_4.pth cannot be written .*No space left.*Make room'):
+    with pytest.raises(UserError, match='iter_4.pth cannot be written .*No space left.*Free space'):
         train(cfg)
     assert 'iter_2.pth' in names(folder)
     assert not list(folder.glob('*iter_4.pth')) + list(folder.glob('*.partial'))

@@ -77,7 +77,7 @@ def test_other_pixels_and_another_style_are_one_line_with_both_sides_and_the_fix
         f'Preprocessing and style differ: model.backbone.init_cfg: {path} was trained on BGR with mean=[0, 0, 0], '
         "std=[1, 1, 1] and with style='caffe', this config feeds RGB with mean=[123.675, 116.28, 103.53], "
         "std=[58.395, 57.12, 57.375] and has style='pytorch'. Write model.data_preprocessor = dict(..., mean=[0, 0, 0], "
-        "std=[1, 1, 1], bgr_to_rgb=False) and model.backbone.style = 'caffe', or use weights that were trained your way."
+        "std=[1, 1, 1], bgr_to_rgb=False) and model.backbone.style = 'caffe', or use weights that were trained with your settings."
     ]
     # With what it says written down, it is content.
     warnings.clear()

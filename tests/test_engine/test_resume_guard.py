@@ -55,7 +55,7 @@ def test_the_same_goes_on():
             'has 1 parameter groups in its optimizer, and the config makes 2',
         ),
         (dict(make=sgd, parameters=5), 'has 4 parameters in group 0 .* puts 5 there'),
-        (dict(make=torch.optim.AdamW), "another optimizer than the config's AdamW"),
+        (dict(make=torch.optim.AdamW), 'another optimizer .*, and the config has AdamW'),
     ],
 )
 def test_another_optimizer_is_refused(new, said):
@@ -75,14 +75,14 @@ def test_settings_that_the_checkpoint_replaces_are_said():
     assert 'param_scheduler.0.end 12 in the checkpoint and 24 in the config' in text
     fewer = runner(sgd)
     fewer.param_schedulers = []
-    assert '1 param_schedulers in the checkpoint and 0 in the config' in check_resumable(fewer, old, 'a.pth')
+    assert '1 param_schedulers in the checkpoint and 0 in the config' in check_resumable(
+        fewer, old, 'a.pth'
+    )
 
 
 def test_weights_alone_are_no_run():
     weights = dict(meta={}, state_dict={})
-    with pytest.raises(
-        UserError, match=r'weights only.*found: meta, state_dict.*load_from=a\.pth'
-    ):
+    with pytest.raises(UserError, match=r'weights only.*found: meta, state_dict.*load_from=a\.pth'):
         check_resumable(runner(sgd), weights, 'a.pth')
 
 
@@ -101,7 +101,9 @@ def test_another_optimizer_with_the_same_options_is_refused(old, new):
     saved = checkpoint(runner(make(old)))
     saved['meta']['cfg'] = wrapper(old).pretty_text
     assert check_resumable(runner(make(old), cfg=wrapper(old)), saved, 'a.pth') is None
-    with pytest.raises(UserError, match=f'the state of the optimizer {old}, and the config has {new}'):
+    with pytest.raises(
+        UserError, match=f'the state of the optimizer {old}, and the config has {new}'
+    ):
         check_resumable(runner(make(new), cfg=wrapper(new)), saved, 'a.pth')
 
 

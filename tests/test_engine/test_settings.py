@@ -58,7 +58,7 @@ def test_settings_are_merged_together():
 @pytest.mark.parametrize(
     ('key', 'said'),
     [
-        ('steps.2.type', 'steps is a list of 2 elements, which are 0 to 1'),
+        ('steps.2.type', 'steps is a list of 2 elements, with the indices 0 to 1'),
         ('steps.one.type', 'steps is a list of 2 elements'),
         ('steps.0.type.name', "steps.0.type is 'Load', which has no keys"),
         ('load_from.path', 'load_from is None, which has no keys'),

@@ -150,5 +150,5 @@ def test_names_that_mmseg_cannot_draw_are_told(tool, street_scenes, segmentor, t
         tool.main([str(config), str(segmentor.checkpoint), *run])
         tiny_project.forget_runs()
         log = next((tmp_path / f'run_{told}').glob('*/*.log')).read_text()
-        assert ("mmseg cannot write '道路' into pictures" in log) == told
+        assert ("mmseg cannot draw '道路' into pictures" in log) == told
         assert "class 0 is 'road' in " in log  # renamed since the training
