@@ -270,7 +270,7 @@ def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
     # Reduced to 64 pixels, as this pipeline does, nothing is left of its height.
     strip = photograph(tmp_path / 'strip.png', (20000, 60))
     text = error_of(tool, capsys, ['--images', strip, *models, '--out', out, '--device', 'cpu'])
-    assert 'strip.png: the test pipeline of the model ReLU cannot prepare an image of 20' in text
+    assert 'strip.png: the test pipeline of the model ReLU cannot process an image of 20' in text
 
 
 def test_html(tool, data, models, capsys):
@@ -362,7 +362,7 @@ def test_one_bad_image_does_not_stop_the_others(tool, data, models, capsys):
     assert 'broken_leftImg8bit.png cannot be read' in text
     assert 'expected new_gtFine_labelTrainIds.png' in text
     assert 'odd_gtFine_labelTrainIds.png is 96x48, its image 90x48' in text
-    assert f'{wrong} holds labels that belong to no class: 33. Expected 0 to 2' in text
+    assert f'{wrong} has labels that are not classes: 33. Expected 0 to 2' in text
 
 
 def test_crop_outside_an_image_names_image_and_size(tool, data, models, capsys):
@@ -444,7 +444,7 @@ def test_missing_accelerator(tool, data, models, capsys):
         (['--width', '0'], 'from 0.2 to 100 inches'),
         (['--width', '3km'], 'such as 3.25, 8.3cm or 234pt; found 3km'),
         (['--width', '3', '--panel-width', '2'], 'not allowed with'),
-        (['--columns', '0'], 'whole number from 1, found 0'),
+        (['--columns', '0'], 'integer of at least 1, found 0'),
         (['--dpi', '-1'], 'above 0, found -1'),
         (['--html', '--one-figure'], 'not allowed with'),
         (['--one-figure', '--columns', '2'], 'the models are the columns'),

@@ -283,9 +283,9 @@ def test_bad_input_is_named():
         (
             (image, {'A': predictions['ReLU'] + 3}),
             {},
-            r'prediction of A holds the class numbers \[5\]',
+            r'prediction of A has the class ids \[5\]',
         ),
-        ((image, predictions, truth + 4), {}, r'ground truth holds the class numbers \[4, 5\]'),
+        ((image, predictions, truth + 4), {}, r'ground truth has the class ids \[4, 5\]'),
         ((image, predictions), dict(opacity=1.5), 'between 0 and 1; found 1.5'),
         ((image, predictions), dict(crop='middle'), "'middle'"),
         ((image, predictions), dict(crop=(100, 0, 100, 10)), '160x80'),

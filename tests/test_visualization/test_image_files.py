@@ -87,7 +87,7 @@ def test_label_maps_that_are_none(tmp_path):
     with pytest.raises(UserError, match=r'x\.png is a colour image \(RGB\)'):
         read_labels(path, (4, 3), 3)
     Image.new('L', (4, 3), 9).save(path)
-    with pytest.raises(UserError, match=r'x\.png holds labels that belong to no class: 9'):
+    with pytest.raises(UserError, match=r'x\.png has labels that are not classes: 9'):
         read_labels(path, (4, 3), 3)
     with pytest.raises(UserError, match=r'x\.png is 4x3, its image 5x3'):
         read_labels(path, (5, 3), 30)

@@ -429,7 +429,7 @@ def test_bad_input_is_named(tmp_path):
     with pytest.raises(UserError, match='is a folder'):
         PageWriter(tmp_path, title='', models=['A'], classes=classes, painter='')
     path = tmp_path / 'page.html'
-    with pytest.raises(ValueError, match="layers of the page are called 'A'"):
+    with pytest.raises(ValueError, match="layers of the page have the name 'A'"):
         PageWriter(path, title='', models=['A', 'A'], classes=classes, painter='')
     with PageWriter(path, title='', models=['A'], classes=classes, painter='') as page:
         with pytest.raises(ValueError, match="no layer 'B'"):
