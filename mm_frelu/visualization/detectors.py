@@ -60,7 +60,9 @@ class Detector(NamedTuple):
         """
         try:
             data = self.pipeline(dict(img=image, img_id=0))
-        except Exception as error:  # any step may fail; OpenCV cannot resize a narrow image to 0 pixels
+        except (
+            Exception
+        ) as error:  # any step may fail; OpenCV cannot resize a narrow image to 0 pixels
             height, width = image.shape[:2]
             raise UserError(
                 f'the test pipeline of {self.name} fails on an image of {width}x{height} ({str(error).strip().splitlines()[0]}). Use a '
@@ -71,7 +73,9 @@ class Detector(NamedTuple):
         try:
             with torch.no_grad():
                 found = test_step(batch)[0].pred_instances
-        except RuntimeError as error:  # raised by the first convolution or by the normalisation before it
+        except (
+            RuntimeError
+        ) as error:  # raised by the first convolution or by the normalisation before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]

@@ -18,7 +18,9 @@ def require_figure_file(option: str, path: Union[str, Path]) -> None:
     """
     if Path(path).suffix.lower()[1:] not in FORMATS:
         endings = ', '.join(f'.{kind}' for kind in FORMATS)
-        raise UserError(f'{option} {path}: the name of a figure must end in {endings}. Give another name.')
+        raise UserError(
+            f'{option} {path}: the name of a figure must end in {endings}. Give another name.'
+        )
     require_target(option, path)
 
 

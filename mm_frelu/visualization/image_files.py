@@ -114,7 +114,9 @@ class LabelFolder:
             self._by_key[file.relative_to(self.folder).with_name(name)] = file
             self._by_name.setdefault(name, []).append(file)
         if not self._by_key:
-            raise UserError(f'--gt {folder}: the folder has no label maps (PNG files).{self._hint()}')
+            raise UserError(
+                f'--gt {folder}: the folder has no label maps (PNG files).{self._hint()}'
+            )
 
     def find(self, image: ImageFile) -> Path:
         """Returns the label map of an image.
@@ -230,9 +232,7 @@ def read_labels(
         found = 'x'.join(str(side) for side in labels.shape[::-1])
         hint = ''
         if labels.shape == tuple(size):
-            hint = (
-                ' If the image has an EXIF orientation, rotate its label map in the same way.'
-            )
+            hint = ' If the image has an EXIF orientation, rotate its label map in the same way.'
         raise UserError(
             f'{path} is {found}, its image {size[0]}x{size[1]}; they must have the same size.{hint}'
         )

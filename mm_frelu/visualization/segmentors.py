@@ -97,7 +97,9 @@ class Segmentor(NamedTuple):
                 f'the test pipeline of the model {self.name} cannot process an image of {size[0]}x{size[1]} pixels '
                 f'({" ".join(str(error).split())[:160]}). Cut the image into less narrow parts.'
             ) from None
-        except RuntimeError as error:  # raised by the first convolution or by the normalisation before it
+        except (
+            RuntimeError
+        ) as error:  # raised by the first convolution or by the normalisation before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]

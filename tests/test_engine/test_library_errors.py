@@ -25,8 +25,16 @@ def cfg(street_scenes, tmp_path):
             'EncodrDecoder',
             "model.type='EncodrDecoder' is not registered in mmseg::model",
         ),
-        ('model.decode_head.chanels', 8, r"model.decode_head.chanels: \w+ has no argument 'chanels'"),
-        ('train_cfg.max_iter', 8, "train_cfg.max_iter: IterBasedTrainLoop has no argument 'max_iter'"),
+        (
+            'model.decode_head.chanels',
+            8,
+            r"model.decode_head.chanels: \w+ has no argument 'chanels'",
+        ),
+        (
+            'train_cfg.max_iter',
+            8,
+            "train_cfg.max_iter: IterBasedTrainLoop has no argument 'max_iter'",
+        ),
         ('train_dataloader.batchsize', 2, 'train_dataloader.batchsize: DataLoader has no argument'),
         ('default_hooks.own', dict(type='Own'), "default_hooks.own.type='Own' is not registered"),
     ],

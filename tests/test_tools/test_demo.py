@@ -89,4 +89,4 @@ def test_failing_command_ends_the_demo_with_its_output(tmp_path):
     command = [sys.executable, str(TOOLS / 'demo.py'), '--data', 'data']
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode != 0
-    assert 'all it printed is in work_dirs/demo/scenes.txt' in result.stderr
+    assert 'its whole output is in work_dirs/demo/scenes.txt' in result.stderr

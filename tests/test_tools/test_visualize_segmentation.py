@@ -331,7 +331,7 @@ def test_too_many_rows(tool, tmp_path, models, capsys):
     for number in range(31):
         photograph(tmp_path / 'many' / f'{number}.png', (8, 8))
     arguments = ['--images', tmp_path / 'many', *models, '--one-figure', '--out', tmp_path / 'out']
-    assert '--images has 31. Name at most 30' in error_of(tool, capsys, arguments)
+    assert '--images has 31. Give at most 30' in error_of(tool, capsys, arguments)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
