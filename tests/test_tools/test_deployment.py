@@ -276,7 +276,7 @@ def test_what_run_onnx_refuses(run_onnx, exported, street_scenes, tmp_path, caps
     model = exported.segmentor
     for arguments, message in (
         (['no.png', model], 'IMAGE no.png: there is no such file or folder'),
-        (['empty', model], 'hold an image'),
+        (['empty', model], 'have no image'),
         ([model, image], 'Give images first, the model last'),
         ([image, 'no.onnx'], 'MODEL no.onnx: there is no such file'),
         ([image, 'plain.onnx'], 'Export it with tools/deployment/export_onnx.py'),

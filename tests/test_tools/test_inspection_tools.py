@@ -217,7 +217,7 @@ def test_layers_that_are_not_there(segmentor, relu_segmentor, capsys, tmp_path):
         '--out',
         tmp_path,
     )
-    assert 'has no FReLU or LightFReLU. --act FReLU puts them in' in error
+    assert 'has no FReLU or LightFReLU. --act FReLU adds them' in error
     error = fails(
         capsys, 'activation_field', segmentor.config, relu_segmentor.checkpoint, '--out', tmp_path
     )
@@ -232,7 +232,7 @@ def test_folders_and_pixels_that_cannot_be(segmentor, capsys, tmp_path):
     )
     both = ['--model', 'a', *model, '--model', 'b', *model, '--layer', 'backbone.layer1']
     error = fails(capsys, 'feature_compare', *both, '--pixel', '500,3', '--out', tmp_path)
-    assert '--pixel 500,3 is outside of it; it has 128x64 pixels' in error
+    assert '--pixel 500,3 is outside of the image, which has 128x64 pixels' in error
     error = fails(capsys, 'feature_compare', *both, '--channels', '8', '--out', tmp_path)
     assert 'has the channels 0 to 7 in both models' in error
 
