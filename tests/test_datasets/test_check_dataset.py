@@ -1,4 +1,4 @@
-"""What is said about datasets that are not there or do not fit, before anything is built."""
+"""Errors about missing or unsuitable datasets, before anything is built."""
 
 import json
 import shutil
@@ -209,7 +209,7 @@ def test_classes_that_the_file_lacks_or_orders_otherwise(detection):
 
 
 def test_mmdet_really_numbers_classes_in_the_order_of_the_file(detection):
-    """The reason for refusing another order: mmdet would call cars persons."""
+    """The reason for refusing another order: mmdet would name cars "person"."""
     from mmdet.datasets import CocoDataset
 
     settings = detection.val_dataloader.dataset.to_dict()

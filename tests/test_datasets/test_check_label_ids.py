@@ -1,4 +1,4 @@
-"""CheckLabelIds: which ids pass, and what is said of those that do not."""
+"""CheckLabelIds: legal ids, and errors for all others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Label maps that do not hold what the config says are told before training."""
+"""Label maps that do not fit the config are reported before training."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def message(cfg, loaders=TRAIN):
 
 
 def own_classes(cfg, data, names, **dataset):
-    """Another dataset class, with classes of its own."""
+    """Use another dataset class, with custom classes."""
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[loader].dataset.update(
             type='BaseSegDataset',
@@ -100,7 +100,7 @@ def test_a_mask_of_0_and_255_trains_on_nothing(cfg, data, said):
     assert "they have the class 'ground' and unlabelled pixels" in text
     assert '(values 0, 255, ' in text
     assert 'write 1 instead of 255 for that class' in text
-    # A test set may be of one class: it is told, and compared with.
+    # A test set may have one class: that is a warning only.
     edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8), 'val')
     check_datasets(cfg, ('val_dataloader',))
     assert any('write 1 instead of 255 for that class' in line for line in said)

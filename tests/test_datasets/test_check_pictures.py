@@ -1,4 +1,4 @@
-"""Photographs that are turned when they are read, and pictures of another size than their annotations say."""
+"""Images that are rotated when they are read, and images whose size differs from their annotations."""
 
 import pytest
 import tiny_project
@@ -14,7 +14,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(autouse=True)
 def _as_jpeg(data, edit_annotations):
-    """Cameras write that."""
+    """Cameras write JPEG files."""
 
     def rename(content):
         for image in content['images']:

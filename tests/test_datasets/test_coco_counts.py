@@ -1,4 +1,4 @@
-"""The line that says what is taken agrees with what mmdet takes."""
+"""The line with the used images and boxes agrees with what mmdet uses."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_the_numbers_are_those_of_mmdet(data, filters, classes, test_mode, edit_
         serialize_data=False,
     )
     for annotation in content['annotations']:
-        # pycocotools keeps the annotation of an image that is not there; mmdet never asks for it.
+        # pycocotools keeps the annotation of a missing image; mmdet never reads it.
         assert 'image_id' in annotation
     dataset = CocoDataset(pipeline=[], **settings)
     entries = [dataset.get_data_info(index) for index in range(len(dataset))]

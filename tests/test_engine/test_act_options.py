@@ -1,4 +1,4 @@
-"""--act and what belongs to it, from the command line to the config."""
+"""--act and its options, from the command line to the config."""
 
 import argparse
 

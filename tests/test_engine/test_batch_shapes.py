@@ -1,4 +1,4 @@
-"""Batches of validation: pictures of several shapes are told before training, by the names of the files."""
+"""Validation batches with images of several shapes are reported before training, with the file names."""
 
 import shutil
 
@@ -43,7 +43,7 @@ def test_before_training(data, tmp_path):
 
 
 def test_batches_of_one_shape_each_are_in_order(data, tmp_path):
-    """The last two, which come into one batch, are both square."""
+    """The last two images, which are in one batch, are both square."""
     cfg = config(data, tmp_path)
     for number in (-1, -2):
         crop(data, 'val', number)

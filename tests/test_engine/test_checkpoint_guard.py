@@ -36,7 +36,7 @@ def warnings(monkeypatch):
 
 
 def load(model, weights, strict, cfg=None, meta=None):
-    """What Runner.load_checkpoint does with a hook."""
+    """Call the hook like Runner.load_checkpoint."""
     runner = SimpleNamespace(model=model, cfg=cfg or dict(load_from='weights.pth'), work_dir='.')
     checkpoint = dict(state_dict=copy.deepcopy(weights), meta=meta or {})
     CheckpointGuardHook(strict).after_load_checkpoint(runner, checkpoint)

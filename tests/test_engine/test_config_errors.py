@@ -1,4 +1,4 @@
-"""A config that cannot be read is told in one paragraph that names the file and the line."""
+"""The error for an unreadable config is one paragraph with the file and the line."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Errors of the libraries in the words of the config, and the pictures that were worked on."""
+"""Errors of the libraries are explained with config keys, and the images of the last batch are named."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Weights by address: without a network one paragraph says which, where to put them, and how to do without."""
+"""Weights by URL: without a network, one paragraph says which file is needed, where to put it, and how to train without it."""
 
 import http.server
 import threading

@@ -1,4 +1,4 @@
-"""--resume finds the newest whole checkpoint in what a kill, a full disk or a stranger has left in a work folder."""
+"""--resume finds the newest intact checkpoint in a work folder with damaged, partial or malicious files."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from mm_frelu.engine.train_options import resume
 
 
 class Trap:
-    """A pickle of it makes a folder when it is opened without care."""
+    """An object whose pickle creates a folder when it is loaded unsafely."""
 
     def __init__(self, folder):
         self.folder = str(folder)

@@ -1,4 +1,4 @@
-"""Continuing a run with another optimizer or another schedule: refused, or said."""
+"""Resuming a run with another optimizer or another schedule is an error or a warning."""
 
 from types import SimpleNamespace
 
@@ -90,7 +90,7 @@ def test_weights_alone_are_no_run():
     ('old', 'new'), [('Adam', 'Adamax'), ('Adam', 'AdamW'), ('RAdam', 'Adam'), ('Adamax', 'NAdam')]
 )
 def test_another_optimizer_with_the_same_options_is_refused(old, new):
-    """Of these PyTorch takes the state: some stumble over a missing key in the first step, some go on with the other rule."""
+    """PyTorch accepts the state of these optimizers: some fail on a missing key in the first step, others continue with the wrong rule."""
 
     def make(kind):
         return lambda params: getattr(torch.optim, kind)(params, lr=0.01)

@@ -1,4 +1,4 @@
-"""The ground truth that is drawn is the one that is evaluated, and the image the one that is predicted on."""
+"""The drawn ground truth equals the evaluated one, and the drawn image is the one that is predicted on."""
 
 import shutil
 
@@ -66,7 +66,7 @@ def subset(settings, classes):
 
 
 def evaluated(settings):
-    """What mmseg's dataset gives the metric for each test image, and the metric's own scores of a prediction."""
+    """The labels that mmseg's dataset passes to the metric for each test image, and the metric's scores of a prediction."""
     from mmseg.registry import DATASETS
 
     dataset = DATASETS.build(Config(settings).test_dataloader.dataset)

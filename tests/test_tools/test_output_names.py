@@ -1,4 +1,4 @@
-"""Sequences, cameras, patients: images of the same name in several folders keep a file each."""
+"""Images of the same name in several folders (sequences, cameras, patients) get separate output files."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def tool():
 
 @pytest.fixture
 def drives(street_scenes, tmp_path):
-    """The four scenes of the test set twice: as they are, and as the first two images of two drives."""
+    """The four scenes of the test set, unchanged, and again as the first two images of two drives."""
     data = shutil.copytree(street_scenes, tmp_path / 'data')
     names = {}
     for kind, suffix in (('leftImg8bit', '.png'), ('gtFine', '_gtFine_labelTrainIds.png')):

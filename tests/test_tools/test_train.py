@@ -1,4 +1,4 @@
-"""tools/train.py: what its options do, and what it says when something is wrong."""
+"""tools/train.py: its options and its errors."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""tools/visualize_detection.py on the tiny detector: test set, predictions of a test, photographs of all kinds, and what it refuses."""
+"""tools/visualize_detection.py on the tiny detector: test set, saved predictions, photographs of all kinds, and errors."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_test_set_with_predictions_and_checkpoint(detector, predictions, tmp_pat
 
 
 def photographs(folder, source):
-    """The same scene in every form that cameras and programs write."""
+    """The same scene in the file formats of cameras and programs."""
     folder.mkdir()
     image = Image.open(source).convert('RGB')
     image.save(folder / 'plain.png')

@@ -1,4 +1,4 @@
-"""tools/visualize_segmentation.py end to end, with two tiny PSPNets of random weights, and what it says to bad input."""
+"""tools/visualize_segmentation.py end to end, with two tiny PSPNets of random weights, and its errors for bad input."""
 
 import importlib.util
 import json
@@ -162,7 +162,7 @@ def test_photographs_of_any_kind_without_labels(tool, tmp_path, models, capsys):
     alone = photograph(tmp_path / 'alone.webp', (64, 64))
     out = folder / 'out'
     arguments = ['--images', folder, alone, *models, '--out', out, '--crop', 'auto', '--only-mask']
-    for _ in range(2):  # the second run must not take the pictures of the first for photographs
+    for _ in range(2):  # the second run must not read the pictures of the first as input
         tool.main([str(argument) for argument in [*arguments, '--device', 'cpu']])
         assert pictures(out) == [
             'alone.png',
@@ -178,7 +178,7 @@ def test_photographs_of_any_kind_without_labels(tool, tmp_path, models, capsys):
 
 @pytest.fixture
 def odd_photographs(tmp_path):
-    """A picture in every form that cameras and editors give: left half black, right half white."""
+    """An image, left half black and right half white, in the file formats of cameras and editors."""
     folder = tmp_path / 'odd'
     folder.mkdir()
     grey = np.zeros((32, 64), np.uint8)

@@ -1,4 +1,4 @@
-"""The figure: which panels it holds, how large they are, what the legend names, what it refuses."""
+"""The comparison figure: panels, sizes, legend and errors."""
 
 import re
 
@@ -127,7 +127,7 @@ def test_only_mask_shows_class_colours_alone():
     assert tuple(prediction[-1, -1]) == PALETTE[0]
     assert tuple(prediction[2, 2]) == PALETTE[2]
     errors = panel(figure, 'ReLU: errors')
-    # The car that is not there has its colour, and an outline.
+    # The falsely predicted car has its colour and an outline.
     assert tuple(errors[20, 2]) == PALETTE[2]
     edge = int(np.flatnonzero((errors[20] != PALETTE[2]).any(axis=1))[0])
     assert tuple(errors[20, edge]) == colors.WRONG

@@ -8,7 +8,7 @@ weights_hint = (
     'Train them: python tools/train.py configs/imagenet/mobilenet-v1-075-relu_8xb128_in1k.py, '
     'then copy work_dirs/mobilenet-v1-075-relu_8xb128_in1k/iter_300000.pth '
     r"""to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. """
-    'Or train from nothing: --cfg-options model.backbone.init_cfg=None'
+    'Or train from scratch: --cfg-options model.backbone.init_cfg=None'
 )
 model = dict(
     # Like in the authors' training of light networks on ImageNet: unscaled BGR pixels, 0 to 255.

@@ -5,7 +5,7 @@ _base_ = './pspnet_r50b-d8.py'
 # ReLU weights of this recipe are not published, so the user must train those of the baseline. They are in `weights`, or
 # in the folder that the environment variable WEIGHTS_ROOT names.
 weights_hint = (
-    'This baseline is made for ReLU weights of the official recipe, which nobody publishes. '
+    'This baseline needs ReLU weights of the official recipe, which are not published. '
     'Train them: python tools/train.py configs/imagenet/resnet50-caffe-relu_8xb32_in1k.py, '
     'then copy work_dirs/resnet50-caffe-relu_8xb32_in1k/iter_600000.pth '
     r"""to {{$WEIGHTS_ROOT:weights}}/resnet50_relu.pth"""

@@ -8,7 +8,7 @@ weights_hint = (
     'Train them: python tools/train.py configs/imagenet/shufflenet-v2-150-relu_8xb128_in1k.py, '
     'then copy work_dirs/shufflenet-v2-150-relu_8xb128_in1k/iter_300000.pth '
     r"""to {{$WEIGHTS_ROOT:weights}}/shufflenet_v2_x1_5_relu.pth. """
-    'Or train from nothing: --cfg-options model.backbone.init_cfg=None '
+    'Or train from scratch: --cfg-options model.backbone.init_cfg=None '
     'model.backbone.frozen_stages=-1 model.backbone.norm_eval=False'
 )
 model = dict(
