@@ -133,9 +133,9 @@ def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
     reasons: Counter = Counter()
     for entry in data['annotations']:
         if entry['image_id'] not in images:
-            reasons[f'an image_id that is no image (such as {entry["image_id"]!r})'] += 1
+            reasons[f'an image_id that does not exist (such as {entry["image_id"]!r})'] += 1
         elif entry['category_id'] not in categories:
-            reasons[f'a category_id that is no category (such as {entry["category_id"]!r})'] += 1
+            reasons[f'a category_id that does not exist (such as {entry["category_id"]!r})'] += 1
         elif entry['area'] <= 0 or min(entry['bbox'][2:]) < 1:
             reasons['no area or a box of less than one pixel'] += 1
         else:
