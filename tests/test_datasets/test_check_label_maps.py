@@ -247,8 +247,8 @@ def test_images_that_the_suffix_leaves_out(cfg, data, said):
     images[1].unlink()
     (folder / 'notes.txt').write_text('')
     check_datasets(cfg, TRAIN)
-    (line,) = [text for text in said if 'taken' in text]
-    assert line.startswith('train_dataloader.dataset: 4 images with labels taken (left out: ')
+    (line,) = [text for text in said if 'images with labels used' in text]
+    assert line.startswith('train_dataloader.dataset: 4 images with labels used (left out: ')
     assert '1 *.PNG' in line
     assert '1 *.jpg' in line
     assert "img_suffix is '_leftImg8bit.png'" in line

@@ -41,7 +41,7 @@ def turn(file, orientation, size=None):
 
 def warnings_of(cfg, said):
     check_datasets(cfg, TRAIN)
-    return [text for text in said if 'looked at' in text]
+    return [text for text in said if 'checked images' in text]
 
 
 def detection(data, **load):
