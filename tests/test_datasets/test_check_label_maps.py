@@ -53,7 +53,7 @@ def test_one_line_says_what_was_found_and_expected(cfg, data, said):
     found = sorted(set(np.concatenate([np.unique(Image.open(f)) for f in labels(data)]).tolist()))
     check_datasets(cfg, TRAIN)
     taken, read = said
-    assert taken == 'train_dataloader.dataset: 6 images with labels taken.'
+    assert taken == 'train_dataloader.dataset: 6 images with labels used.'
     assert read.startswith('train_dataloader.dataset: 6 of 6 label files were read: values ')
     assert found[-1] == 255
     assert '255' in read
@@ -66,7 +66,7 @@ def test_several_channels(cfg, data, mode):
     edit(data, lambda ids: Image.fromarray(ids).convert(mode))
     text = message(cfg)
     assert text.startswith(f'train_dataloader.dataset: {labels(data)[0]} is a colour image')
-    assert 'expected one channel of class numbers' in text
+    assert 'expected one channel of class ids' in text
     if mode == 'RGB':
         assert '3 equal channels' in text
 
@@ -260,4 +260,4 @@ def test_label_maps_among_the_images_are_no_images(cfg, data, said):
         file.rename(target)
     cfg.train_dataloader.dataset.data_prefix.seg_map_path = 'leftImg8bit/train'
     check_datasets(cfg, TRAIN)
-    assert said[0] == 'train_dataloader.dataset: 6 images with labels taken.'
+    assert said[0] == 'train_dataloader.dataset: 6 images with labels used.'
