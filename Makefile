@@ -1,7 +1,7 @@
-# `make demo` and `make test` are each enough on a machine with Python 3.11 and a package index.
-#   PYTHON=python3.11   the interpreter that makes the virtual environment
-#   VENV=.venv          where it goes
-#   TEST_PROCESSES=2    processes that share the tests; on a GPU machine with 16 cores 14 do well
+# `make demo` and `make test` install everything they need. They require Python 3.11 and a package index.
+#   PYTHON=python3.11   interpreter for the virtual environment
+#   VENV=.venv          folder of the virtual environment
+#   TEST_PROCESSES=2    number of test processes; 14 work well on a GPU machine with 16 cores
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -16,16 +16,16 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo gallery docs test test-fast test-all test-gpu lint format install bench-gpu clean
 
-# The main job on generated street scenes: train, evaluate, compare, report.
+# Train, evaluate and compare models on generated street scenes, and write a report.
 demo: $(INSTALLED)
 	$(PY) tools/demo.py --out $(DEMO_OUT)
 
-# The pictures of the docs, from the demo's checkpoints and from scikit-image's photographs.
+# Create the pictures of the docs, from the demo's checkpoints and scikit-image's photographs.
 gallery: $(INSTALLED)
 	$(PY) tools/gallery.py --demo $(DEMO_OUT)
 
-# Triton decides when a kernel is defined whether its interpreter runs it: a second pytest does, on the CPU. Where Triton is
-# missing its tests are skipped with that reason.
+# Triton chooses its interpreter when a kernel is defined, so a second pytest run tests the kernels on the CPU. Without Triton,
+# these tests are skipped.
 INTERPRETED := TRITON_INTERPRET=1 $(PYTEST) tests/test_gpu
 
 # Lint, format check and every test that is not marked slow.
@@ -33,7 +33,7 @@ test: lint
 	$(PYTEST) -m 'not slow'
 	$(INTERPRETED) -m 'not slow'
 
-# For the loop while coding: the activations and how they are computed, placed and looked at.
+# Quick tests during development: the activations, their backends, placement, inspection and evaluation.
 FAST := $(addprefix tests/test_,activations ops replacement compat inspection evaluation results)
 test-fast: $(INSTALLED)
 	$(PYTEST) -m 'not slow' $(FAST)
@@ -42,7 +42,7 @@ test-all: lint
 	$(PYTEST)
 	$(INTERPRETED)
 
-# What needs CUDA, and nothing else: the fused kernels on a GPU. They are skipped where there is none.
+# Only the tests that need CUDA: the fused kernels on a GPU. Without a GPU they are skipped.
 test-gpu: $(INSTALLED)
 	$(PYTEST) -m 'gpu and not slow' -rs
 
@@ -52,7 +52,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/codespell mm_frelu tools tests configs docs *.md *.py *.toml Makefile
 	$(PY) -m mypy
 
-# The site in site/: open site/index.html. Nothing is fetched, and a warning is an error.
+# Build the documentation: open site/index.html. Nothing is downloaded, and a warning is an error.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
@@ -62,16 +62,16 @@ format: $(INSTALLED)
 
 install: $(INSTALLED)
 
-# Installed again only when the pins or the package's own metadata change.
+# Reinstall only when constraints.txt or pyproject.toml changes.
 $(INSTALLED): constraints.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[dev]'
-# The loops of the activations: a run that compiles them rounds other than one that finds them compiled. Where Numba does not
-# work torch's operators take their place.
-	$(PY) -W ignore -m mm_frelu.ops.cpu || echo 'FReLU will be computed without them.'
+# Compile the CPU loops of the activations now: a run that compiles them rounds differently from a run that finds them compiled.
+# If Numba does not work, FReLU falls back to torch's operators.
+	$(PY) -W ignore -m mm_frelu.ops.cpu || echo 'FReLU falls back to the operators of torch.'
 	touch $@
 
-# What docs/performance.md says about GPUs, as JSON: the activation alone, two whole networks, and the host's work.
+# Measure the GPU numbers of docs/performance.md, as JSON: the activation alone, two whole networks, and the host's work.
 BENCH := $(PY) tools/analysis_tools
 bench-gpu: $(INSTALLED)
 	mkdir -p $(BENCH_OUT)

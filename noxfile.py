@@ -1,11 +1,11 @@
-"""Environments that people have: each is built from the wheel and runs a smoke suite.
+"""Test the wheel in the environments that users have.
 
     pip install nox
     nox                # every environment; `nox -s upstream` for one
     nox -s table       # the table of docs/installation.md, from the environments that were run
 
-Python 3.10 to 3.13 have to be on the PATH. Each environment downloads several gigabytes, because PyPI's torch for Linux is a CUDA
-build; everything runs on the CPU.
+Python 3.10 to 3.13 must be on the PATH. Each environment downloads several gigabytes, because PyPI's torch for Linux is a CUDA
+build. Everything runs on the CPU.
 """
 
 import json
@@ -17,7 +17,7 @@ nox.options.sessions = ['pinned', 'newest', 'upstream', 'activations']
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / 'work_dirs' / 'compat'
-# Copied out of the checkout, so that the installed wheel is imported and not the folder beside the tests.
+# These folders are copied out of the checkout, so that tests import the installed wheel.
 ACTIVATIONS = ('test_activations', 'test_ops')
 EVERYTHING = (
     *ACTIVATIONS,
@@ -57,22 +57,22 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(python='3.10')
 def upstream(session: nox.Session) -> None:
-    """OpenMMLab's own last releases, on a torch that they ran on."""
+    """OpenMMLab's own last releases, on a torch version that they support."""
     session.install('torch==2.1.2', 'torchvision==0.16.2', 'numpy<2', 'setuptools<70', 'wheel')
-    # Without its compiled ops, mmcv calls itself mmcv-lite.
+    # mmcv-lite is mmcv without compiled ops.
     session.install('--no-build-isolation', 'mmcv-lite==2.1.0')
     session.install(
         'numpy<2', 'opencv-python<4.12', 'mmengine', 'mmdet==3.3.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex',
         'cityscapesscripts', 'pytest<9.2', 'pytest-xdist', 'hypothesis',
     )  # fmt: skip
     session.install('--no-deps', '.')
-    # Not tried there: the harness that kills trainings. Resuming is tested with the pinned versions.
+    # The test that kills trainings runs only with the pinned versions.
     smoke(session, EVERYTHING, '--ignore=tests/test_engine/test_kill_and_resume.py', demo=True)
 
 
 @nox.session(python='3.12')
 def activations(session: nox.Session) -> None:
-    """Activations and backbones alone: no mmdet, no mmseg, no Numba."""
+    """Activations and backbones only, without mmdet, mmseg and Numba."""
     session.install('.', 'pytest<9.2', 'pytest-xdist', 'hypothesis')
     smoke(session, ACTIVATIONS, demo=False)
 
@@ -88,7 +88,7 @@ def table(session: nox.Session) -> None:
 
 
 def smoke(session: nox.Session, folders: tuple, *options: str, demo: bool) -> None:
-    """Run tests on the installed wheel, and the demo for a few steps; keep what was run with which versions."""
+    """Run tests on the installed wheel, and the demo for a few steps; record versions and results."""
     work = Path(session.create_tmp())
     copied = [str(ROOT / name) for name in ('tests', 'configs', 'tools', 'docs', 'pyproject.toml')]
     session.run('cp', '-r', *copied, str(work), external=True)

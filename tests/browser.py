@@ -1,4 +1,4 @@
-"""Headless Chromium for tests of pages; they are skipped where it or selenium is missing."""
+"""Headless Chromium for tests of pages. The tests are skipped if Chromium or selenium is missing."""
 
 import contextlib
 import os
@@ -16,16 +16,16 @@ _OPTIONS = (
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
-    # Not the memory that containers keep small.
+    # Do not use /dev/shm, which is small in containers.
     '--disable-dev-shm-usage',
 )
-# A page may ask for nothing: no name is resolved, whatever the security policy of the page says.
+# Resolve no host names, so that a page cannot use the network even if its security policy allowed it.
 _NO_NETWORK = '--host-resolver-rules=MAP * ~NOTFOUND'
 
 
 @contextlib.contextmanager
 def chromium(width=1400, height=900, dark=False):
-    """A browser of this window size."""
+    """Start a browser with this window size."""
     webdriver = pytest.importorskip(
         'selenium.webdriver', reason='needs selenium: pip install selenium'
     )
@@ -64,13 +64,13 @@ def open_page(browser, path, seconds=60):
 
 
 def wait_for(browser, script, seconds=20):
-    """Wait until JavaScript gives something that is true; return it."""
+    """Wait until JavaScript returns a true value; return it."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, seconds, 0.05).until(lambda own: own.execute_script(script))
 
 
 def errors_of(browser):
-    """What the console has of errors and warnings, but for the advice to tests that read pixels back."""
+    """Return errors and warnings in the console, except for advice about reading pixels back."""
     entries = [entry for entry in browser.get_log('browser') if entry['level'] != 'INFO']
     return [e['message'] for e in entries if 'willReadFrequently' not in e['message']]

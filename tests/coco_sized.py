@@ -1,8 +1,8 @@
-"""Writes an annotation file of the size of COCO's train2017, for measuring how long a check of it takes.
+"""Write an annotation file of the size of COCO's train2017, to measure how long the checks take.
 
     python tests/coco_sized.py FOLDER [--images 118287] [--boxes 860001]
 
-The folder gets annotations.json (polygons as in COCO, indented by nothing, about 450 MB) and images/, one picture under all names.
+FOLDER gets annotations.json (with polygons like in COCO, without indentation, about 450 MB) and images/, with one image under all names.
 """
 
 import argparse
@@ -16,14 +16,14 @@ CATEGORIES = 80
 
 
 def write(folder: Path, images: int = 118287, boxes: int = 860001, seed: int = 0) -> Path:
-    """Write the file and the pictures; the path of the file is returned."""
+    """Write the annotation file and the images; return the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = folder / 'images'
     pictures.mkdir(exist_ok=True)
     Image.new('RGB', (640, 480)).save(folder / 'one.jpg')
     names = [f'{number:012d}.jpg' for number in range(images)]
     for index, name in enumerate(names):
-        if index % 10000 == 0:  # a file system allows some ten thousand names for one file
+        if index % 10000 == 0:  # a file may have some ten thousand hard links
             source = pictures / name
             source.write_bytes((folder / 'one.jpg').read_bytes())
         else:

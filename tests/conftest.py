@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-# The models of the tests are too small for threads to pay, and the machine may be shared.
+# The models in the tests are too small to benefit from threads, and the machine may be shared.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import mm_frelu  # noqa: E402, F401  (before mmdet and mmseg: it supplies missing ops)
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what cannot run with this torch, or without Numba."""
+    """Skip tests that cannot run with this torch version, or without Numba."""
     missing = {}
     if not hasattr(torch.library, 'custom_op'):
         missing['whole_graph'] = 'graphs without a break need torch 2.4'
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session')
 def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six scenes to train and four to validate, 128x64, in CityScapes layout and as COCO. Read only: copy before you break it."""
+    """Six training and four validation scenes, 128x64, in CityScapes layout and as COCO. Read-only: copy them before changing them."""
     from mm_frelu.datasets.street_scenes import generate_street_scenes
 
     folder = tmp_path_factory.mktemp('street_scenes')
@@ -41,7 +41,7 @@ def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='session')
 def coco(street_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same scenes laid out as COCO 2017 is, with COCO's file names and 80 categories. Read only."""
+    """The same scenes in the layout of COCO 2017, with its file names and 80 categories. Read-only."""
     from mmdet.datasets import CocoDataset
 
     folder = tmp_path_factory.mktemp('coco')

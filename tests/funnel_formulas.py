@@ -1,4 +1,4 @@
-"""The funnel activations written out: no convolution, pooling or norm layer, only patches, sums and maxima."""
+"""Reference formulas of the funnel activations, with patches, sums and maxima only: no convolution, pooling or norm layers."""
 
 from typing import Optional, Tuple
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def patches(x: Tensor, size: Tuple[int, int], dilation: int = 1, fill: float = 0.0) -> Tensor:
-    """What a centred window sees at each position: (N, C, H, W, height * width)."""
+    """Return the values in a centred window at each position: (N, C, H, W, height * width)."""
     batch, channels, rows, columns = x.shape
     reach = [dilation * (side // 2) for side in size]
     padded = F.pad(x, [reach[1], reach[1], reach[0], reach[0]], value=fill)
@@ -21,14 +21,14 @@ def patches(x: Tensor, size: Tuple[int, int], dilation: int = 1, fill: float = 0
 
 
 def window(x: Tensor, weight: Tensor, bias: Optional[Tensor], dilation: int = 1) -> Tensor:
-    """A depthwise window with weights of shape (C, 1, height, width)."""
+    """Apply a depthwise window with weights of shape (C, 1, height, width)."""
     channels, _, *size = weight.shape
     out = (patches(x, size, dilation) * weight.view(1, channels, 1, 1, -1)).sum(-1)
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 
 def norm(x: Tensor, layer: nn.Module, groups: Optional[int] = None) -> Tensor:
-    """What a norm layer computes in eval mode.
+    """Compute a norm layer in eval mode.
 
     Args:
         x: Features of shape (N, C, H, W).
@@ -54,22 +54,22 @@ def norm(x: Tensor, layer: nn.Module, groups: Optional[int] = None) -> Tensor:
 
 
 def max_pool(x: Tensor, size: int = 3) -> Tensor:
-    """The largest value that a window sees of the features."""
+    """Return the maximum of the features in a window."""
     return patches(x, (size, size), fill=float('-inf')).amax(-1)
 
 
 def avg_pool(x: Tensor, size: int = 3) -> Tensor:
-    """The mean of what a window sees, zeros outside of the features."""
+    """Return the mean of the features in a window, with zeros outside of the features."""
     return patches(x, (size, size)).mean(-1)
 
 
 def larger(a: Tensor, b: Tensor) -> Tensor:
-    """The larger of two features, or of features and a number."""
+    """Return the elementwise maximum of two features, or of features and a number."""
     return torch.where(a > b, a, b)
 
 
 def randomise(module: nn.Module) -> nn.Module:
-    """Random parameters and statistics of moderate size, as after training; returns the module."""
+    """Set random parameters and statistics of moderate size, like after training; return the module."""
     generator = torch.Generator().manual_seed(0)
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if not value.is_floating_point():

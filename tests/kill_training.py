@@ -1,10 +1,10 @@
-"""Kill training at many points, resume it, and compare the end with that of a run that was never killed.
+"""Kill training at many points, resume it, and compare the final results with a run that was never killed.
 
     python tests/kill_training.py CONFIG OUT [--points 20] [--cfg-options K=V ...]
 
 One process imports the libraries and forks a child for each run. A child counts events (training steps, validated images, each phase
-of writing a checkpoint) and sends itself SIGKILL at one of them, so that every phase is hit whatever the speed of the machine. Then
-``tools/train.py --resume`` finishes the run. The exit code is 1 where anything differs.
+of writing a checkpoint) and sends itself SIGKILL at one of them, so that every phase is tested at any speed of the machine. Then
+``tools/train.py --resume`` finishes the run. The exit code is 1 if anything differs.
 """
 
 import argparse
@@ -30,14 +30,14 @@ from mm_frelu.engine.safe_load import load_safely  # noqa: E402
 from mm_frelu.engine.write_file import write_file  # noqa: E402
 
 MEASURED = ('time', 'data_time', 'eta', 'memory', 'cfg', 'experiment_name')
-"""What two equal runs may differ in: durations, and names of folders and times in them."""
+"""Entries in which two equal runs may differ: durations, and folder names and times in them."""
 
 POSITION = ('/runtime_info/iter', '/runtime_info/epoch')
-"""Set by MMEngine when a run or a step begins, so that they are one further in a run that is resumed before a validation."""
+"""Counters that MMEngine sets when a run or a step starts. They are higher by one in a run that is resumed before a validation."""
 
 
 class Events:
-    """Counts what happens in a run; writes the names down, and kills the process at one of them."""
+    """Counts the events of a run, records their names, and kills the process at one of them."""
 
     def __init__(self, record: Path, kill_at: int) -> None:
         self.record = record.open('a')
@@ -82,8 +82,8 @@ class Events:
 
 
 def in_child(work: Callable[[], Any], log: Path) -> int:
-    """Run something in a forked process; its exit code, or the negative signal that ended it."""
-    # MMEngine asks compilers for their versions in each run, which takes longer than a short one.
+    """Run a function in a forked process; return its exit code, or the negative number of the signal that ended it."""
+    # MMEngine queries compiler versions in each run, which takes longer than a short run.
     mmengine.runner.runner.collect_env = dict
     sys.stdout.flush()
     pid = os.fork()
@@ -106,7 +106,7 @@ def in_child(work: Callable[[], Any], log: Path) -> int:
 
 
 def differences(a: Any, b: Any, where: str = '') -> Iterator[str]:
-    """Places where two checkpoints differ; numbers have to be equal bit for bit."""
+    """Return the places where two checkpoints differ. Numbers must be equal bit for bit."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in {**a, **b}:
             if f'{where}/{key}'.endswith(POSITION):
@@ -131,12 +131,12 @@ def differences(a: Any, b: Any, where: str = '') -> Iterator[str]:
 
 
 def checkpoints(folder: Path) -> List[str]:
-    """All files in a work folder that are not logs: names of checkpoints, temporary files included."""
+    """Return the files in a work folder that are not logs: checkpoints, including temporary files."""
     return sorted(file.name for file in folder.iterdir() if file.is_file() and file.suffix != '.py')
 
 
 def compare(reference: Path, folder: Path) -> List[str]:
-    """Where the results in two work folders differ."""
+    """Return where the results in two work folders differ."""
     if checkpoints(reference) != checkpoints(folder):
         return [f'files {checkpoints(reference)} and {checkpoints(folder)}']
     found = []
@@ -148,7 +148,7 @@ def compare(reference: Path, folder: Path) -> List[str]:
 
 
 class Run:
-    """A training in a folder of its own, by tools/train.py."""
+    """A training in its own folder, with tools/train.py."""
 
     def __init__(self, config: str, out: Path, name: str, options: List[str]) -> None:
         self.folder = out / name
@@ -158,7 +158,7 @@ class Run:
         self.options = ['--cfg-options', *options] if options else []
 
     def until(self, event: int) -> int:
-        """Train up to an event (0: to the end); the exit code."""
+        """Train up to an event (0: to the end); return the exit code."""
 
         def work() -> None:
             Events(self.events, event)
@@ -178,13 +178,13 @@ def kill_and_resume(
     """Kill a training at points spread over all its events, and resume each.
 
     Returns:
-        The number of runs that were killed, and what differs.
+        The number of killed runs, and the differences.
     """
     out.mkdir(parents=True)
     reference = Run(config, out, 'reference', options)
     assert reference.until(0) == 0, reference.log.read_text()[-3000:]
     events = reference.events.read_text().splitlines()
-    # Few of the events are in the writing of checkpoints; half of the points are.
+    # Half of the points are in the writing of checkpoints, although only few events are.
     writing = [number for number, name in enumerate(events, start=1) if not _computes(name)]
     chosen = [
         *_spread(range(1, len(events) + 1), points - points // 2),
@@ -215,7 +215,7 @@ def _computes(event: str) -> bool:
 
 
 def _spread(numbers: Sequence[int], count: int) -> List[int]:
-    """Evenly spaced ones, neither the first nor the last."""
+    """Return evenly spaced items, without the first and the last."""
     return [numbers[int((index + 0.5) / count * len(numbers))] for index in range(count)]
 
 

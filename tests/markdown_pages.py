@@ -1,4 +1,4 @@
-"""What the Markdown pages of the project hold: code blocks, shell commands, links, anchors. Helper of the tests of the docs."""
+"""Read code blocks, shell commands, links and anchors of the project's Markdown pages. Helper for the tests of the docs."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def shell_lines(text: str) -> List[str]:
 
 
 def without_code(text: str) -> str:
-    """The text without code, in which brackets are no links."""
+    """The text without code, where brackets are not links."""
     return re.sub(r'`[^`\n]+`', 'code', FENCE.sub('', text))
 
 
@@ -42,7 +42,7 @@ def links(text: str) -> List[Tuple[str, str]]:
 
 
 def anchors(text: str) -> Set[str]:
-    """The anchors that GitHub makes of the headings."""
+    """The anchors that GitHub creates for the headings."""
     titles = re.findall(r'^#+ (.+)$', FENCE.sub('', text), flags=re.MULTILINE)
     plain = (re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', title) for title in titles)
     return {re.sub(r'[^\w -]', '', title).strip().lower().replace(' ', '-') for title in plain}

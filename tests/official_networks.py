@@ -1,6 +1,6 @@
-"""The official networks and their files, rebuilt from facts for the tests: checkpoints, inputs, an evaluation of our own.
+"""The official networks and their files, rebuilt for the tests: checkpoints, inputs, and an independent evaluation.
 
-Nothing here uses mm_frelu: what it computes is what the package is compared with.
+This module does not use mm_frelu. Its results are the reference for the package.
 """
 
 import json
@@ -39,7 +39,7 @@ def shufflenet_fixture():
 
 
 def pictures(number, seed, size=224):
-    """Image-like BGR pictures, 0..255 and whole: coarse to fine checkers, noise, ImageNet's mean colour."""
+    """Image-like BGR pictures with integers 0..255: coarse to fine checkerboards, noise, and ImageNet's mean colour."""
     random = np.random.RandomState(seed)
     batch = np.zeros((number, 3, size, size))
     for cells, contrast in [(4, 60.0), (8, 45.0), (16, 30.0), (56, 20.0)]:
@@ -51,7 +51,7 @@ def pictures(number, seed, size=224):
 
 
 def resnet50_state(seed=0, classes=1000):
-    """A whole official ResNet-50 FReLU checkpoint: official start, random norms and statistics (554 tensors)."""
+    """A complete official ResNet-50 FReLU checkpoint: official initialisation, random norms and statistics (554 tensors)."""
     random = np.random.RandomState(seed)
     state = {}
 
@@ -97,7 +97,7 @@ def resnet50_state(seed=0, classes=1000):
 
 
 def official_resnet50(state, images):
-    """Evaluate the official ResNet-50 FReLU in float64, from its own checkpoint with all of its biases.
+    """Evaluate the official ResNet-50 FReLU in float64, from its own checkpoint with all its biases.
 
     The stride is on the first 1x1 of a block; the stem and layer4 have ReLU.
 
@@ -160,10 +160,10 @@ def in_old_layout(state):
 
 
 def dump(state, path, protocol=4, numpy_core=None):
-    """Write a state dict as megengine.save does.
+    """Write a state dict like megengine.save.
 
     Args:
-        numpy_core: 'numpy.core' or 'numpy._core' writes it as NumPy 1 or 2 would; None as the installed one does.
+        numpy_core: 'numpy.core' or 'numpy._core' to write it like NumPy 1 or 2; None for the installed version.
     """
     data = pickle.dumps(OrderedDict(state), protocol)
     if numpy_core is not None:
@@ -189,7 +189,7 @@ def rename_numpy_core(data, numpy_core):
 
 
 def _lengthen_first_frame(data, by):
-    """The name stands in the first frame, which begins behind the two bytes of PROTO."""
+    """The name is in the first frame, which starts after the two bytes of PROTO."""
     if data[2:3] != b'\x95':
         return data
     length = int.from_bytes(data[3:11], 'little') + by

@@ -1,4 +1,4 @@
-"""A port for processes that talk to each other."""
+"""Find a free port for communication between processes."""
 
 import socket
 

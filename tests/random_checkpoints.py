@@ -1,4 +1,4 @@
-"""Tiny networks with random weights and statistics, as files: what exports are compared on without a training."""
+"""Write tiny networks with random weights and statistics to files, to test exports without training."""
 
 from pathlib import Path
 from typing import Any, Dict, NamedTuple
@@ -23,7 +23,7 @@ class Files(NamedTuple):
 
 
 def write(folder: Path, name: str, settings: Dict[str, Any], seed: int = 0) -> Files:
-    """Write the config and a checkpoint of a network whose norms have something to fold."""
+    """Write the config and a checkpoint of a network whose norms are not trivial to fold."""
     config = tiny_project.write_config(folder / f'{name}.py', settings)
     torch.manual_seed(seed)
     model = build_model(Config.fromfile(config))
@@ -48,7 +48,7 @@ def segmentor(folder: Path, activation: str = 'FReLU', root: Path = Path('scenes
 def detector(
     folder: Path, activation: str = 'FReLU', root: Path = Path('scenes'), **test_cfg: Any
 ) -> Files:
-    """A RetinaNet that finds ten boxes in anything."""
+    """A RetinaNet that finds ten boxes in any image."""
     settings = tiny_project.detection(root, activation)
     settings['model']['test_cfg'].update(test_cfg)
     return write(folder, f'retina_{activation}', settings)

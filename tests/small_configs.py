@@ -1,4 +1,4 @@
-"""Packaged configs at a size for tests: narrow networks, small pictures, one step."""
+"""Reduce packaged configs to a size for tests: narrow networks, small images, one step."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ OVERRIDES = dict(
     interval=1,
 )
 WIDTHS = {2048: 256, 1024: 128, 256: 8}
-"""Channels of ResNet-50's stages, and of the neck, with 8 channels in place of 64."""
+"""Channels of ResNet-50's stages and of the neck, with 8 channels instead of 64."""
 
 
 def shrink(node):
-    """The same settings at a size for tests."""
+    """Return the same settings at a size for tests."""
     if isinstance(node, dict):
         small = {key: shrink(value) for key, value in node.items()}
         if small.get('type') == 'mm_frelu.ResNet':
@@ -38,7 +38,7 @@ def shrink(node):
 
 
 def write_small_config(source: Path, target: Path) -> None:
-    """Write the small form of a config. The demo's networks are small: they get one step, and keep their widths."""
+    """Write the small form of a config. The demo's networks are small already: they keep their widths, and get one step."""
     cfg = Config.fromfile(source, import_custom_modules=False)
     if 'demo' in source.name:
         cfg.train_cfg.update(max_iters=1, val_interval=1)

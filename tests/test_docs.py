@@ -1,7 +1,7 @@
-"""The pages of docs/, the READMEs and the docstrings: commands are understood, code runs, links lead somewhere.
+"""The pages of docs/, the READMEs and the docstrings: commands are valid, code runs, and links are not broken.
 
-tests/test_guides.py runs the commands of the guides whole, and tests of the tools most others; trainings of an hour or a day
-are only read here.
+tests/test_guides.py runs the commands of the guides, and the tests of the tools run most others. Commands of long trainings are only
+parsed here.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def commands():
 
 
 class Parsed(Exception):  # noqa: N818 (no error: the tool is stopped where its work begins)
-    """Raised with what the tool's parser made of a command."""
+    """Raised with the arguments that the tool's parser returns for a command."""
 
 
 @pytest.mark.parametrize('command', commands())
@@ -63,7 +63,7 @@ def test_the_tool_understands(command, monkeypatch):
         assert (ROOT / script).is_file()
         script = script.replace('dist_', '').replace('.sh', '.py')
         del arguments[2 if script.endswith('test.py') else 1]
-    monkeypatch.syspath_prepend((ROOT / script).parent)  # as Python does for a script
+    monkeypatch.syspath_prepend((ROOT / script).parent)  # like Python for a script
     monkeypatch.setattr(sys, 'argv', [script, *arguments])
     tool = tiny_project.load_tool(script[len('tools/') :])
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
@@ -76,7 +76,7 @@ def test_the_tool_understands(command, monkeypatch):
 
 @every_page
 def test_other_commands_exist(page):
-    """What is no tool: make targets, extras of the package, modules, and the shell's own."""
+    """Commands that are not tools: make targets, extras of the package, modules and shell commands."""
     for line in shell_lines(page.read_text()):
         for part in line.split(' && '):
             command = re.sub(r'^(?:[A-Z_]+=\S+ )+', '', part)  # the environment of one command
@@ -104,7 +104,7 @@ def test_links_lead_somewhere(page):
     for path, anchor in markdown_pages.links(page.read_text()):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), path
-        # Anchors of the API reference are made by the site, whose build checks them.
+        # mkdocs creates the anchors of the API reference, and its build checks them.
         if anchor and target.suffix == '.md' and target.parent.name != 'api':
             assert anchor in markdown_pages.anchors(target.read_text()), f'{path}#{anchor}'
 
@@ -129,7 +129,7 @@ def python_pages():
 
 @pytest.mark.parametrize(('page', 'libraries'), python_pages())
 def test_code_runs(page, libraries, tmp_path, monkeypatch):
-    """Blocks of a page run one after the other; those that set config keys are read as configs."""
+    """The blocks of a page run in order. Blocks that set config keys are read as configs."""
     for library in libraries:
         try:
             importlib.import_module(library)
@@ -150,7 +150,7 @@ def test_code_runs(page, libraries, tmp_path, monkeypatch):
 
 
 def apply_change(folder, change):
-    """Replace the lines of each hunk, which have to occur once."""
+    """Replace the lines of each hunk, which must occur exactly once."""
     name, *hunks = re.split(r'^(?:--- (.*)|@@)\n', change, flags=re.MULTILINE)[1:]
     path = folder / name
     text = path.read_text()
@@ -165,7 +165,7 @@ def apply_change(folder, change):
 
 
 def test_activation_and_backend_of_the_page_pass_their_tests(tmp_path):
-    """In a copy of the package, with nothing but what the page says."""
+    """In a copy of the package, with the changes of the page only."""
     page = (ROOT / 'docs/adding_an_activation.md').read_text()
     ignored = shutil.ignore_patterns('__pycache__')
     shutil.copytree(ROOT / 'mm_frelu', tmp_path / 'mm_frelu', ignore=ignored)
@@ -191,7 +191,7 @@ INTERNAL_PACKAGES = {'mm_frelu.ops.cpu', 'mm_frelu.ops.gpu'}
 
 
 def public_packages():
-    """Packages of mm_frelu that say in ``__all__`` what is public."""
+    """Packages of mm_frelu that list their public names in ``__all__``."""
     names = [
         module.name
         for module in pkgutil.walk_packages(mm_frelu.__path__, 'mm_frelu.')
@@ -209,7 +209,7 @@ def public_names():
     ('module', 'name'), public_names(), ids=lambda value: getattr(value, '__name__', value)
 )
 def test_public_names_are_documented(module, name):
-    """A docstring that says what it is, names every parameter, and that of each method."""
+    """Public names and their methods have a docstring that names every parameter."""
     thing = getattr(module, name)
     if not (inspect.isclass(thing) or inspect.isfunction(thing)):
         source = inspect.getsource(importlib.import_module(module.__name__))
@@ -267,7 +267,7 @@ def has_comment(source, name):
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
-    """The site, built as `make docs` builds it: warnings are errors."""
+    """The site, built like with `make docs`: warnings are errors."""
     pytest.importorskip('mkdocstrings_handlers.python', reason='the site needs the extra `docs`')
     pytest.importorskip('material', reason='the site needs the extra `docs`')
     folder = tmp_path_factory.mktemp('site')
@@ -302,7 +302,7 @@ def test_site_fetches_nothing(site):
 
 @pytest.mark.xdist_group('site')
 def test_site_has_no_markup_left(site):
-    """Roles and formulas of docstrings are links and MathML, and no Markdown link stayed text."""
+    """Roles and formulas of docstrings become links and MathML, and no Markdown link is left as text."""
     for page in site.glob('api/*.html'):
         text = re.sub(r'<(pre|code)\b.*?</\1>', '', page.read_text(), flags=re.DOTALL)
         assert not re.search(r':(func|class|mod|meth|data|math):|\.\. math::', text), page.name

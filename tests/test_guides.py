@@ -1,7 +1,7 @@
-"""The guides of docs/ that lead through a job: their commands run word for word, one after the other.
+"""The commands of the guides in docs/ run unchanged, in order.
 
-They run in a folder laid out as the guides say, on generated scenes in place of CityScapes and of the reader's own data, with
-the configs that they name made small.
+They run in a folder with the layout of the guides, on generated scenes instead of CityScapes and the reader's own data, with small
+versions of the configs that they name.
 """
 
 import json
@@ -43,7 +43,7 @@ GUIDES = {name: commands(name) for name in ('get_started.md', 'own_detector.md',
 
 @pytest.fixture(scope='module')
 def own_data(street_scenes, tmp_path_factory):
-    """Boxes of the street scenes as a data set of other classes, laid out as docs/own_detector.md says."""
+    """Boxes of the street scenes as a dataset of other classes, in the layout of docs/own_detector.md."""
     folder = tmp_path_factory.mktemp('own_data')
     (folder / 'annotations').mkdir()
     for split in ('train', 'val'):
@@ -88,7 +88,7 @@ def _fresh_process():
 
 
 def lend_checkpoint(path):
-    """Put the checkpoint of the short run where the full run would have left it."""
+    """Put the checkpoint of the short run where the full run would write it."""
     if not path.exists():
         shutil.copy(next(path.parent.glob('*_1.pth')), path)
 
@@ -152,7 +152,7 @@ def configs_of_the_page(folder):
 
 
 def test_configs_of_the_own_data_page(tmp_path):
-    """The three ways to the same: a file of one's own, the packaged example, the demo with another palette."""
+    """Three equivalent configs: the user's own file, the packaged example, and the demo with another palette."""
     mine, frelu, demo = configs_of_the_page(tmp_path)
     folder = ROOT / 'configs/retinanet'
     packaged = [

@@ -1,4 +1,4 @@
-"""The notebook of docs/notebooks runs on an installed wheel: the package unpacked, without the checkout beside it."""
+"""The notebook of docs/notebooks runs with the unpacked wheel, without the checkout."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_runs(steps, installed, tmp_path, monkeypatch):
 
 
 def test_is_saved_with_its_outputs():
-    """Readers on GitHub and of the site see what it computes; no path of the machine that ran it is in there."""
+    """The saved notebook has its outputs, and no path of the machine that ran it."""
     text = NOTEBOOK.read_text()
     notebook = json.loads(text)
     assert len(pictures(notebook)) == 3

@@ -1,4 +1,4 @@
-"""The package as users get it: what an import does, what the wheel holds, what set-up and CI run."""
+"""The package as users install it: effects of the import, content of the wheel, and commands of set-up and CI."""
 
 import itertools
 import shutil
@@ -47,7 +47,7 @@ def test_import_registers_everything():
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-    """The wheel of a copy of the tree, so that the tree itself gets no build folders."""
+    """A wheel, built from a copy of the tree, so that the tree itself gets no build folders."""
     source, built = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('built')
     for name in ('mm_frelu', 'configs', 'tools'):
         ignored = shutil.ignore_patterns('__pycache__', '.mim')
@@ -72,7 +72,7 @@ def test_wheel_holds_package_configs_and_tools(wheel):
 
 
 def test_installed_tools_and_configs_work(wheel, tmp_path):
-    """From the unpacked wheel alone: a tool finds its config, and the config its bases."""
+    """With the unpacked wheel only, a tool finds its config, and the config finds its bases."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
     mim = tmp_path / 'mm_frelu/.mim'
     config = mim / 'configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py'
@@ -94,7 +94,7 @@ def test_versions_agree():
 
 
 def test_pins_satisfy_the_ranges():
-    """Each requirement of pyproject.toml is pinned, and the pin lies in its range."""
+    """Each requirement of pyproject.toml is pinned, and the pin is inside its range."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -116,7 +116,7 @@ def test_pins_satisfy_the_ranges():
 
 @pytest.mark.parametrize('target', ['demo', 'test'])
 def test_readme_commands_are_one_step(target):
-    """Each make target sets up by itself before it works."""
+    """Each make target installs what it needs."""
     command = ['make', '-n', '-C', str(ROOT), target, 'VENV=no-such-venv']
     steps = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     order = ['-m venv', 'pip install', 'tools/demo.py' if target == 'demo' else 'pytest']

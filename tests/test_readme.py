@@ -1,7 +1,7 @@
-"""Every command of the README runs, word for word, and README_zh-CN.md says the same.
+"""Every command of the README runs unchanged, and README_zh-CN.md has the same commands.
 
-They run in a folder laid out as the guides say, on generated scenes in place of CityScapes and COCO, with the configs that
-they name made small: narrow networks, small pictures, one step.
+They run in a folder with the layout of the guides, on generated scenes instead of CityScapes and COCO, with small versions of the configs
+that they name: narrow networks, small images, one step.
 """
 
 import re
@@ -41,7 +41,7 @@ def workspace(tmp_path_factory, street_scenes, coco):
 
 
 def lend_checkpoint(workspace, path):
-    """Put the checkpoint of a short run where the full run would have left it."""
+    """Put the checkpoint of a short run where the full run would write it."""
     target = workspace / path
     if not target.exists():
         candidates = sorted(target.parent.glob('*_1.pth'))
@@ -85,7 +85,7 @@ def test_paths_exist():
 
 
 def test_chinese_says_the_same():
-    """The same commands, code, links and numbers."""
+    """Both pages have the same commands, code, links and numbers."""
     assert shell_lines(CHINESE) == shell_lines(README)
     codes = [
         [re.sub(r' *#.*', '', code) for code in code_blocks(text, 'python')]
@@ -108,7 +108,7 @@ def test_five_lines_run():
 
 
 def test_missing_data_says_what_the_questions_show(tmp_path):
-    """The paragraph that docs/faq.md quotes is the one that the tool prints."""
+    """docs/faq.md quotes the paragraph that the tool prints."""
     (tmp_path / 'tools').symlink_to(ROOT / 'tools')
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     config = 'configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py'

@@ -20,7 +20,7 @@ def call(*words, cwd):
 
 
 def test_mmdet_shows_a_dataset(config, tmp_path):
-    """A tool that imports mmdet in its first lines; the options are its own."""
+    """A tool that imports mmdet in its first lines, with its own options."""
     result = call(
         *('mmdet', 'tools/analysis_tools/browse_dataset.py', config),
         *('--output-dir', tmp_path / 'pictures', '--not-show'),

@@ -1,4 +1,4 @@
-"""docs/weights.md: its commands run word for word, on files made here, and its config lines load what they wrote."""
+"""docs/weights.md: its commands run unchanged on generated files, and its config lines load the results."""
 
 import functools
 import re
@@ -104,7 +104,7 @@ def test_links_lead_somewhere():
 
 
 def test_configs_of_the_page_need_no_torchvision():
-    """``torchvision://`` imports it, and it is no requirement; the address of the file is as good."""
+    """``torchvision://`` needs torchvision, which is not a requirement. The URL of the file works without it."""
     assert 'torchvision://' not in PAGE
     address = configs()[1].model.backbone.init_cfg.checkpoint
     assert (

@@ -1,4 +1,4 @@
-"""Where the texts of a figure are drawn, to test that none lies over another or beyond the edge."""
+"""Find where the texts of a figure are drawn, to test that none overlaps another or extends beyond the edge."""
 
 from itertools import combinations
 
@@ -14,7 +14,7 @@ def _of_axis(axis):
 
 
 def drawn_texts(figure):
-    """The texts of a figure, with the box of each in pixels."""
+    """Return the texts of a figure, each with its box in pixels."""
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     texts = [text for part in (figure, *figure.subfigs) for text in part.texts]
@@ -35,7 +35,7 @@ def drawn_texts(figure):
 
 
 def check_texts(figure):
-    """Assert that no two texts overlap and that none leaves the figure; returns what they say."""
+    """Assert that no two texts overlap and that none extends beyond the figure; return the texts."""
     texts = drawn_texts(figure)
     assert texts
     for text, box in texts:
@@ -44,7 +44,7 @@ def check_texts(figure):
         assert box.x1 <= figure.bbox.x1 + 1, text
         assert box.y1 <= figure.bbox.y1 + 1, text
     for (one, first), (other, second) in combinations(texts, 2):
-        # Boxes have a pixel of air around the letters.
+        # Boxes have an empty pixel around the letters.
         width = min(first.x1, second.x1) - max(first.x0, second.x0)
         height = min(first.y1, second.y1) - max(first.y0, second.y0)
         assert width <= 1.5 or height <= 1.5, f'{one!r} lies over {other!r}'

@@ -1,4 +1,4 @@
-"""Tiny configs on the generated street scenes, and ways to call the tools: what the tests of the tools run on."""
+"""Tiny configs for the generated street scenes, and functions that call the tools, for the tests of the tools."""
 
 import importlib.util
 import os
@@ -203,7 +203,7 @@ def detection(root: Path, activation: str = 'FReLU', iters: int = 2) -> Dict[str
 
 
 def write_config(path: Path, settings: Dict[str, Any]) -> Path:
-    """Write a config file; tuples and lists stay what they are."""
+    """Write a config file. Tuples remain tuples, and lists remain lists."""
     lines = [
         f'{key} = {pprint.pformat(value, sort_dicts=False)}' for key, value in settings.items()
     ]
@@ -223,13 +223,13 @@ def load_tool(name: str):
 
 
 def forget_runs() -> None:
-    """MMEngine keeps loggers and visualisers by config name and second; two quick runs in one process would share them."""
+    """Clear MMEngine's loggers and visualisers, which two runs in one process would share if they start in the same second."""
     for kind in (MessageHub, MMLogger, Visualizer, *Visualizer.__subclasses__()):
         kind._instance_dict.clear()
 
 
 def run(*command: Any, cwd: Path, timeout: float = 300, **env: str) -> subprocess.CompletedProcess:
-    """Run a command as a user does, from another folder; stdout and stderr are joined in ``stdout``."""
+    """Run a command like a user, from another folder. ``stdout`` includes stderr."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,

@@ -1,7 +1,7 @@
-"""ResNets with FReLU as people write them in PyTorch: the networks that tests convert checkpoints of.
+"""ResNets with FReLU like in public PyTorch ports, whose checkpoints the tests convert.
 
-The ways of naming, the biases, the places of strides and activations are those of public ports; the code is the tests' own
-and uses nothing of mm_frelu.
+Names, biases, and the positions of strides and activations are those of public ports. The code was written for the tests and does not
+use mm_frelu.
 """
 
 import torch
@@ -11,7 +11,7 @@ LAYERS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 
 class Funnel(nn.Module):
-    """max(x, norm(window(x))), its members called as ``names`` says."""
+    """max(x, norm(window(x))), with members named by ``names``."""
 
     def __init__(self, channels, names=('conv_frelu', 'bn_frelu'), size=3, bias=True):
         super().__init__()
@@ -38,7 +38,7 @@ class SequentialFunnel(nn.Module):
 
 
 class LightFunnel(nn.Module):
-    """max(x, norm1(row(x)) + norm2(column(x))), registered convolutions first; ``column_first`` exchanges their numbers."""
+    """max(x, norm1(row(x)) + norm2(column(x))), with convolutions registered first. ``column_first`` swaps their numbers."""
 
     def __init__(self, channels, bias=False, column_first=False):
         super().__init__()
@@ -54,7 +54,7 @@ class LightFunnel(nn.Module):
 
 
 class Block(nn.Module):
-    """A basic block or a bottleneck. ``acts`` maps places 1, 2, 3 to (name, activation); a place without one has ReLU."""
+    """A basic block or a bottleneck. ``acts`` maps the positions 1, 2, 3 to (name, activation); other positions have ReLU."""
 
     def __init__(self, inner, width, stride, wide, style, bias, acts, shortcut):
         super().__init__()
@@ -90,7 +90,7 @@ class Block(nn.Module):
 
 
 class Port(nn.Module):
-    """A classifier; ``forward`` gives the four stages and the logits."""
+    """A classifier. ``forward`` returns the four stages and the logits."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Port(nn.Module):
 
 
 def trained(model, seed=0):
-    """Weights, norms and statistics as of a trained network: nothing at its start, features neither vanish nor explode."""
+    """Set weights, norms and statistics like in a trained network: nothing is at its initial value, and features neither vanish nor explode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():

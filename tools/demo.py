@@ -1,8 +1,8 @@
-"""The main job, end to end, on generated street scenes.
+"""Train, test and compare small models on generated street scenes.
 
-Draws the scenes, trains PSPNet with FReLU and with ReLU and RetinaNet with FReLU at demo size, tests all three, draws the
-comparison pictures and writes a report. It runs the project's own commands, one after the other, and prints each of
-them: the same commands with ``data/cityscapes`` or ``data/coco`` in place are the full job.
+The demo draws the scenes, trains PSPNet with ReLU and with FReLU and RetinaNet with FReLU, tests all three, draws comparison pictures
+and writes a report. It runs the project's own commands and prints each of them. The same commands work with full-size configs and
+``data/cityscapes`` or ``data/coco``.
 
     python tools/demo.py --out work_dirs/demo
 """
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
         '--data',
         type=Path,
         default=Path('data/street_scenes'),
-        help='where the scenes are, or will be drawn',
+        help='folder of the scenes; they are drawn if they do not exist',
     )
     parser.add_argument('--train', type=int, default=240, help='scenes to train on')
     parser.add_argument('--val', type=int, default=40, help='scenes to test on')
@@ -53,13 +53,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='seed of scenes and training')
     parser.add_argument('--pictures', type=int, default=4, help='scenes in the comparison pictures')
     parser.add_argument(
-        '--max-iters', type=int, help='training length of every model, instead of its config'
+        '--max-iters',
+        type=int,
+        help='training iterations of every model; default: as in its config',
     )
     return parser.parse_args()
 
 
 def run(tool: str, arguments: List[str], log: Path, data: Path) -> float:
-    """Run one of the project's tools, show its command, keep what it prints in a file; return the seconds it took.
+    """Run one of the project's tools, print its command, and save its output to a file.
+
+    Returns:
+        The run time in seconds.
 
     Raises:
         SystemExit: If it fails, with the end of its output.
@@ -80,19 +85,19 @@ def run(tool: str, arguments: List[str], log: Path, data: Path) -> float:
         for line in process.stdout:
             file.write(line)
             lines.append(line)
-            if (
-                'Iter(train)' in line and 'eta:' in line
-            ):  # MMEngine's lines, with the time that is left
+            if 'Iter(train)' in line and 'eta:' in line:  # MMEngine's progress lines
                 print(f'  {line.split("mmengine - INFO - ")[-1].strip()}', flush=True)
     if process.wait():
-        sys.exit(''.join(lines[-25:]) + f'\nThe command above failed; all it printed is in {log}.')
+        sys.exit(
+            ''.join(lines[-25:]) + f'\nThe command above failed; its whole output is in {log}.'
+        )
     seconds = time.monotonic() - start
     print(f'  done in {seconds:.0f} s', flush=True)
     return seconds
 
 
 def train_and_test(model: Model, args: argparse.Namespace) -> Dict[str, float]:
-    """Train a model and test it; return the seconds of both."""
+    """Train and test a model; return the seconds of both."""
     folder = args.out / model.folder
     shutil.rmtree(folder, ignore_errors=True)
     config = os.path.relpath(model.config)
@@ -116,7 +121,7 @@ def train_and_test(model: Model, args: argparse.Namespace) -> Dict[str, float]:
 
 
 def compare(args: argparse.Namespace) -> List[Path]:
-    """Draw the segmentation models beside each other, whole and where they differ most."""
+    """Draw the segmentation models side by side: whole images, and crops where they differ most."""
     images = sorted((args.data / 'leftImg8bit/val').rglob('*.png'))[: args.pictures]
     models = []
     for model in MODELS:
@@ -134,7 +139,7 @@ def compare(args: argparse.Namespace) -> List[Path]:
 
 
 def show_detections(args: argparse.Namespace) -> List[Path]:
-    """Draw what the detectors found beside the true boxes, from the predictions of their tests."""
+    """Draw the detections next to the true boxes, from the predictions of the tests."""
     folder = args.out / 'detections'
     shutil.rmtree(folder, ignore_errors=True)
     arguments = ['--out', str(folder), '--max-images', str(args.pictures)]

@@ -1,4 +1,4 @@
-"""The report of the demo: tables of what was measured, pictures, and how to read them."""
+"""Write the report of the demo: tables of results, pictures, and how to read them."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-import mm_frelu  # noqa: F401  isort: skip  (before mmseg: it stands in for missing compiled ops)
+import mm_frelu  # noqa: F401  isort: skip  (before mmseg: it supplies missing compiled ops)
 
 import mmseg
 import numpy as np
@@ -23,7 +23,7 @@ from PIL import Image
 from mm_frelu.engine.write_file import write_file
 
 SLENDER = ('fence', 'pole', 'traffic light', 'traffic sign', 'motorcycle', 'bicycle')
-"""Classes of thin or small things; their mean IoU is the report's "slender IoU"."""
+"""Classes of thin or small objects. Their mean IoU is the report's "slender IoU"."""
 
 CLASSES = CityscapesDataset.METAINFO['classes']
 
@@ -38,16 +38,16 @@ class Model:
 
     @property
     def is_segmentation(self) -> bool:
-        """Whether it is a segmentor; else it is a detector."""
+        """Whether it is a segmentor; otherwise it is a detector."""
         return self.config.parent.name == 'pspnet'
 
     @property
     def folder(self) -> str:
-        """Name of its folder of results."""
+        """Name of its result folder."""
         return self.name.lower().replace(' ', '_').replace('-', '')
 
     def parameters(self) -> int:
-        """Number of its parameters."""
+        """Count its parameters."""
         cfg = Config.fromfile(self.config)
         init_default_scope(cfg.default_scope)
         model: BaseModel = MODELS.build(cfg.model)
@@ -55,7 +55,7 @@ class Model:
 
 
 def class_ious(predictions: List[np.ndarray], labels: List[np.ndarray]) -> np.ndarray:
-    """IoU of every CityScapes class over a set, in per cent; nan for a class that neither side has."""
+    """Compute the IoU of every CityScapes class over all images, in per cent; nan for a class that is in neither side."""
     areas = zip(
         *(
             IoUMetric.intersect_and_union(
@@ -69,14 +69,14 @@ def class_ious(predictions: List[np.ndarray], labels: List[np.ndarray]) -> np.nd
 
 
 def read_labels(data: Path) -> Dict[str, np.ndarray]:
-    """Ground truth of the test scenes by image name."""
+    """Read the ground truth of the test scenes, by image name."""
     end = '_gtFine_labelTrainIds.png'
     files = sorted((data / 'gtFine/val').rglob(f'*{end}'))
     return {file.name[: -len(end)] + '_leftImg8bit': np.array(Image.open(file)) for file in files}
 
 
 def read_metrics(test_dir: Path) -> Dict[str, float]:
-    """The metrics that tools/test.py left in its work dir."""
+    """Read the metrics that tools/test.py wrote to its work folder."""
     newest = max(test_dir.glob('*/*.json'), key=os.path.getmtime)
     return json.loads(newest.read_text())
 
@@ -84,7 +84,7 @@ def read_metrics(test_dir: Path) -> Dict[str, float]:
 def segmentation_rows(
     out: Path, data: Path, models: Sequence[Model], seconds: Dict[str, Dict[str, float]]
 ) -> List[str]:
-    """Table lines for the segmentors, with the constant answer below them."""
+    """Create table lines for the segmentors, and a last line for a constant prediction."""
     labels = read_labels(data)
     thin = [CLASSES.index(name) for name in SLENDER]
     counts = sum(
@@ -114,11 +114,11 @@ def segmentation_rows(
 def detection_rows(
     out: Path, models: Sequence[Model], seconds: Dict[str, Dict[str, float]]
 ) -> List[str]:
-    """Table lines for the detectors."""
+    """Create table lines for the detectors."""
     rows = []
     for model in models:
         tested = read_metrics(out / model.folder / 'test')
-        # CocoMetric gives nothing at all where not one box was found.
+        # CocoMetric returns no scores if no box was found.
         scores = [
             100 * tested.get(f'coco/{key}', 0.0)
             for key in ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_s')
@@ -144,9 +144,9 @@ def write_report(
     Args:
         out: Result folder of the demo.
         data: Folder of the scenes.
-        models: What was trained.
+        models: The trained models.
         seconds: Seconds of training and testing by model name.
-        comparisons: Pictures of the segmentors beside each other.
+        comparisons: Comparison pictures of the segmentors.
         detections: Pictures of the detections.
         total: Seconds of the whole demo.
         seed: Seed of scenes and training.
@@ -163,8 +163,8 @@ def write_report(
         '# FReLU on generated street scenes',
         f'Seed {seed}, {datetime.date.today().isoformat()}, {os.cpu_count()} CPU cores ({platform.machine()}), '
         f'torch {torch.__version__}, mmseg {mmseg.__version__}. The whole demo took {total:.0f} s.',
-        'These are small networks, trained for about a minute or two on drawn scenes. The table shows that everything '
-        'works and that the models have learnt; one seed of it says nothing about which activation is better.',
+        'These are small networks, trained for one or two minutes on drawn scenes. The table shows that everything '
+        'works and that the models have learnt. One seed does not show which activation is better.',
         '## Segmentation',
         '\n'.join(
             [
@@ -173,8 +173,8 @@ def write_report(
                 *segmentation,
             ]
         ),
-        f'In per cent, on the test scenes. Slender IoU is the mean over {", ".join(SLENDER)}. The last line is what a '
-        f'model gets that always gives the most frequent class.',
+        f'In per cent, on the test scenes. Slender IoU is the mean over {", ".join(SLENDER)}. The last line is a model '
+        f'that always predicts the most frequent class.',
         '## Detection',
         '\n'.join(
             [
@@ -183,12 +183,12 @@ def write_report(
                 *detection,
             ]
         ),
-        'In per cent. AP small is over boxes of less than 32 x 32 pixels, which is most of them in pictures of this '
+        'In per cent. AP small is over boxes of less than 32 x 32 pixels, which are the majority in images of this '
         'size.',
         '## Pictures',
-        'The segmentors on whole scenes, then where they differ most:',
+        'The segmentors on whole scenes, then on crops where they differ most:',
         *_images(comparisons, out),
-        'The detector: true boxes, then the detected ones with what became of each. What its errors cost in AP is in '
+        'The detector: true boxes, then the detected boxes with their outcomes. The AP that each type of error costs is in '
         'detections/summary.json and, as tables, in detections.txt.',
         *_images(detections, out),
     ]

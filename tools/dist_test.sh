@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Test with several processes, one per GPU (or on CPUs with gloo where there is none).
+# Test with several processes, one per GPU (without GPUs: on CPUs with gloo).
 #
 #   tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]
 #
-# Several machines: run it on each with NNODES, NODE_RANK and MASTER_ADDR set. PORT (29500) separates jobs on one machine,
-# PYTHON is the interpreter.
+# Several machines: run it on each of them with NNODES, NODE_RANK and MASTER_ADDR set. Jobs on one machine need different values
+# of PORT (default: 29500). PYTHON is the interpreter.
 set -euo pipefail
 
 if [[ $# -lt 3 ]]; then

@@ -1,8 +1,8 @@
-"""Make the pictures of the docs, from the checkpoints of ``make demo`` and the photographs that scikit-image brings.
+"""Create the pictures of the docs, from the checkpoints of ``make demo`` and photographs of scikit-image.
 
     python tools/gallery.py [--demo work_dirs/demo] [--data data/street_scenes] [--out docs/images] [--only NAME ...] [--list]
 
-Each picture is made by the project's own command, which is printed first.
+Each picture is created by one of the project's own commands, which is printed first.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Optional, Sequence
 
-import gallery_detection  # noqa: F401  (each module enters its pictures)
+import gallery_detection  # noqa: F401  (each module registers its pictures)
 import gallery_inside  # noqa: F401
 import gallery_segmentation  # noqa: F401
 from gallery_frame import PICTURES, Gallery
@@ -20,9 +20,9 @@ from mm_frelu.engine.errors import exit_on_user_error
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Make the pictures of the docs.')
+    parser = argparse.ArgumentParser(description='Create the pictures of the docs.')
     parser.add_argument(
-        '--demo', type=Path, default=Path('work_dirs/demo'), help='what `make demo` wrote'
+        '--demo', type=Path, default=Path('work_dirs/demo'), help='output folder of `make demo`'
     )
     parser.add_argument(
         '--data', type=Path, default=Path('data/street_scenes'), help='the scenes of the demo'
@@ -30,20 +30,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, default=Path('docs/images'), help='folder for the pictures'
     )
-    parser.add_argument('--only', nargs='+', metavar='NAME', help='make only these pictures')
-    parser.add_argument('--list', action='store_true', help='list the pictures and make none')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='create only these pictures')
+    parser.add_argument('--list', action='store_true', help='list the pictures and exit')
     args = parser.parse_args(argv)
-    strangers = [name for name in args.only or () if name not in PICTURES]
-    if strangers:
+    unknown = [name for name in args.only or () if name not in PICTURES]
+    if unknown:
         parser.error(
-            f'--only: no picture is called {strangers[0]!r}; there are {", ".join(PICTURES)}'
+            f'--only: no picture is called {unknown[0]!r}; there are {", ".join(PICTURES)}'
         )
     return args
 
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Make the pictures one after the other."""
+    """Create the pictures."""
     args = parse_args(argv)
     if args.list:
         print('\n'.join(PICTURES))

@@ -12,7 +12,7 @@ _DETECTORS = {
 
 
 def _predictions(gallery: Gallery, model: str) -> Path:
-    """What a detector finds on the test scenes; the ReLU baseline, which the demo does not train, is trained first (2 minutes)."""
+    """Return a detector's predictions on the test scenes. The ReLU baseline is not in the demo and is trained first (2 minutes)."""
     folder = gallery.demo / model
     if not (folder / 'train/last_checkpoint').is_file():
         gallery.run('train.py', gallery.config(model), '--work-dir', folder / 'train')
@@ -36,7 +36,7 @@ def _models(gallery: Gallery) -> List[str]:
 
 @picture('detection.png')
 def detection(gallery: Gallery) -> None:
-    """Both detectors beside the true boxes of the scene of the README."""
+    """Both detectors next to the true boxes, on the README's scene."""
     out = gallery.scratch / 'detection'
     options = ['--max-images', '1', '--score-thr', '0.4']
     gallery.run('visualize_detection.py', *_models(gallery), '--out', out, *options)
@@ -54,7 +54,7 @@ def confusion_matrix(gallery: Gallery) -> None:
 
 @picture('curves.png')
 def curves(gallery: Gallery) -> None:
-    """The trainings of the demo's segmentors."""
+    """Training curves of the demo's segmentors."""
     out = gallery.scratch / 'curves.png'
     logs = [gallery.demo / model / 'train' for model in ('pspnet_r18_relu', 'pspnet_r18_frelu')]
     arguments = ['--legend', 'ReLU', 'FReLU', '--keys', 'loss', 'decode.acc_seg', '--out', out]
@@ -64,7 +64,7 @@ def curves(gallery: Gallery) -> None:
 
 @picture('browse_dataset.png')
 def browse_dataset(gallery: Gallery) -> None:
-    """A training image as the segmentor of the demo sees it."""
+    """A training image after the pipeline of the demo's segmentor."""
     out = gallery.scratch / 'browse'
     arguments = ['--output-dir', out, '--not-show', '--show-number', '1']
     gallery.run('analysis_tools/browse_dataset.py', gallery.config('pspnet_r18_frelu'), *arguments)
@@ -73,7 +73,7 @@ def browse_dataset(gallery: Gallery) -> None:
 
 @picture('worst_image.png')
 def worst_image(gallery: Gallery) -> None:
-    """The scene on which the FReLU segmentor does worst."""
+    """The scene on which the FReLU segmentor has the lowest score."""
     out, model = gallery.scratch / 'results', 'pspnet_r18_frelu'
     arguments = [gallery.config(model), gallery.demo / model / 'predictions', out, '--topk', '1']
     gallery.run('analysis_tools/analyze_results.py', *arguments)

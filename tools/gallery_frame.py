@@ -1,6 +1,6 @@
-"""The gallery: where pictures of the docs come from, how a tool is run for one, and the list of them.
+"""Base of the gallery: inputs and outputs of the docs' pictures, how to run a tool, and the list of pictures.
 
-``gallery.py`` makes them; ``gallery_*.py`` have the functions, one for each picture::
+``gallery.py`` creates the pictures. ``gallery_*.py`` have one function for each picture::
 
     @picture('comparison.png')
     def comparison(gallery: Gallery) -> None:
@@ -27,7 +27,7 @@ TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
 PHOTOGRAPHS = ('astronaut', 'coffee', 'chelsea', 'motorcycle')
 LARGEST = 400_000
-"""Bytes of a picture in docs/images at most: the repository is cloned with all of them."""
+"""Maximum size in bytes of a picture in docs/images, because all of them are part of every clone."""
 _FLAT = 64
 """Pixels of one colour that make a flat area."""
 
@@ -40,57 +40,57 @@ _DEMO_CONFIGS = {
 
 
 class Gallery:
-    """Where the pictures come from and go to.
+    """Inputs and outputs of the pictures.
 
     Args:
-        demo: Folder that ``make demo`` wrote.
-        data: Its scenes.
+        demo: Output folder of ``make demo``.
+        data: Folder of the demo's scenes.
         out: Folder for the pictures.
-        scratch: Folder for what is only needed on the way; removed afterwards.
+        scratch: Folder for temporary files.
     """
 
     def __init__(self, demo: Path, data: Path, out: Path, scratch: Path) -> None:
         self.demo, self.data, self.out, self.scratch = demo, data, out, scratch
 
     def config(self, model: str) -> str:
-        """Config of a model of the demo, by its folder there, such as ``pspnet_r18_frelu``."""
+        """Return the config of a demo model, by its folder name, such as ``pspnet_r18_frelu``."""
         return os.path.relpath(CONFIGS / _DEMO_CONFIGS[model])
 
     def checkpoint(self, model: str) -> str:
-        """Its last checkpoint.
+        """Return the last checkpoint of a demo model.
 
         Raises:
-            UserError: The demo has not been run there.
+            UserError: If there is none, because the demo has not been run.
         """
         pointer = self.demo / model / 'train' / 'last_checkpoint'
         if not pointer.is_file():
             raise UserError(
-                f'--demo {self.demo}: there is no {pointer}. Run `make demo` first, or name the folder that it wrote.'
+                f'--demo {self.demo}: there is no {pointer}. Run `make demo` first, or give its output folder.'
             )
-        # The pointer holds the path of the day; the folder may have been moved since.
+        # The folder may have been moved since the pointer was written.
         return str(pointer.parent / Path(pointer.read_text().strip()).name)
 
     def scenes(self, number: int = 1) -> List[str]:
-        """The first images of the demo's test set."""
+        """Return the first images of the demo's test set."""
         found = sorted((self.data / 'leftImg8bit' / 'val').rglob('*.png'))[:number]
         if len(found) < number:
             raise UserError(
-                f'--data {self.data}: {len(found)} of {number} test images. Run `make demo` first.'
+                f'--data {self.data}: found {len(found)} of {number} test images. Run `make demo` first.'
             )
         return [str(path) for path in found]
 
     def scene(self, name: str) -> str:
-        """One image of the demo's test set, by a part of its name."""
+        """Return one image of the demo's test set, by a part of its name."""
         found = sorted((self.data / 'leftImg8bit' / 'val').rglob(f'*{name}*.png'))
         if not found:
             raise UserError(f'--data {self.data}: no test image is called *{name}*.png.')
         return str(found[0])
 
     def photograph(self, name: str) -> str:
-        """A photograph of scikit-image as a JPEG file, one of :data:`PHOTOGRAPHS`.
+        """Save a photograph of scikit-image, one of :data:`PHOTOGRAPHS`, as a JPEG file.
 
         Raises:
-            UserError: scikit-image is not installed.
+            UserError: If scikit-image is not installed.
         """
         try:
             from skimage import data
@@ -105,10 +105,10 @@ class Gallery:
         return str(path)
 
     def run(self, tool: str, *arguments: str) -> None:
-        """Run one of the project's tools, and show its command.
+        """Run one of the project's tools, and print its command.
 
         Raises:
-            UserError: It failed; the message has the end of its output.
+            UserError: If it failed; with the end of its output.
         """
         command = [os.path.relpath(TOOLS / tool), *map(str, arguments)]
         print(f'\n$ python {shlex.join(command)}', flush=True)
@@ -132,31 +132,31 @@ class Gallery:
         dark: bool = False,
         size: str = '1400,860',
     ) -> None:
-        """Take a picture of a page of :mod:`mm_frelu.visualization.page` in headless Chromium, when its first image is drawn.
+        """Take a screenshot of a page of :mod:`mm_frelu.visualization.page` in headless Chromium, after its first image is drawn.
 
         Args:
             page: The page.
             target: The PNG file to write.
-            fragment: What follows the page's name in the address, from ``#`` on.
-            dark: Ask for the page's dark colours.
+            fragment: Fragment of the page's URL, including the ``#``.
+            dark: Use the page's dark colour scheme.
             size: Width and height of the window in pixels.
 
         Raises:
-            UserError: There is no Chromium or no selenium.
+            UserError: If Chromium or selenium is not installed.
         """
         try:
             from selenium import webdriver
             from selenium.webdriver.support.ui import WebDriverWait
         except ImportError:
             raise UserError(
-                'The pictures of pages need selenium. Install it: pip install selenium.'
+                'Screenshots of pages need selenium. Install it: pip install selenium.'
             ) from None
         names = ('chromium', 'chromium-browser', 'google-chrome')
         program = next((path for path in map(shutil.which, names) if path), None)
         driver = shutil.which('chromedriver')
         if not program or not driver:
             raise UserError(
-                'The pictures of pages are taken with Chromium. Install it: apt-get install chromium chromium-driver.'
+                'Screenshots of pages need Chromium. Install it: apt-get install chromium chromium-driver.'
             )
         options = webdriver.ChromeOptions()
         options.binary_location = program
@@ -183,15 +183,15 @@ class Gallery:
         """Move a picture to the gallery.
 
         Args:
-            picture: What a tool wrote.
+            picture: The picture that a tool wrote.
             name: Its name in the gallery.
-            colors: Reduce a PNG to a palette of so many colours, which makes it a third as large.
+            colors: Reduce a PNG to a palette of this number of colours, which makes it a third as large.
 
         Returns:
-            Where it is now.
+            Its new path.
 
         Raises:
-            UserError: It is larger than :data:`LARGEST`.
+            UserError: If it is larger than :data:`LARGEST`.
         """
         target = self.out / name
         if colors:
@@ -201,7 +201,7 @@ class Gallery:
             put_file(picture, target)
         size = target.stat().st_size
         if size > LARGEST:
-            raise UserError(f'{target} has {size} bytes; a picture of the docs has {LARGEST}.')
+            raise UserError(f'{target} has {size} bytes; a picture of the docs may have {LARGEST}.')
         print(f'  {target}, {size / 1000:.0f} KB')
         return target
 
@@ -242,14 +242,14 @@ _CHROMIUM = (
 
 Picture = Callable[[Gallery], None]
 PICTURES: Dict[str, Picture] = {}
-"""By file name. What makes a picture is a function with ``@picture('NAME')``."""
+"""Functions that create a picture, by file name. Register one with ``@picture('NAME')``."""
 
 
 def picture(name: str) -> Callable[[Picture], Picture]:
-    """Enter a function in :data:`PICTURES`."""
+    """Register a function in :data:`PICTURES`."""
 
-    def enter(function: Picture) -> Picture:
+    def register(function: Picture) -> Picture:
         PICTURES[name] = function
         return function
 
-    return enter
+    return register

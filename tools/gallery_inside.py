@@ -1,4 +1,4 @@
-"""Pictures of activations from inside, for docs/inside.md."""
+"""Pictures of the insides of activations, for docs/inside.md."""
 
 from pathlib import Path
 from typing import List
@@ -9,7 +9,7 @@ _BASELINE = 'pspnet_r18_relu'
 
 
 def dyrelu(gallery: Gallery, activation: str) -> List[str]:
-    """Config, checkpoint and settings of a small DY-ReLU model; `make demo` has none, so it is trained the first time."""
+    """Return config, checkpoint and settings of a small DY-ReLU model. It is not in the demo, so it is trained the first time."""
     folder = f'pspnet_r18_{activation.lower()}'
     options = ['--cfg-options', f'model.backbone.act_cfg.type={activation}']
     work_dir = gallery.demo / folder / 'train'
@@ -19,7 +19,7 @@ def dyrelu(gallery: Gallery, activation: str) -> List[str]:
 
 
 def fields(gallery: Gallery, scenes: int) -> Path:
-    """What activation_field.py writes for the FReLU model of the demo."""
+    """Run activation_field.py for the demo's FReLU model; return the output folder."""
     out = gallery.scratch / f'fields_{scenes}'
     if not out.is_dir():
         gallery.run(
@@ -35,7 +35,7 @@ def fields(gallery: Gallery, scenes: int) -> Path:
 
 
 def inspected(gallery: Gallery, activation: str, scenes: int, *options: str) -> Path:
-    """What dyrelu_inspect.py writes for a small DY-ReLU model."""
+    """Run dyrelu_inspect.py for a small DY-ReLU model; return the output folder."""
     out = gallery.scratch / f'{activation}_{scenes}'
     if not out.is_dir():
         gallery.run(
@@ -92,7 +92,7 @@ def coefficients(gallery: Gallery) -> None:
 @picture('inside_dyrelu_attention.png')
 def attention(gallery: Gallery) -> None:
     """Spatial attention of DY-ReLU-C over the first scene."""
-    # Four layers: in true colours a picture of more would be too large a file.
+    # Four layers only, because the file of a true-colour picture with more would be too large.
     out = inspected(gallery, 'DyReLUC', 1, '--layers', 'backbone.layer3.*')
     gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png')
 

@@ -11,7 +11,7 @@ SCENE = 'harbour_000034_000019'
 
 
 def _models(gallery: Gallery) -> List[str]:
-    """Both models of the demo, as the tool takes them."""
+    """Return the options for both models of the demo."""
     options = []
     for name, folder in MODELS.items():
         options += ['--model', name, gallery.config(folder), gallery.checkpoint(folder)]
@@ -19,7 +19,7 @@ def _models(gallery: Gallery) -> List[str]:
 
 
 def _draw(gallery: Gallery, *options: str) -> Path:
-    """Run the tool; return the folder that it wrote to."""
+    """Run the tool; return the output folder."""
     out = Path(tempfile.mkdtemp(dir=gallery.scratch))
     gallery.run(
         'visualize_segmentation.py', *options, *_models(gallery), '--device', 'cpu', '--out', out
@@ -40,7 +40,7 @@ def comparison(gallery: Gallery) -> None:
 
 @picture('comparison_rows.png')
 def rows(gallery: Gallery) -> None:
-    """Three scenes as rows, with automatic crops, in the width of two columns of a paper."""
+    """Three scenes as rows, with automatic crops, as wide as two columns of a paper."""
     images = gallery.scenes(3)
     out = _draw(
         gallery,
@@ -66,7 +66,7 @@ def photographs(gallery: Gallery) -> None:
 
 @picture('comparison_page.png')
 def page(gallery: Gallery) -> None:
-    """The HTML page over all test scenes, in Chromium."""
+    """Screenshot of the HTML page for all test scenes."""
     out = _draw(
         gallery, '--images', str(gallery.data / 'leftImg8bit' / 'val'), *_labels(gallery), '--html'
     )
@@ -77,7 +77,7 @@ def page(gallery: Gallery) -> None:
 
 @picture('comparison_page_errors.png')
 def page_errors(gallery: Gallery) -> None:
-    """The same page in the dark: errors, side by side, the image where FReLU gains most."""
+    """The same page with dark colours: errors side by side, for the image where FReLU gains most."""
     out = _draw(
         gallery, '--images', str(gallery.data / 'leftImg8bit' / 'val'), *_labels(gallery), '--html'
     )

@@ -3,7 +3,8 @@
 #
 #   tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of train.py]
 #
-# GPUS (4) in all, GPUS_PER_NODE (4), CPUS_PER_TASK (5); SRUN_ARGS holds further options of srun, separated by spaces.
+# Environment variables and their defaults: GPUS (total, 4), GPUS_PER_NODE (4), CPUS_PER_TASK (5); SRUN_ARGS has further options
+# of srun, separated by spaces.
 set -euo pipefail
 
 if [[ $# -lt 3 ]]; then

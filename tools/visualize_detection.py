@@ -1,12 +1,12 @@
-"""Draw detectors beside each other and beside the ground truth, one figure for each image or one HTML page, and sum up their errors.
+"""Compare detectors with each other and with the ground truth, in figures or on one HTML page, and summarise their errors.
 
     python tools/visualize_detection.py --model NAME CONFIG CHECKPOINT|PREDICTIONS.pkl [--model ...] --out DIR
         [--images PATH... [--gt ANNOTATIONS.json]] [--score-thr S | NAME=S ...] [--html] [--max-images N] [--device D]
         [--format png|pdf|svg] [--width IN | --panel-width IN] [--columns N] [--dpi N] [--font-size PT] [--no-legend] [--no-scores]
         [--act NAME [--act-models NAME...] [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
-Without --images the test set of the first config is drawn, with its ground truth; a model may then be the file of predictions that
-tools/test.py --out wrote. Where there is ground truth, a table says what each type of error costs (TIDE) and which images are worst.
+Without --images, the images and the ground truth come from the test set of the first config. A model can then be given by the predictions
+that tools/test.py --out wrote. With ground truth, a table shows what each type of error costs (TIDE), and the worst images are listed.
 """
 
 import argparse
@@ -51,7 +51,7 @@ SUMMARY = 'summary.json'
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Draw detectors beside each other and beside the ground truth, and sum up their errors.'
+        description='Compare detectors with each other and with the ground truth, and summarise their errors.'
     )
     parser.add_argument(
         '--model',
@@ -59,41 +59,41 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='append',
         required=True,
         metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='a model and what to call it; in place of the checkpoint, the predictions X.pkl that tools/test.py --out wrote; give '
-        'the option once for each model, the baseline first',
+        help='name, config and checkpoint of a model; instead of the checkpoint, the predictions X.pkl that tools/test.py --out '
+        'wrote; repeat the option for each model, the baseline first',
     )
     parser.add_argument(
         '--images',
         nargs='+',
         metavar='PATH',
-        help='image files, or folders; these are searched with the folders below them. Default: the test set of the first config',
+        help='image files, or folders (including their subfolders); default: the test set of the first config',
     )
     parser.add_argument(
         '--gt',
         metavar='FILE',
-        help='annotations of --images, a JSON file in COCO format; images are found in it by their file names',
+        help='annotations of --images, a JSON file in COCO format; images are matched by their file names',
     )
     parser.add_argument(
         '--score-thr',
         nargs='+',
         default=[],
         metavar='S|NAME=S',
-        help=f'draw boxes with at least this score, of all models or of one; default {SCORE_THR}. AP counts all boxes',
+        help=f'minimum score of the boxes to draw, for all models or for one; default: {SCORE_THR}. AP counts all boxes',
     )
     parser.add_argument(
         '--html',
         action='store_true',
-        help=f'write one page, DIR/{PAGE}, that opens in a browser without network: slider between models, zoom, class filter, score '
-        'thresholds, images sorted by where one model gains or loses most; figures only if --format is given too',
+        help=f'write one page, DIR/{PAGE}, which a browser opens without a network: slider between models, zoom, class filter, score '
+        'thresholds, images sorted by the gain of one model over another; figures only if --format is given too',
     )
     parser.add_argument(
         '--max-images',
         type=int,
         metavar='N',
-        help='draw the first N images only; scores are over all',
+        help='draw only the first N images; scores are computed on all images',
     )
     parser.add_argument(
-        '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
+        '--device', help='device for the models; default: cuda:0 if available, otherwise cpu'
     )
     add_sheet_arguments(parser)
     add_act_arguments(parser)
@@ -101,21 +101,23 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--act-models',
         nargs='+',
         metavar='NAME',
-        help='the models that --act is for, by the names of --model; default: all',
+        help='names of the models that --act changes; default: all',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        parser.error(f'--model: two models are called {twice[0]!r}; give each a name of its own')
-    strangers = [name for name in args.act_models or () if name not in names]
-    if strangers:
         parser.error(
-            f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
+            f'--model: two models are called {twice[0]!r}; give each model a different name'
+        )
+    unknown = [name for name in args.act_models or () if name not in names]
+    if unknown:
+        parser.error(
+            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
         )
     if args.gt and not args.images:
-        parser.error('--gt belongs to --images; the test set of a config has its own annotations')
+        parser.error('--gt needs --images; the test set of a config has its own annotations')
     if args.max_images is not None and args.max_images < 1:
         parser.error(f'--max-images: expected at least 1, found {args.max_images}')
     try:
@@ -144,7 +146,7 @@ def _thresholds(texts: Sequence[str], names: Sequence[str]) -> Dict[str, float]:
 
 
 class Model(NamedTuple):
-    """A model of the command line: its classes and colours, and what finds the boxes of a picture."""
+    """A model of the command line: its name, classes and colours, and the function that returns the boxes of an image."""
 
     name: str
     classes: Tuple[str, ...]
@@ -159,7 +161,7 @@ def load_models(
     """Load checkpoints and files of predictions.
 
     Raises:
-        UserError: A file that does not exist or does not fit, or models of other classes.
+        UserError: If a file does not exist or does not fit, or the models have different classes.
     """
     models = []
     for name, config, file in args.model:
@@ -167,8 +169,8 @@ def load_models(
         if file.endswith(('.pkl', '.pickle')):
             if test_set is None or args.images:
                 raise UserError(
-                    f'--model {name}: {file} has predictions for a test set, which says nothing about --images. Leave out --images, or '
-                    'give the checkpoint.'
+                    f'--model {name}: {file} has predictions for a test set, not for --images. Leave out --images, or give the '
+                    'checkpoint.'
                 )
             found = read_detections(file, test_set)
             own = load_detection_set(read_config(config), config)
@@ -208,7 +210,7 @@ def draw(
     args: argparse.Namespace,
     page: Optional[DetectionPage],
 ) -> None:
-    """Write the figure of one image, put it on the page, or both."""
+    """Write the figure of one image, add the image to the page, or both."""
     first = models[0]
     loader = next((model.loader for model in models if model.loader), None)
     image = read_image(picture.path, loader)
@@ -231,7 +233,7 @@ def draw(
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Find boxes with every model, sum up, draw, and say where the pictures are and which images failed."""
+    """Predict boxes with every model, summarise and draw them, and print where the pictures are and which images failed."""
     args = parse_args(argv)
     out = Path(args.out)
     require_writable('--out', out)
@@ -318,7 +320,7 @@ def _report(
     console: Console,
     number: int = 3,
 ) -> None:
-    """Print the tables and the worst and best images, and write all of it as JSON."""
+    """Print the tables and the worst and best images, and write the numbers as JSON."""
     for table in summary_tables(summaries):
         console.print(table)
     names = {picture.key: str(picture.name) for picture in pictures}

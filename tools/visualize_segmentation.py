@@ -1,4 +1,4 @@
-"""Compare segmentation models: figures, one for each image or one for all, or an HTML page over many images.
+"""Compare segmentation models in figures (one per image, or one for all images) or on an HTML page.
 
     python tools/visualize_segmentation.py --images PATH... --model NAME CONFIG CHECKPOINT [--model ...] --out DIR
         [--gt DIR] [--html | --one-figure] [--crop auto|x,y,w,h] [--opacity A | --only-mask] [--palette apart|dataset]
@@ -6,7 +6,7 @@
         [--errors | --no-errors] [--device D] [--act NAME [--act-models NAME...] ...]
 
 A figure shows the image, the ground truth, each model's prediction and errors (without ground truth: where the models differ)
-and a legend. An image that cannot be drawn does not stop the others; all such images are listed at the end, with exit code 1.
+and a legend. An image that cannot be drawn does not stop the tool. Such images are listed at the end, and the exit code is 1.
 """
 
 import argparse
@@ -51,14 +51,14 @@ MOST_ROWS = 30
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Compare segmentation models: figures, one for each image or one for all, or an HTML page.'
+        description='Compare segmentation models in figures (one per image, or one for all images) or on an HTML page.'
     )
     parser.add_argument(
         '--images',
         nargs='+',
         required=True,
         metavar='PATH',
-        help='image files, or folders; these are searched with the folders below them',
+        help='image files, or folders (including their subfolders)',
     )
     parser.add_argument(
         '--model',
@@ -66,20 +66,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='append',
         required=True,
         metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='a model and what to call it; give the option once for each model, the baseline first',
+        help='name, config and checkpoint of a model; repeat the option for each model, the baseline first',
     )
     parser.add_argument(
         '--gt',
         metavar='DIR',
-        help='folder of label maps: X_gtFine_labelTrainIds.png for X_leftImg8bit.png, else a PNG with the name of the '
+        help='folder of label maps: X_gtFine_labelTrainIds.png for X_leftImg8bit.png, otherwise a PNG with the name of the '
         'image; adds ground truth, error maps and scores',
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         '--html',
         action='store_true',
-        help='write one page, DIR/comparison.html, that opens in a browser without network: slider between models, zoom, class '
-        'filter, errors, scores, images sorted by where one model gains or loses most; figures only if --format is given too',
+        help='write one page, DIR/comparison.html, which a browser opens without a network: slider between models, zoom, class '
+        'filter, errors, scores, images sorted by the gain of one model over another; figures only if --format is given too',
     )
     what.add_argument(
         '--one-figure',
@@ -90,7 +90,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--crop',
         type=_crop,
         metavar='auto|x,y,w,h',
-        help='show only a part of the image: auto finds where the models differ most (one model: where it is wrong)',
+        help='show only a part of the image; auto chooses where the models differ most (one model: where it has most errors)',
     )
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
@@ -98,49 +98,53 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=_opacity,
         default=DEFAULT_OPACITY,
         metavar='A',
-        help='opacity of the class colours over the image, 0 to 1; outlines have them in full, so that 0 leaves outlines; '
-        f'default {DEFAULT_OPACITY}',
+        help='opacity of the class colours over the image, 0 to 1; outlines are always opaque, so 0 shows outlines only; '
+        f'default: {DEFAULT_OPACITY}',
     )
     look.add_argument(
-        '--only-mask', action='store_true', help='class colours only, without the image below them'
+        '--only-mask', action='store_true', help='draw class colours only, without the image'
     )
     parser.add_argument(
         '--palette',
         choices=PALETTES,
         default=PALETTES[0],
-        help='apart: the colours of the dataset, where classes that would merge get others (default); dataset: its colours as they are',
+        help='apart: the colours of the dataset, changed for classes that look too similar (default); dataset: the unchanged colours',
     )
     parser.add_argument(
         '--errors',
         action=argparse.BooleanOptionalAction,
-        help='draw error maps or, without --gt, where models differ; default: yes, but not with --one-figure',
+        help='draw error maps or, without --gt, where models differ; default: yes, except with --one-figure',
     )
     add_sheet_arguments(parser)
     parser.add_argument(
-        '--device', help='device for the models; default: cuda:0 if there is one, else cpu'
+        '--device', help='device for the models; default: cuda:0 if available, otherwise cpu'
     )
     add_act_arguments(parser)
     parser.add_argument(
         '--act-models',
         nargs='+',
         metavar='NAME',
-        help='the models that --act is for, by the names of --model; default: all',
+        help='names of the models that --act changes; default: all',
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for what is written')
+    parser.add_argument('--out', required=True, metavar='DIR', help='output folder')
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        parser.error(f'--model: two models are called {twice[0]!r}; give each a name of its own')
-    strangers = [name for name in args.act_models or () if name not in names]
-    if strangers:
         parser.error(
-            f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
+            f'--model: two models are called {twice[0]!r}; give each model a different name'
+        )
+    unknown = [name for name in args.act_models or () if name not in names]
+    if unknown:
+        parser.error(
+            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
         )
     if args.one_figure and args.columns:
         parser.error('--columns: with --one-figure the models are the columns')
     if args.html and args.crop and not args.format:
-        parser.error('--crop: the page of --html has a zoom; give --format for figures beside it')
+        parser.error(
+            '--crop: it has no effect on the page of --html, which has a zoom; add --format to draw figures too'
+        )
     if args.errors is None:
         args.errors = not args.one_figure
     if args.device is None:
@@ -170,10 +174,10 @@ def _crop(text: str) -> Union[str, Box]:
 def pair_labels(
     images: Sequence[ImageFile], folder: Optional[str]
 ) -> Tuple[Dict[Path, Path], Dict[Path, str]]:
-    """The label map of each image, and what is wrong with images that have none.
+    """Return the label map of each image, and an error message for each image without one.
 
     Raises:
-        UserError: No image has a label map; then the folder is the wrong one.
+        UserError: If no image has a label map, which means that the folder is wrong.
     """
     if folder is None:
         return {}, {}
@@ -201,7 +205,7 @@ class Figures:
         self.targets: Dict[Path, Path] = {}
         taken = set()
         for image in images:
-            # In the folders that the images were found in; a number tells equal names apart.
+            # Keep the subfolders of the images. Equal names get a number.
             name, number = image.key, 2
             while figure_file(Path(args.out), name, kind) in taken:
                 name = image.key.with_name(f'{image.key.name}_{number}')
@@ -216,7 +220,7 @@ class Figures:
         self.written += 1
 
     def finish(self, out: Path) -> str:
-        """What was written and where; empty for nothing."""
+        """Describe what was written and where; empty if nothing was written."""
         return f'{_number(self.written, "figure")} in {out}' if self.written else ''
 
 
@@ -233,7 +237,7 @@ class OneFigure:
         self.rows.append(row)
 
     def finish(self, out: Path) -> str:
-        """Draw and write the figure; say where it is."""
+        """Draw and write the figure, and describe where it is."""
         if not self.rows:
             return ''
         path = save_figure(draw_rows(self.rows, **self.style), out / self.name)
@@ -241,7 +245,7 @@ class OneFigure:
 
 
 class HtmlPage:
-    """One page. ``page`` is a context manager, and its file is there when that has ended."""
+    """One HTML page. Its file is written when the context manager ``page`` exits."""
 
     def __init__(self, path: Path, page: SegmentationPage) -> None:
         self.path, self.page = path, page
@@ -251,7 +255,7 @@ class HtmlPage:
         self.page.add(file.key.as_posix(), *row)
 
     def finish(self, out: Path) -> str:
-        """Say where the page is and how large."""
+        """Describe where the page is and its size."""
         if not len(self.page):
             return ''
         size = self.path.stat().st_size / 1e6
@@ -269,7 +273,7 @@ def open_outputs(
     labelled: bool,
     stack: contextlib.ExitStack,
 ) -> List[Union[Figures, OneFigure, HtmlPage]]:
-    """What the options ask for."""
+    """Create the outputs that the options select."""
     style = dict(
         classes=first.classes,
         palette=first.palette,
@@ -304,7 +308,7 @@ def predict(
     segmentors: Sequence[Segmentor],
     crop: Union[None, str, Box],
 ) -> Row:
-    """Read an image and its labels, and predict it with every model."""
+    """Read an image and its labels, and predict the image with every model."""
     first = segmentors[0]
     image = read_image(image_file.path, first.loader)
     size = image.shape[1::-1]
@@ -330,7 +334,7 @@ def predict(
 
 
 def load_models(args: argparse.Namespace, console: Console) -> List[Segmentor]:
-    """Load all models, and see that they can be compared."""
+    """Load all models, and check that they have the same classes."""
     segmentors = []
     for name, config, checkpoint in args.model:
         console.print(f'Loading {name}: {checkpoint}', markup=False, highlight=False)
@@ -343,7 +347,7 @@ def load_models(args: argparse.Namespace, console: Console) -> List[Segmentor]:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Draw all images, then say where the result is and which images failed."""
+    """Draw all images, then print where the results are and which images failed."""
     args = parse_args(argv)
     out = Path(args.out)
     require_writable('--out', out)
@@ -351,7 +355,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     images = find_images(args.images, leave_out=out)
     if args.one_figure and len(images) > MOST_ROWS:
         raise UserError(
-            f'--one-figure draws a row for each image, and --images has {len(images)}. Name at most {MOST_ROWS}, or take --html.'
+            f'--one-figure draws a row for each image, and --images has {len(images)}. Give at most {MOST_ROWS}, or use --html.'
         )
     pairs, problems = pair_labels(images, args.gt)
 

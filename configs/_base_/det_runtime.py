@@ -1,4 +1,4 @@
-# What every detection config shares that is neither data, model nor schedule.
+# Runtime settings of all detection configs.
 default_scope = 'mmdet'
 custom_imports = dict(imports=['mm_frelu'], allow_failed_imports=False)
 
@@ -6,7 +6,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The best and the last two: a night of training does not fill the disk, and a crash loses one epoch.
+    # Keep the best checkpoint and the last two: the disk does not fill up, and a crash loses at most one epoch.
     checkpoint=dict(
         type='CheckpointHook',
         interval=1,
@@ -26,7 +26,7 @@ env_cfg = dict(
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-# Each log line says the time that is left (`eta`).
+# Each log line has the remaining time (`eta`).
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 
@@ -34,7 +34,7 @@ tta_model = dict(
     type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
 )
 
-# The learning rate of the recipe belongs to 8 GPUs x 2 images; `tools/train.py --auto-scale-lr` fits it to yours.
+# The learning rate of the recipe is for 8 GPUs x 2 images; `tools/train.py --auto-scale-lr` scales it to yours.
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 
 load_from = None

@@ -1,6 +1,6 @@
-"""Data: checks of a config's datasets, a transform that checks labels, generated street scenes for demo and tests.
+"""Checks of a config's datasets, a transform that checks labels, and generated street scenes for the demo and tests.
 
-The street scenes are imported from :mod:`mm_frelu.datasets.street_scenes`: they alone need cityscapesscripts and pycocotools.
+Import the street scenes from :mod:`mm_frelu.datasets.street_scenes`. Only they need cityscapesscripts and pycocotools.
 """
 
 from .check_dataset import check_datasets

@@ -1,13 +1,13 @@
-"""Check that the heads of a model count as many classes as the dataset has.
+"""Check that the heads of a model have as many classes as the dataset.
 
-mmdet has a hook for it that speaks after everything is built; mmseg has none, and then CUDA stops with a device-side assert.
+mmdet has a hook for this, which runs after everything is built. mmseg has none: CUDA then stops with a device-side assert.
 """
 
 from typing import Any, Dict, Iterator, Tuple
 
 from mm_frelu.engine.errors import UserError
 
-# Heads whose num_classes counts something else than the dataset's classes.
+# Heads whose num_classes does not count the dataset's classes.
 _OTHER_HEADS = ('rpn_head', 'semantic_head')
 
 
@@ -17,16 +17,16 @@ def check_num_classes(model: Any, key: str, settings: Dict[str, Any]) -> None:
     Args:
         model (dict): Model config; wrapped ones (test-time augmentation, ReplaceActivation) are searched too.
         key (str): Config key of the dataset.
-        settings (Dict[str, Any]): Its config with ``classes`` filled in; datasets that name no classes are skipped.
+        settings (Dict[str, Any]): Its config with ``classes`` filled in. Datasets without class names are skipped.
 
     Raises:
-        UserError: Naming both keys and both numbers.
+        UserError: With both keys and both numbers.
     """
     classes = settings.get('classes')
     if classes is None:
         return
     if isinstance(classes, str):
-        # A file of names is read by MMEngine; a bare word is the forgotten comma of a tuple.
+        # MMEngine reads a file of names. A bare word is a tuple with a forgotten comma.
         if '.' in classes or '/' in classes:
             return
         raise UserError(
@@ -43,7 +43,7 @@ def check_num_classes(model: Any, key: str, settings: Dict[str, Any]) -> None:
 
 
 def _heads(model: Any, place: str) -> Iterator[Tuple[str, int]]:
-    """Yield config key and ``num_classes`` of everything that sits under a key ending with ``head``."""
+    """Yield config key and ``num_classes`` of every entry whose key ends with ``head``."""
     if isinstance(model, (list, tuple)):
         for index, child in enumerate(model):
             yield from _heads(child, f'{place}.{index}')

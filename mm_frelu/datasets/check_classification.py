@@ -1,4 +1,4 @@
-"""Check a classification dataset: one folder of pictures for each class."""
+"""Check a classification dataset: one folder of images for each class."""
 
 from pathlib import Path
 from typing import Any, Dict
@@ -16,24 +16,24 @@ def check_classification(key: str, settings: Dict[str, Any]) -> None:
         settings (Dict[str, Any]): Its config, with defaults filled in.
 
     Raises:
-        UserError: At the first thing that is missing, or when there are not as many folders as classes.
+        UserError: For the first missing folder or file, or when the number of folders differs from the number of classes.
     """
     root, prefix = settings.get('data_root'), settings.get('data_prefix') or settings.get('split')
     if isinstance(prefix, dict):
         prefix = prefix.get('img_path')
-    layout = f'{prefix}/<class>/<picture>' if prefix else '<class>/<picture>'
+    layout = f'{prefix}/<class>/<image>' if prefix else '<class>/<image>'
     if root:
         require_folder(f'{key}.data_root', root, layout)
     folder = join(root, prefix)
-    require_folder(f'{key}.data_prefix', folder, 'a folder for each class, with its pictures')
+    require_folder(f'{key}.data_prefix', folder, 'a folder for each class, with its images')
     if settings.get('ann_file'):
-        require_file(f'{key}.ann_file', join(root, settings['ann_file']), 'a line for each picture')
+        require_file(f'{key}.ann_file', join(root, settings['ann_file']), 'a line for each image')
         return
     if not settings.get('with_label', True):
         return
     found = sorted(entry.name for entry in Path(folder).expanduser().iterdir() if entry.is_dir())
     classes = settings.get('classes')
-    # mmpretrain takes a list of pictures from meta/ where ImageNet is laid out without class folders.
+    # For ImageNet without class folders, mmpretrain reads a list of images from meta/.
     listed = root and (Path(root).expanduser() / 'meta' / f'{settings.get("split")}.txt').is_file()
     if listed or (found and (classes is None or len(classes) == len(found))):
         return
@@ -41,9 +41,9 @@ def check_classification(key: str, settings: Dict[str, Any]) -> None:
         f'{len(classes)} folders, one for each class' if classes else 'a folder for each class'
     )
     raise UserError(
-        f'{key}: {folder} has {len(found)} folders{_first(found)}; expected {expected}. For classes of your own write '
-        "type='CustomDataset' in place of 'ImageNet', and their number in model.head.num_classes and "
-        'data_preprocessor.num_classes.'
+        f'{key}: {folder} has {len(found)} folders{_first(found)}; expected {expected}. For your own classes use '
+        "type='CustomDataset' instead of 'ImageNet', and set model.head.num_classes and data_preprocessor.num_classes "
+        'to their number.'
     )
 
 

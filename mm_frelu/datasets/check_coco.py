@@ -1,7 +1,7 @@
-"""Check a detection dataset in COCO format: the annotation file, its categories, the images it names.
+"""Check a detection dataset in COCO format: the annotation file, its categories and its images.
 
-mmdet loads a file whose categories it does not know without a word and trains on no boxes at all; and it numbers the classes in
-the order of the file, so that another order in the config gives every box a wrong name.
+If mmdet does not know the categories of a file, it loads it without an error and trains on no boxes at all. It also numbers the classes
+in the order of the file. Another order in the config gives every box a wrong name.
 """
 
 import os
@@ -18,7 +18,7 @@ from .coco_file import read_coco
 from .coco_ids import check_ids, listed_under_several_ids
 from .notices import tell, warn
 
-_PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 is seven times that
+_PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 has seven times as many
 
 
 def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
@@ -29,10 +29,10 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
         settings (Dict[str, Any]): Its config, with defaults filled in.
 
     Returns:
-        Dict[Any, str]: The images of the file, file names by id.
+        Dict[Any, str]: File names of the images, by image id.
 
     Raises:
-        UserError: At the first thing that does not fit.
+        UserError: For the first problem found.
     """
     root = settings.get('data_root')
     prefix = (settings.get('data_prefix') or {}).get('img')
@@ -51,11 +51,11 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     absent = absent_files(img_dir, images.values())
     if absent:
         raise UserError(
-            f'{key}.data_prefix.img: {len(absent)} of the {len(images)} images looked for are not there, the '
+            f'{key}.data_prefix.img: {len(absent)} of the {len(images)} images do not exist; the '
             f'first is {join(img_dir, absent[0])} ({os.path.abspath(join(img_dir, absent[0]))}), named in {ann_file}. '
-            f'Give the folder that file_name in the annotations starts from.'
+            f'Give the folder that file_name in the annotations is relative to.'
         )
-    # A test set may have no annotations: its predictions are only written (format_only).
+    # A test set may have no annotations, because its predictions may only be written (format_only).
     validates = key.startswith('val_')
     must_have_boxes = validates or not settings.get('test_mode')
     counts = count_coco(data, settings)
@@ -67,14 +67,14 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     if not counts.usable:
         warn(
             f'{key}.ann_file: {ann_file} has images but no annotations: predictions can be written, but every score will be '
-            '-1. test_evaluator.format_only=True leaves the scores out.'
+            '-1. Set test_evaluator.format_only=True to skip the scores.'
         )
     check_classes(
         key, ann_file, data['categories'], counts.usable, settings.get('classes'), must_have_boxes
     )
     tell(f'{key}: {ann_file}: {counts.line()}.')
     if counts.warning():
-        warn(f'{key}: {ann_file}: {counts.warning()}. Look at that annotation.')
+        warn(f'{key}: {ann_file}: {counts.warning()}. Check that annotation.')
     twice = listed_under_several_ids(data)
     if twice:
         warn(f'{key}: {ann_file}: {twice}')
@@ -87,18 +87,19 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
 
 
 def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, List[Any]]:
-    """Read and check an annotation file by itself.
+    """Read and check an annotation file, without a dataset config.
 
     Args:
         where (str): Start of an error message: config key and file.
         path (str): The annotation file.
-        evaluated (bool): Whether results are compared with it, which needs a key more than training. Defaults to False.
+        evaluated (bool): Whether results are compared with it, which needs one key more than training. Defaults to False.
 
     Returns:
-        Dict[str, list]: What is in the file; of a large one without polygons.
+        Dict[str, list]: The content of the file; without polygons if it is large.
 
     Raises:
-        UserError: When the file is empty, no JSON, not COCO, has no images, an entry lacks a key, or two share an id.
+        UserError: When the file is empty, is not JSON or not COCO, or has no images; when an entry lacks a key; or when two
+            entries have the same id.
     """
     data = read_coco(where, path, _PARSE_UP_TO)
     check_entries(where, data, evaluated)
@@ -107,5 +108,5 @@ def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, Li
 
 
 def names_by_id(data: Dict[str, List[Any]]) -> Dict[Any, str]:
-    """The file names of the images."""
+    """Return the file names of the images, by image id."""
     return {image['id']: image['file_name'] for image in data['images']}

@@ -1,7 +1,7 @@
-"""Check the chosen classes of a dataset against the categories and boxes of its COCO file.
+"""Check the classes of a dataset against the categories and boxes of its COCO file.
 
-mmdet looks categories up by name. Of two with one name it takes both and numbers them 0 and 1, which the head has no class for; a
-class without a box is trained on nothing, and where no class has one no image is left.
+mmdet looks categories up by name. If two categories have the same name, it uses both and numbers them 0 and 1, so the numbers exceed the
+head's classes. A class without boxes is not trained. If no class has boxes, no image is left.
 """
 
 import logging
@@ -21,19 +21,19 @@ def check_classes(
     classes: Any,
     must_have_boxes: bool,
 ) -> None:
-    """Compare the classes of a dataset with what its file has.
+    """Compare the classes of a dataset with the categories of its file.
 
     Args:
         key (str): Config key of the dataset.
         ann_file (str): The annotation file.
         categories (List[dict]): Its categories, each with ``id`` and ``name``.
-        boxes (Dict[Any, int]): Annotations of each category id.
-        classes (Any): The classes of the dataset; nothing is checked where they are none, or a file of names.
-        must_have_boxes (bool): Whether the dataset is there to learn from or to validate; without boxes a test set may still
-            have its predictions written.
+        boxes (Dict[Any, int]): Number of annotations of each category id.
+        classes (Any): The classes of the dataset. If it has none, or a file of names, nothing is checked.
+        must_have_boxes (bool): Whether the dataset is used for training or validation. A test set may have no boxes, because its
+            predictions may only be written.
 
     Raises:
-        UserError: When the classes are not categories of the file in the same order, when two categories have the name of one,
+        UserError: When the classes are not categories of the file in the same order, when two categories have the same name,
             or when no class has a box.
     """
     if not classes or isinstance(classes, str):
@@ -46,21 +46,21 @@ def check_classes(
     chosen = [category for category in categories if category['name'] in set(classes)]
     _require_one_category_each(key, ann_file, chosen, boxes)
     require_order(key, ann_file, [category['name'] for category in categories], classes)
-    if not boxes:  # the caller has said it
+    if not boxes:  # the caller has reported it
         return
     without = [category['name'] for category in chosen if not boxes.get(category['id'])]
     if len(without) == len(chosen) and must_have_boxes:
         total = sum(boxes.values())
         raise UserError(
-            f'{key}: no annotation of {ann_file} is of the chosen class'
-            f'{"" if len(classes) == 1 else "es"} ({_names(classes)}); its {total} annotations are of '
-            f'{_frequent(categories, boxes)}. There is nothing to learn or to compare with: choose other classes '
+            f'{key}: no annotation of {ann_file} belongs to the chosen class'
+            f'{"" if len(classes) == 1 else "es"} ({_names(classes)}); its {total} annotations belong to '
+            f'{_frequent(categories, boxes)}. There is nothing to learn from or to compare with: choose other classes '
             '(metainfo.classes) or another split.'
         )
     if without:
         print_log(
             f'{key}: {len(without)} of the {len(classes)} classes have no annotation in {ann_file}: {_names(without)}. '
-            'They cannot be learnt from it, and their AP is nan.',
+            'They are not trained, and their AP is nan.',
             'current',
             logging.WARNING,
         )
@@ -82,12 +82,12 @@ def _require_one_category_each(
     raise UserError(
         f'{key}: {times} categories of {ann_file} have the name {name!r} ({", ".join(entries)}), and mmdet would count them '
         'as different classes. Rename or remove one of them in "categories" (Roboflow exports an empty one with id 0), and give '
-        'their annotations one category_id.'
+        'their annotations the same category_id.'
     )
 
 
 def require_order(key: str, ann_file: str, found: List[str], classes: Sequence[str]) -> None:
-    """The classes of the dataset have to be categories of the file, in the same order."""
+    """Raise unless the classes of the dataset are categories of the file, in the same order."""
     absent = [name for name in classes if name not in found]
     advice = f'Write metainfo=dict(classes=({_names(found, 8)})) in the dataset and that number as num_classes of the head.'
     if len(absent) == len(classes):
@@ -110,7 +110,7 @@ def require_order(key: str, ann_file: str, found: List[str], classes: Sequence[s
 
 
 def _frequent(categories: Sequence[Dict[str, Any]], boxes: Dict[Any, int]) -> str:
-    """The categories that most annotations are of."""
+    """List the categories with the most annotations."""
     names = {category['id']: category['name'] for category in categories}
     counts = sorted(boxes.items(), key=lambda item: -item[1])
     return (

@@ -1,7 +1,7 @@
 """Check the images, categories and annotations inside a file in COCO format.
 
-mmdet and pycocotools read keys without asking: an annotation without ``area`` ends in ``KeyError: 'area'``, one without
-``iscrowd`` only after the first epoch, and annotations of which none belongs to an image in a ValueError about arrays.
+mmdet and pycocotools do not check the keys. An annotation without ``area`` causes ``KeyError: 'area'``; one without ``iscrowd`` causes
+an error only after the first epoch. If no annotation belongs to an image, the error is a ValueError about arrays.
 """
 
 from collections import Counter
@@ -17,15 +17,15 @@ _KEYS = {
 
 
 def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> None:
-    """Raise when an entry lacks what mmdet or pycocotools will read.
+    """Raise if an entry lacks a key that mmdet or pycocotools reads.
 
     Args:
         where (str): Start of an error message: config key and file.
         data (Dict[str, list]): The lists ``images``, ``categories`` and, if there are any, ``annotations``.
-        evaluated (bool): Whether results are compared with the annotations; then pycocotools needs ``iscrowd``.
+        evaluated (bool): Whether results are compared with the annotations. If so, pycocotools needs ``iscrowd``.
 
     Raises:
-        UserError: Naming the entry and the key.
+        UserError: With the entry and the key.
     """
     for kind, keys in _KEYS.items():
         if kind == 'annotations' and evaluated:
@@ -69,7 +69,7 @@ _IDS = ('id', 'image_id', 'category_id')
 
 
 def _is_plain(entry: Dict[str, Any]) -> bool:
-    """Whether box, area and crowd are what they should be: asked of a million annotations, before a message is made."""
+    """Whether box, area and crowd are valid. This check must be fast, because it runs for a million annotations."""
     box = entry['bbox']
     return (
         type(box) is list
@@ -93,7 +93,7 @@ def _require_name(place: str, entry: Dict[str, Any], key: str) -> None:
 
 
 def _require_ids(place: str, entry: Dict[str, Any], keys: Tuple[str, ...]) -> None:
-    for key in keys:  # text is told of in another place
+    for key in keys:  # string ids are reported elsewhere
         if isinstance(entry[key], bool) or not isinstance(entry[key], (int, str)):
             raise UserError(f'{place}: {key} is {repr(entry[key]):.80}. Expected a whole number.')
 
@@ -119,25 +119,23 @@ def _require_box(place: str, annotation: Dict[str, Any]) -> None:
             f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four numbers '
             '[x, y, width, height] in pixels, and area as a number.'
         )
-    if annotation.get('iscrowd', 0) not in (
-        0,
-        1,
-    ):  # mmdet asks whether it is true, and the text "0" is
+    # mmdet tests whether it is true, and the string "0" is
+    if annotation.get('iscrowd', 0) not in (0, 1):
         raise UserError(
             f'{place} (id {annotation["id"]}): iscrowd is {annotation["iscrowd"]!r}. Expected the number 0 or 1.'
         )
 
 
 def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
-    """What mmdet cannot use it leaves out without a word; when nothing is left it fails or learns nothing."""
+    """Raise if no annotation is usable. mmdet drops unusable ones without a message, and fails or learns nothing if none is left."""
     images = {entry['id'] for entry in data['images']}
     categories = {entry['id'] for entry in data['categories']}
     reasons: Counter = Counter()
     for entry in data['annotations']:
         if entry['image_id'] not in images:
-            reasons[f'an image_id that is no image (such as {entry["image_id"]!r})'] += 1
+            reasons[f'an image_id that does not exist (such as {entry["image_id"]!r})'] += 1
         elif entry['category_id'] not in categories:
-            reasons[f'a category_id that is no category (such as {entry["category_id"]!r})'] += 1
+            reasons[f'a category_id that does not exist (such as {entry["category_id"]!r})'] += 1
         elif entry['area'] <= 0 or min(entry['bbox'][2:]) < 1:
             reasons['no area or a box of less than one pixel'] += 1
         else:

@@ -1,6 +1,6 @@
-"""Look at the datasets of a config before anything is built, so that a wrong path costs a second and not a night.
+"""Check the datasets of a config before anything is built, so that a wrong path is reported within seconds.
 
-What is read: folders, the pairs of images and labels, annotation files, the heads of some images, some label maps.
+The checks read folders, the pairs of images and labels, annotation files, the headers of some images, and some label maps.
 """
 
 import inspect
@@ -57,7 +57,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
 
 
 def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """Yield the datasets inside RepeatDataset, ConcatDataset and the like, each with its config key."""
+    """Yield the datasets inside wrappers such as RepeatDataset and ConcatDataset, each with its config key."""
     if not isinstance(dataset, dict):
         return
     if isinstance(dataset.get('dataset'), dict):
@@ -70,7 +70,7 @@ def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]
 
 
 def dataset_class(dataset: Dict[str, Any], scope: Optional[str]) -> Optional[type]:
-    """The class behind ``type``, found as the Runner will find it; None for a type that it will complain about."""
+    """Return the class of ``type``, found in the same way as by the Runner; None for an unknown type, which the Runner reports."""
     kind = dataset.get('type')
     if isinstance(kind, type):
         return kind
@@ -80,9 +80,9 @@ def dataset_class(dataset: Dict[str, Any], scope: Optional[str]) -> Optional[typ
 
 
 def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:
-    """A dataset config with the arguments that its classes leave at their defaults, and its classes' names.
+    """Return a dataset config with the default arguments of its Python class, and the names of its classes.
 
-    ``CityscapesDataset`` for example fixes both file suffixes and its 19 classes in the code.
+    For example, ``CityscapesDataset`` sets both file suffixes and its 19 classes in the code.
     """
     settings: Dict[str, Any] = {}
     for base in reversed(cls.__mro__ if cls else ()):
@@ -97,7 +97,7 @@ def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any
 
 
 def _check_other(key: str, settings: Dict[str, Any]) -> None:
-    """A dataset of another kind: its root and its annotation file have to exist."""
+    """Check a dataset of another kind: its root and its annotation file must exist."""
     root = settings.get('data_root')
     if root:
         require_folder(f'{key}.data_root', root, 'the dataset')

@@ -1,7 +1,7 @@
-"""Is the file that results are compared with the one that the images come from?
+"""Check that results are compared with the annotation file that the images come from.
 
-``CocoMetric`` reads annotations from a path of its own and tells images by their ids. With another file, or with two files that
-number their images alike, it compares each image with the boxes of another one, and prints the AP of that.
+``CocoMetric`` has its own annotation path and identifies images by their ids. With a different file, or with two files that use the same
+ids, it compares each image with the boxes of another one and prints a wrong AP.
 """
 
 import os
@@ -21,7 +21,7 @@ class Loaded(NamedTuple):
     Attributes:
         key (str): Config key of the dataset.
         ann_file (str): Its annotation file.
-        images (Dict[Any, str]): The images of the file, file names by id.
+        images (Dict[Any, str]): File names of its images, by image id.
         settings (Dict[str, Any]): Config of the dataset, with defaults filled in.
     """
 
@@ -35,13 +35,13 @@ def check_evaluator(evaluators: Any, key: str, datasets: List[Loaded]) -> None:
     """Check every metric with an annotation file against the datasets of its dataloader.
 
     Args:
-        evaluators (Any): The config's evaluator: a metric, a list of metrics, or one that holds ``metrics``.
+        evaluators (Any): The config's evaluator: a metric, a list of metrics, or a dict with ``metrics``.
         key (str): Its config key.
-        datasets (List[Loaded]): The COCO datasets that the dataloader reads; none for other kinds.
+        datasets (List[Loaded]): The COCO datasets that the dataloader reads; empty for other kinds.
 
     Raises:
         UserError: When a file is missing, has other images under the ids of the dataset, or lacks its images or classes; or
-            when two datasets of one metric number their images alike.
+            when two datasets of one metric use the same image ids.
     """
     if isinstance(evaluators, dict) and isinstance(evaluators.get('metrics'), (list, tuple)):
         # MultiDatasetsEvaluator: one metric for each dataset.
@@ -74,7 +74,7 @@ def _check_metric(metric: Any, key: str, datasets: List[Loaded]) -> None:
 
 
 def _require_different_ids(key: str, datasets: List[Loaded]) -> None:
-    """Two files may both count their images from 1: fine for training, not for a metric that is given both."""
+    """Raise if two files use the same image ids. That is fine for training, but not for one metric that compares with both."""
     seen: Dict[Any, Loaded] = {}
     for dataset in datasets:
         for number, name in dataset.images.items():
@@ -82,8 +82,8 @@ def _require_different_ids(key: str, datasets: List[Loaded]) -> None:
             if other is not dataset:
                 raise UserError(
                     f'{key}: {other.ann_file} and {dataset.ann_file} both have an image with the id {number!r} '
-                    f'({other.images[number]} and {name}), and the metric tells images by their ids. Number the images of one '
-                    "file anew, or test one file after the other (or with type='MultiDatasetsEvaluator')."
+                    f'({other.images[number]} and {name}), and the metric identifies images by their ids. Renumber the images '
+                    "of one file, or test the files separately (or with type='MultiDatasetsEvaluator')."
                 )
 
 
@@ -92,14 +92,17 @@ def _warn_of_a_part(key: str, datasets: List[Loaded]) -> None:
         settings = dataset.settings
         filters = None if settings.get('test_mode') else settings.get('filter_cfg')
         if settings.get('indices') is not None:
-            what, remedy = 'indices takes', 'Write a file of that part, and give it to both'
+            what, remedy = 'indices selects', 'Write that part to a file, and use it for both'
         elif filters:
-            what, remedy = f'filter_cfg={dict(filters)} takes', f'Set {dataset.key}.test_mode=True'
+            what, remedy = (
+                f'filter_cfg={dict(filters)} selects',
+                f'Set {dataset.key}.test_mode=True',
+            )
         else:
             continue
         warn(
             f'{dataset.key}.{what} a part of {dataset.ann_file}, but {key} compares with all of its images: the boxes of the '
-            f'others count as missed. {remedy}.'
+            f'other images count as missed. {remedy}.'
         )
 
 
@@ -110,7 +113,7 @@ def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
     remedy = f'Give {key}.ann_file the file that {datasets[0].key} reads.'
     for dataset in datasets:
         names = [os.path.basename(name) for name in dataset.images.values()]
-        # The folders before a name depend on data_prefix, unless they are what tells images apart.
+        # Compare without folders, which depend on data_prefix, if names alone are unique.
         by_name = len(set(names)) == len(names)
         for number, name in dataset.images.items():
             told = found.get(number)
@@ -118,21 +121,22 @@ def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
                 what = 'no image' if told is None else told
                 raise UserError(
                     f'{key}.ann_file: {ann_file} is not the file of the dataloader, {source}: the image with the id {number!r} '
-                    f'is {name} there and {what} here. Results would be compared with the boxes of other images. {remedy}'
+                    f'is {name} in the dataloader and {what} in this file. Results would be compared with the boxes of other '
+                    f'images. {remedy}'
                 )
     surplus = len(found) - sum(len(dataset.images) for dataset in datasets)
     if surplus:
         raise UserError(
-            f'{key}.ann_file: {ann_file} has {surplus} images more than the file of the dataloader, {source}. Their boxes would '
-            f'all count as missed. {remedy}'
+            f'{key}.ann_file: {ann_file} has {surplus} images more than the file of the dataloader, {source}. All their boxes '
+            f'would count as missed. {remedy}'
         )
     classes: Optional[Any] = datasets[0].settings.get('classes')
     if classes and not isinstance(classes, str):
         names = [category['name'] for category in data['categories']]
         require_order(f'{key}.ann_file', ann_file, names, classes)
     warn(
-        f'{key}.ann_file is {ann_file}, but {datasets[0].key} reads {source}: the same images under the same ids, and perhaps '
-        f'other boxes. {remedy}'
+        f'{key}.ann_file is {ann_file}, but {datasets[0].key} reads {source}: the images and their ids are the same, but the '
+        f'boxes may differ. {remedy}'
     )
 
 

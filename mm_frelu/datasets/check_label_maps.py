@@ -1,7 +1,7 @@
-"""Read some label maps before training: do they hold what the config says?
+"""Check the values of some label maps before training.
 
-mmseg trains on whatever numbers a file has. A mask of 0 and 255 has one class and "not labelled"; a list of classes that is longer
-than the files' leaves heads that learn nothing; and neither is told by a loss that falls.
+mmseg trains on any values in a file. In a mask of 0 and 255, for example, 255 means "not labelled", so there is one class only. If the
+config has more classes than the files, some outputs of the head learn nothing. The loss decreases in both cases.
 """
 
 from collections import Counter
@@ -17,9 +17,9 @@ from .label_files import Renumbering, check_label_file
 from .notices import tell, warn
 
 NUMBER = 24
-"""Label maps to read; some tenths of a second for CityScapes' size."""
+"""Number of label maps to read. This takes some tenths of a second for CityScapes' size."""
 
-_MANY = 2000  # label maps to read where the first look like masks of 0 and 255; half a minute for CityScapes' size
+_MANY = 2000  # label maps to read if the first ones are masks of 0 and 255; half a minute for CityScapes' size
 
 
 def check_label_maps(
@@ -29,20 +29,20 @@ def check_label_maps(
     ignored: Ignored,
     pairs: Sequence[Tuple[str, str]],
 ) -> None:
-    """Read a sample of the label maps of a dataset as its pipeline does.
+    """Read a sample of the label maps of a dataset like its pipeline does, and check their values.
 
-    One line says which values were found and which the config expects.
+    One log line says which values were found and which the config expects.
 
     Args:
         key (str): Config key of the dataset.
         settings (Dict[str, Any]): Its config with defaults and ``classes``.
-        cls (type, optional): Its class, which knows what a subset of its classes becomes.
-        ignored (Ignored): The label that is left out.
+        cls (type, optional): Its Python class, which maps a subset of its classes to new ids.
+        ignored (Ignored): The label of pixels that are not labelled.
         pairs (Sequence[Tuple[str, str]]): Image and label file of each sample.
 
     Raises:
-        UserError: For files that are no label maps of 8 bits, values that are no class, label maps of another size than their
-            image, a check in the pipeline that counts other classes, and more classes than 8 bits can tell apart.
+        UserError: For files that are not 8-bit label maps, values that are not a class, a ``CheckLabelIds`` with another number of
+            classes, and more classes than 8 bits can represent.
     """
     loaders = [step for step in steps_of(settings.get('pipeline')) if _is(step, 'LoadAnnotations')]
     classes = settings.get('classes')
@@ -68,7 +68,7 @@ def check_label_maps(
         wrong = [number for number in ids if number >= len(classes) and number != ignored.value]
         if wrong:
             raise UserError(
-                f'{key}: {label} has the values {_ranges(wrong)}, which are no class; expected '
+                f'{key}: {label} has the values {_ranges(wrong)}, which are not classes; expected '
                 f'{_expected(len(classes), ignored)}.{_cause(wrong, len(classes), label, reading)}'
             )
         found.update({number: int(counts[number]) for number in ids})
@@ -84,23 +84,23 @@ def check_label_maps(
 def _require_room(key: str, classes: Sequence[str]) -> None:
     if len(classes) > 255:
         raise UserError(
-            f'{key}: {len(classes)} classes, but mmseg reads label maps as 8 bits and takes 255 for "not labelled": it can tell '
-            '255 classes apart. Merge classes, or load labels by a transform of your own.'
+            f'{key}: {len(classes)} classes, but mmseg reads label maps as 8 bits and uses 255 for "not labelled", so it '
+            'supports 255 classes. Merge classes, or load labels with your own transform.'
         )
 
 
 def _label_map(key: str, settings: Dict[str, Any], cls: Any) -> Optional[Dict[int, int]]:
-    """What mmseg makes of the ids of classes that are not chosen, if its class is known and is one of mmseg's."""
+    """Return how mmseg maps old class ids to new ones for a subset of classes; None for a class that is not one of mmseg's."""
     if not hasattr(cls, 'get_label_map'):
         return None
     try:
         return cls.get_label_map(settings['classes'])
     except ValueError:
         known = cls.METAINFO['classes']
-        strangers = [name for name in settings['classes'] if name not in known]
+        unknown = [name for name in settings['classes'] if name not in known]
         raise UserError(
-            f'{key}: {settings.get("type")} has classes of its own ({", ".join(known[:3])}, ...), and {strangers[0]!r} of '
-            "metainfo.classes is none of them. For classes of your own write type='BaseSegDataset' with img_suffix and "
+            f'{key}: {settings.get("type")} has fixed classes ({", ".join(known[:3])}, ...), and {unknown[0]!r} of '
+            "metainfo.classes is not one of them. For your own classes use type='BaseSegDataset' with img_suffix and "
             'seg_map_suffix.'
         ) from None
 
@@ -108,13 +108,13 @@ def _label_map(key: str, settings: Dict[str, Any], cls: Any) -> Optional[Dict[in
 def _check_the_check(
     key: str, settings: Dict[str, Any], label_map: Optional[Dict[int, int]], ignored: Ignored
 ) -> None:
-    """A ``CheckLabelIds`` that was left as it stood for another dataset lets ids through, or refuses classes."""
+    """Check that ``CheckLabelIds`` in the pipeline has the dataset's number of classes and the ignored label."""
     number = len(settings['classes'])
     for step in steps_of(settings.get('pipeline')):
         if not _is(step, 'CheckLabelIds'):
             continue
         told = step.get('num_classes')
-        # With a label_map no id of a class that is not chosen is left.
+        # A label_map replaces the ids of classes that are not chosen.
         if told != number and not (label_map and isinstance(told, int) and told > number):
             raise UserError(
                 f'{key}.pipeline: CheckLabelIds has num_classes={told}, but the dataset has {number} classes. Set '
@@ -123,7 +123,7 @@ def _check_the_check(
         if step.get('ignore_index', 255) != ignored.value:
             warn(
                 f'{key}.pipeline: CheckLabelIds has ignore_index={step.get("ignore_index", 255)}, but {ignored.key} is '
-                f'{ignored.value}. Set the same in the pipelines, in the heads of the model and in the evaluator.'
+                f'{ignored.value}. Set the same value in the pipelines, in the heads of the model and in the evaluator.'
             )
 
 
@@ -132,14 +132,14 @@ def _load(key: str, reading: Renumbering, label: str) -> np.ndarray:
         values = reading.load(label)
     except UserError:
         raise
-    except Exception as error:  # each decoder has its own
+    except Exception as error:  # each decoder raises its own types
         raise UserError(
-            f'{key}: {label} cannot be read as a label map ({error}). Replace the file or take it out of the dataset.'
+            f'{key}: {label} cannot be read as a label map ({error}). Replace the file or remove it from the dataset.'
         ) from None
     if values.ndim > 2:
         raise UserError(
-            f'{key}: {label} is read as {values.shape[2]} channels by {reading.loader}: OpenCV puts the colours of a palette in '
-            "place of its numbers. Leave out imdecode_backend, which is 'pillow' then."
+            f'{key}: {label} is read as {values.shape[2]} channels by {reading.loader}: OpenCV replaces the indices of a palette '
+            "image with colours. Leave out imdecode_backend to use its default, 'pillow'."
         )
     return np.atleast_2d(values)
 
@@ -152,16 +152,16 @@ def _check_variety(
     reading: Renumbering,
     pairs: Sequence[Tuple[str, str]],
 ) -> None:
-    """Labels of a single class: most often a mask of 0 and 255, of which mmseg leaves out the 255."""
+    """Warn or raise if labels have a single class. Most often they are masks of 0 and 255, and mmseg ignores 255."""
     labelled = [number for number in found if number != ignored.value]
     if len(classes) < 2 or len(labelled) > 1 or not found:
         return
     only = f'the class {classes[labelled[0]]!r} and ' if labelled else ''
-    rest = 'pixels that are not labelled' if found[ignored.value] else 'nothing else'
+    rest = 'unlabelled pixels' if found[ignored.value] else 'nothing else'
     read = min(len(pairs), NUMBER)
     is_mask = set(found) <= {0, 255} and found[255] > 0 and not reading.label_map
     if is_mask and key.startswith('train_'):
-        # Most pixels of a rare class may be in the other files.
+        # The other files may have a rare class.
         others = {label for _, label in pairs[:_MANY]} - {
             label for _, label in sample(pairs, NUMBER)
         }
@@ -173,22 +173,24 @@ def _check_variety(
     )
     if is_mask:
         text += (
-            ' Masks of 0 and 255 look like this: write 1 for the class that 255 stands for, since 255 is left out of the loss '
-            'and of every score.'
+            ' They look like masks of 0 and 255: write 1 instead of 255 for that class, because the loss and every score ignore '
+            '255.'
         )
     if is_mask and read == len(pairs) and key.startswith('train_'):
-        raise UserError(f'{text} There is nothing to tell apart, so nothing to learn.')
+        raise UserError(f'{text} With a single class there is nothing to learn.')
     warn(text)
 
 
 def _cause(wrong: Sequence[int], number: int, label: str, reading: Renumbering) -> str:
     if list(wrong) == [255] and (reading.label_map or reading.reduce_zero_label):
-        return ' mmseg gives 255 to what is no class of the dataset: leave ignore_index at 255.'
+        return ' mmseg maps values that are not a class of the dataset to 255: leave ignore_index at 255.'
     if 'labelIds' in label:
         return ' These are labelIds; train on *_gtFine_labelTrainIds.png (csCreateTrainIdLabelImgs makes them).'
     if list(wrong) == [number]:
-        return ' The ids seem to count from 1: set reduce_zero_label=True if 0 means "no class", or name one class more.'
-    return ' Write class numbers into the files, or set the ignore_index of dataset, heads and evaluator.'
+        return ' The ids seem to start at 1: set reduce_zero_label=True if 0 means "no class", or add one class.'
+    return (
+        ' Write class ids into the files, or set the ignore_index of dataset, heads and evaluator.'
+    )
 
 
 def _expected(number: int, ignored: Ignored) -> str:
@@ -196,7 +198,7 @@ def _expected(number: int, ignored: Ignored) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """``0 to 3, 7 and 255``."""
+    """Format numbers as ranges, such as ``0 to 3, 7, 255``."""
     runs: List[List[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,6 +1,6 @@
-"""Check that a dataset has the labels that it is there for: to learn from, or to compare predictions with.
+"""Check that a pipeline loads labels if training or evaluation needs them.
 
-Without them MMEngine ends in ``KeyError: 'gt_sem_seg'``, for a validation after the first thousands of iterations.
+Without labels MMEngine stops with ``KeyError: 'gt_sem_seg'``; in validation, only after thousands of iterations.
 """
 
 from typing import Any, Dict, Iterator, List, Optional
@@ -14,7 +14,7 @@ _LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 
 
 def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) -> None:
-    """Compare the pipeline of a dataset with what its dataloader is for.
+    """Raise if a dataloader needs labels and its pipeline does not load them.
 
     Args:
         cfg (Config): A whole config of mmseg or mmdet.
@@ -29,37 +29,35 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
     kinds = step_types(pipeline)
     if not kinds or any('Annotation' in kind for kind in kinds):
         return
-    if not _all_from_the_libraries(
-        kinds, cfg.get('default_scope')
-    ):  # one of the user's may load labels
+    # The user's own transforms may load labels.
+    if not _all_from_the_libraries(kinds, cfg.get('default_scope')):
         return
     steps = ', '.join(kinds)
     if loader == 'train_dataloader':
         if cfg.get('default_scope') in ('mmseg', 'mmdet'):
             raise UserError(
-                f'{key}.pipeline loads no labels ({steps}), so there is nothing to learn from. Put '
-                "dict(type='LoadAnnotations') behind the step that loads the image."
+                f'{key}.pipeline loads no labels ({steps}), so there is nothing to learn from. Add '
+                "dict(type='LoadAnnotations') after the step that loads the image."
             )
         return
     evaluator = loader.replace('dataloader', 'evaluator')
     metrics = comparing_metrics(cfg, evaluator)
-    if (
-        cfg.get('default_scope') != 'mmseg' or not metrics
-    ):  # mmdet's read the annotation file themselves
+    # mmdet's metrics read the annotation file themselves.
+    if cfg.get('default_scope') != 'mmseg' or not metrics:
         return
     remedy = (
-        'Leave validation out (val_dataloader=None val_cfg=None val_evaluator=None).'
+        'Turn validation off (val_dataloader=None val_cfg=None val_evaluator=None).'
         if loader == 'val_dataloader'
-        else f'To write the predictions alone, add --out DIR and --cfg-options {evaluator}.format_only=True.'
+        else f'To write predictions only, add --out DIR and --cfg-options {evaluator}.format_only=True.'
     )
     raise UserError(
         f'{key}.pipeline loads no labels ({steps}), so {evaluator} ({", ".join(metrics)}) has nothing to compare with. '
-        f"{remedy} If there are labels, put dict(type='LoadAnnotations') behind Resize."
+        f"{remedy} If there are labels, add dict(type='LoadAnnotations') after Resize."
     )
 
 
 def comparing_metrics(cfg: Config, key: str) -> List[str]:
-    """Types of the metrics of an evaluator that compare with labels of the pipeline, which is what mmseg's do."""
+    """Return the types of an evaluator's metrics that compare with labels from the pipeline, like mmseg's metrics do."""
     evaluators = cfg.get(key) or []
     evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     return [
@@ -72,7 +70,7 @@ def comparing_metrics(cfg: Config, key: str) -> List[str]:
 
 
 def step_types(pipeline: Any) -> List[str]:
-    """Types of the steps of a pipeline, those inside ``TestTimeAug`` and other wrappers too."""
+    """Return the types of the steps of a pipeline, including those inside ``TestTimeAug`` and other wrappers."""
     return list(_types(pipeline))
 
 

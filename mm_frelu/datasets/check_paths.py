@@ -1,4 +1,4 @@
-"""Paths of a dataset config, and what to say when there is nothing at them."""
+"""Check the paths of a dataset config, and report missing ones."""
 
 import os
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Any, Dict, Iterable, List, Optional, Set
 from mm_frelu.engine.errors import UserError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
-"""Endings of pictures, in lower case."""
+"""Suffixes of image files, in lower case."""
 
 
 def is_remote(settings: Dict[str, Any]) -> bool:
-    """Whether MMEngine reads the dataset through a storage backend (S3, HTTP, Petrel); such paths are not looked at."""
+    """Whether MMEngine reads the dataset through a storage backend (S3, HTTP, Petrel); such paths are not checked."""
     backend = settings.get('backend_args') or {}
     paths = [settings.get('data_root'), settings.get('ann_file')]
     return backend.get('backend', 'local') != 'local' or any('://' in str(path) for path in paths)
 
 
 def join(root: Optional[str], path: Optional[str]) -> str:
-    """Join as MMEngine's datasets do: an absolute ``path`` stays, an empty one is the root."""
+    """Join paths like MMEngine's datasets: an absolute ``path`` is unchanged, an empty one gives the root."""
     return os.path.join(root or '', path or '') or '.'
 
 
@@ -28,7 +28,7 @@ def require_folder(key: str, path: str, content: str) -> None:
     Args:
         key (str): Config key of the path.
         path (str): The joined path.
-        content (str): What the folder is expected to hold.
+        content (str): The expected content of the folder.
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -36,14 +36,14 @@ def require_folder(key: str, path: str, content: str) -> None:
     what = 'is a file, not a folder' if folder.is_file() else 'does not exist'
     raise UserError(
         f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
-        f'{_nearest_parent(folder)} Lay the data out like this, link it (ln -s), or name its folder: the configs of '
-        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT, IMAGENET_ROOT and STREET_SCENES_ROOT, '
-        'others have a data_root.'
+        f'{_nearest_parent(folder)} Put the data there, link it (ln -s), or give its folder: the configs of '
+        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT, IMAGENET_ROOT and STREET_SCENES_ROOT; '
+        'others have data_root.'
     )
 
 
 def require_file(key: str, path: str, content: str) -> None:
-    """Raise unless ``path`` is a file; the arguments are those of :func:`require_folder`."""
+    """Raise unless ``path`` is a file. The arguments are the same as in :func:`require_folder`."""
     file = Path(path).expanduser()
     if file.is_file():
         return
@@ -55,7 +55,7 @@ def require_file(key: str, path: str, content: str) -> None:
 
 
 def _nearest_parent(path: Path) -> str:
-    """Say where the path breaks off and what is there."""
+    """Name the deepest existing folder of a path and its content."""
     parent = path.absolute().parent
     while not parent.is_dir() and parent != parent.parent:
         parent = parent.parent
@@ -65,9 +65,9 @@ def _nearest_parent(path: Path) -> str:
 
 
 def absent_files(folder: str, names: Iterable[str]) -> List[str]:
-    """The names that are no file below a folder, in their order.
+    """Return the names of missing files below a folder, in their order.
 
-    Every folder is listed once: on a network drive that takes seconds for 100,000 names, and asking for each takes minutes.
+    Every folder is listed once. On a network drive that takes seconds for 100,000 names; a query per name would take minutes.
     """
     listed: Dict[str, Set[str]] = {}
     absent = []

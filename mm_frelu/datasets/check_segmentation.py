@@ -23,11 +23,11 @@ def check_segmentation(
     Args:
         key (str): Config key of the dataset.
         settings (Dict[str, Any]): Its config, with defaults filled in.
-        cls (type, optional): Its class.
-        ignored (Ignored): The label that is left out.
+        cls (type, optional): Its Python class.
+        ignored (Ignored): The label of pixels that are not labelled.
 
     Raises:
-        UserError: At the first thing that is missing or does not fit.
+        UserError: For the first problem found.
     """
     root = settings.get('data_root')
     prefix = settings.get('data_prefix') or {}
@@ -52,7 +52,7 @@ def check_segmentation(
     without = sorted(stems - labels)
     if without:
         raise UserError(
-            f'{key}: {len(without)} of {len(stems)} images have no label file, the first is '
+            f'{key}: {len(without)} of {len(stems)} images have no label file; the first is '
             f'{join(img_dir, without[0])}{img_suffix}, which needs {join(map_dir, without[0])}{map_suffix}.'
             f'{_hint(map_dir, map_suffix)}'
         )
@@ -67,7 +67,7 @@ def check_segmentation(
 
 
 def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:
-    """Names of the images without suffix, relative to the image folder."""
+    """Return the names of the images without suffix, relative to the image folder."""
     suffix = settings['img_suffix']
     ann_file = settings.get('ann_file')
     on_disk = _listed(img_dir, suffix)
@@ -78,7 +78,7 @@ def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:
         absent = sorted(stems - on_disk)
         if absent:
             raise UserError(
-                f'{key}.ann_file: {len(absent)} of {len(stems)} images named in {split} are missing, the first is '
+                f'{key}.ann_file: {len(absent)} of {len(stems)} images named in {split} are missing; the first is '
                 f'{join(img_dir, absent[0])}{suffix}.'
             )
         return stems
@@ -96,13 +96,13 @@ def _listed(folder: str, suffix: str) -> Set[str]:
 
 
 def _tell_taken(images: str, left_out: str) -> None:
-    (warn if left_out else tell)(f'{images} taken{left_out}.')
+    (warn if left_out else tell)(f'{images} used{left_out}.')
 
 
 def _left_out(
     settings: Dict[str, Any], img_dir: str, map_dir: str = '', map_suffix: str = ''
 ) -> str:
-    """How many images in the folder the config does not take, by their suffix. A list of names leaves out what it wants."""
+    """Count the images in the folder that the config does not use, by suffix. With a list of names, that is intended."""
     if settings.get('ann_file'):
         return ''
     taken = settings['img_suffix']
@@ -116,23 +116,23 @@ def _left_out(
     if not endings:
         return ''
     listed = ', '.join(f'{number} *{ending}' for ending, number in endings.most_common(4))
-    return f' (left out: {listed}; img_suffix is {taken!r}. Rename them to have them taken)'
+    return f' (left out: {listed}; img_suffix is {taken!r}. Rename them to use them)'
 
 
 def _is_below(map_dir: str, img_dir: str, name: str) -> bool:
-    """Whether a file lies among the label maps, which may be in the folder of the images."""
+    """Whether a file is in the folder of the label maps, which may be inside the image folder."""
     return Path(map_dir).absolute() in Path(img_dir, name).absolute().parents
 
 
 def _endings(folder: str) -> str:
-    """The kinds of files that are there, most frequent first."""
+    """List the kinds of files in a folder, most frequent first."""
     names: Iterable[str] = list_dir_or_file(folder, list_dir=False, recursive=True)
     counts = Counter(Path(name).suffix or 'no suffix' for name in names)
     return ', '.join(f'{number} {ending}' for ending, number in counts.most_common(3)) or 'no files'
 
 
 def _loads_labels(pipeline: Any) -> bool:
-    """A test set without ground truth has no ``LoadAnnotations`` in its pipeline, and needs no labels."""
+    """Whether the pipeline has ``LoadAnnotations``. A test set without ground truth has none and needs no labels."""
     return any('LoadAnnotations' in str(step.get('type')) for step in steps_of(pipeline))
 
 
@@ -140,6 +140,6 @@ def _hint(map_dir: str, suffix: str) -> str:
     if suffix != '_gtFine_labelTrainIds.png' or not _listed(map_dir, '_gtFine_labelIds.png'):
         return f' In {map_dir} there are {_endings(map_dir)}.'
     return (
-        ' The folder has the labelIds that CityScapes ships; make the train ids from them with '
+        ' The folder has the labelIds of the CityScapes download; create the train ids from them with '
         'CITYSCAPES_DATASET=<data_root> csCreateTrainIdLabelImgs.'
     )

@@ -4,13 +4,16 @@ from typing import Any, List, Optional, Sequence
 
 
 def class_colors(dataset: Any) -> Optional[List[Sequence[int]]]:
-    """The palette of a dataset of mmdet, one RGB colour (0..255) for each of its classes.
+    """Return the palette of an mmdet dataset, one RGB colour (0..255) for each of its classes.
 
-    A dataset with classes of its own keeps the palette of the class that it is built from, 80 colours for COCO, in COCO's order.
-    So a subset of COCO's classes gets their colours by name here, and other classes get none.
+    A dataset with custom classes still has the palette of its Python class, for COCO 80 colours in COCO's order. Here, a subset of
+    COCO's classes gets their colours by name.
 
     Args:
-        dataset: A dataset; it may be without its data (``lazy_init``).
+        dataset: A dataset. Its data need not be loaded (``lazy_init``).
+
+    Returns:
+        The colours; None if the palette does not fit the classes.
     """
     meta = dataset.metainfo
     classes, palette = meta.get('classes') or (), meta.get('palette')

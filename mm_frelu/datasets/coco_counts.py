@@ -1,10 +1,10 @@
-"""What of a COCO file is taken, and what mmdet leaves out: it says nothing of either."""
+"""Count the images and boxes of a COCO file that mmdet uses and leaves out, because mmdet does not report them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Set
 
-_MANY = 0.2  # of all boxes; polygons drawn over the edge are a few per cent at most
+_MANY = 0.2  # of all boxes; usually at most a few per cent of polygons cross the edge
 
 
 @dataclass
@@ -14,11 +14,11 @@ class CocoCounts:
     Attributes:
         images (int): Images in the file.
         boxes (int): Annotations in the file.
-        images_left_out (Counter): Images that are not taken, by reason.
-        boxes_left_out (Counter): Annotations that are not taken, by reason.
-        background (int): Images that are taken although none of their boxes is.
-        over_the_edge (int): Boxes that are taken and end outside of their image.
-        usable (Counter): Annotations of each category id, chosen or not, that could be learnt: no crowds, nothing left out.
+        images_left_out (Counter): Unused images, by reason.
+        boxes_left_out (Counter): Unused annotations, by reason.
+        background (int): Images that are used without any box.
+        over_the_edge (int): Boxes that are used and extend beyond their image.
+        usable (Counter): Valid annotations of each category id, whether or not the class is chosen; no crowds.
         first (Dict[str, Any]): Id of the first annotation of each reason.
     """
 
@@ -32,33 +32,33 @@ class CocoCounts:
     first: Dict[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """One sentence."""
+        """Return the counts as one sentence."""
         images = self.images - sum(self.images_left_out.values())
         boxes = self.boxes - sum(self.boxes_left_out.values())
         background = f', {self.background} of them without a box' if self.background else ''
         return (
-            f'{images} of {self.images} images taken{background}{_reasons(self.images_left_out)}; '
-            f'{boxes} of {self.boxes} boxes taken{_reasons(self.boxes_left_out)}'
+            f'{images} of {self.images} images used{background}{_reasons(self.images_left_out)}; '
+            f'{boxes} of {self.boxes} boxes used{_reasons(self.boxes_left_out)}'
         )
 
     def warning(self) -> Optional[str]:
-        """What is most likely a fault of the file."""
+        """Describe a probable error in the file; None if there is none."""
         for reason, cause in (
             (
                 NO_IMAGE,
-                'image_id has to be the id of an image, a number and not text where that is one',
+                'image_id must be the id of an image, with the same type (a number is not equal to a string)',
             ),
             (OUTSIDE, _BOX),
         ):
             number = self.boxes_left_out[reason]
             if number:
                 return (
-                    f'{number} of {self.boxes} annotations are {reason} and count for nothing, the first has the id '
+                    f'{number} of {self.boxes} annotations are {reason} and not used; the first has the id '
                     f'{self.first[reason]!r}: {cause}'
                 )
         if self.over_the_edge > _MANY * self.boxes:
             return (
-                f'{self.over_the_edge} of {self.boxes} boxes end outside of their image, the first has the id '
+                f'{self.over_the_edge} of {self.boxes} boxes extend beyond their image; the first has the id '
                 f'{self.first[EDGE]!r}: {_BOX}'
             )
         return None
@@ -71,13 +71,13 @@ TINY = 'of no area or less than one pixel wide or high'
 OTHER = 'of other classes'
 EDGE = 'over the edge'
 _BOX = (
-    'bbox is [x, y, width, height] in pixels of the image that width and height in "images" tell. Corners in their place, or '
-    'boxes of an image of another size, look like this'
+    'bbox must be [x, y, width, height] in pixels, for the image size in "images". Probable causes are corner coordinates, or '
+    'boxes for another image size'
 )
 
 
 def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCounts:
-    """Count as mmdet's ``CocoDataset`` chooses.
+    """Count images and boxes by the rules of mmdet's ``CocoDataset``.
 
     Args:
         data (Dict[str, list]): The file.
@@ -87,7 +87,7 @@ def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCoun
     counts = CocoCounts(len(data['images']), len(annotations))
     sizes = {image['id']: (image['width'], image['height']) for image in data['images']}
     chosen = _chosen(data, settings.get('classes'))
-    # Images with a box of a chosen class: mmdet looks for those before it looks at the boxes themselves.
+    # Images with a box of a chosen class. mmdet filters by these before it checks the boxes themselves.
     named: Set[Any] = set()
     taken: Set[Any] = set()
     usable, left_out = counts.usable, counts.boxes_left_out
@@ -114,7 +114,7 @@ def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCoun
 
 
 def _reason(entry: Dict[str, Any], size: Any) -> Optional[str]:
-    """Why an annotation is left out whatever the classes, in the order in which ``CocoDataset.parse_data_info`` asks."""
+    """Return why an annotation is left out regardless of the classes, in the order of ``CocoDataset.parse_data_info``."""
     if size is None:
         return NO_IMAGE
     if entry.get('ignore'):
@@ -133,7 +133,7 @@ def _reason(entry: Dict[str, Any], size: Any) -> Optional[str]:
 def _count_images(
     counts: CocoCounts, settings: Dict[str, Any], sizes: Dict[Any, Any], named: Set, taken: Set
 ) -> None:
-    """As ``CocoDataset.filter_data``: of a test set nothing is left out."""
+    """Count images by the rules of ``CocoDataset.filter_data``, which keeps all images of a test set."""
     filters = {} if settings.get('test_mode') else settings.get('filter_cfg') or {}
     if counts.images > len(sizes):
         counts.images_left_out['written twice'] = counts.images - len(sizes)
@@ -148,7 +148,7 @@ def _count_images(
 
 
 def _chosen(data: Dict[str, List[Any]], classes: Any) -> Set[Any]:
-    """The ids of the categories that are classes; all where the config leaves it to a file of names."""
+    """Return the category ids of the chosen classes; all ids if the config has no classes or a file of names."""
     every = not classes or isinstance(classes, str)
     return {c['id'] for c in data['categories'] if every or c['name'] in set(classes)}
 

@@ -1,7 +1,7 @@
-"""Reading a file in COCO format for its checks.
+"""Read a file in COCO format for the checks.
 
-mmdet takes half a minute for COCO's train2017, most of it for polygons. They are cut out of the text of a large file before it is
-parsed; nothing that is checked is in them.
+mmdet takes half a minute to load COCO's train2017, mostly for its polygons. The checks do not need polygons, so they are removed from the
+text of a large file before it is parsed.
 """
 
 import gc
@@ -21,13 +21,13 @@ def read_coco(where: str, path: str, whole_up_to: int) -> Dict[str, Any]:
     Args:
         where (str): Start of an error message: config key and file.
         path (str): The annotation file.
-        whole_up_to (int): Bytes; of a larger file the polygons are left out.
+        whole_up_to (int): Size in bytes. For a larger file, polygons are left out.
 
     Returns:
-        Dict[str, Any]: What the file has, at least lists of images and categories.
+        Dict[str, Any]: The content of the file, with at least the lists of images and categories.
 
     Raises:
-        UserError: When the file is empty, cut off, no JSON, not COCO, or has no images.
+        UserError: When the file is empty, truncated, not JSON, not COCO, or has no images.
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as stream:
@@ -37,7 +37,7 @@ def read_coco(where: str, path: str, whole_up_to: int) -> Dict[str, Any]:
     if start.startswith(b'version https://git-lfs'):
         raise UserError(f'{where} is a Git LFS pointer, not the annotations. Run `git lfs pull`.')
     collects = gc.isenabled()
-    gc.disable()  # a million dicts and no circle among them: looking for circles doubles the time
+    gc.disable()  # a million dicts without reference cycles; searching for cycles doubles the time
     try:
         data = _parse(where, path) if size <= whole_up_to else _parse_large(where, path, size)
     finally:
@@ -80,7 +80,7 @@ def _parse_large(where: str, path: str, size: int) -> Any:
 
 
 def without_polygons(text: Any) -> bytes:
-    """A JSON text with an empty list in place of each list of polygons. Masks (RLE) and other text stay.
+    """Return a JSON text with an empty list in place of each list of polygons. Masks (RLE) and other text are unchanged.
 
     Args:
         text (bytes | mmap): The text.
@@ -94,7 +94,7 @@ def without_polygons(text: Any) -> bytes:
         if end < 0:
             break
         value = text[begin:end]
-        # Between the key and the end of its polygons there are numbers only, or it is no list of polygons.
+        # A list of polygons has only numbers between the key and its end.
         if b'"' in value or b'{' in value:
             at = text.find(_SEGMENTATION, begin)
             continue

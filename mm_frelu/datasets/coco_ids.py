@@ -1,4 +1,4 @@
-"""Check the ids inside a COCO file: by them mmdet and pycocotools tell images, categories and annotations apart."""
+"""Check the ids inside a COCO file, by which mmdet and pycocotools identify images, categories and annotations."""
 
 from typing import Any, Dict, List, Optional
 
@@ -6,17 +6,17 @@ from mm_frelu.engine.errors import UserError
 
 
 def check_ids(where: str, data: Dict[str, List[Any]]) -> None:
-    """Refuse ids that two images, categories or annotations share.
+    """Raise if two images, categories or annotations have the same id.
 
-    mmdet asserts it of annotations, once it has read the file. Of two images or categories with one id it keeps the last, without
-    a word, and gives it the boxes of both.
+    mmdet checks only annotations, after reading the file. If two images or categories have the same id, it keeps the last one without
+    a message, and assigns it the boxes of both.
 
     Args:
         where (str): Start of an error message: config key and file.
         data (Dict[str, list]): The file.
 
     Raises:
-        UserError: Naming both entries.
+        UserError: With both entries.
     """
     for kind, name in (
         ('images', 'file_name'),
@@ -30,16 +30,16 @@ def check_ids(where: str, data: Dict[str, List[Any]]) -> None:
                 continue
             first = data[kind][other]
             if kind == 'images' and first == entry:
-                continue  # written twice: both libraries keep one
+                continue  # an exact duplicate: both libraries keep one
             raise UserError(
                 f'{where}: {_times(data[kind], entry["id"])} {kind} have the id {entry["id"]!r}, {kind}[{other}] ({name} '
-                f'{first[name]!r}) and {kind}[{index}] ({name} {entry[name]!r}) for example; every one needs an id of its own. '
-                'Number them anew, and what refers to them.'
+                f'{first[name]!r}) and {kind}[{index}] ({name} {entry[name]!r}) for example; ids must be unique. '
+                'Renumber them, and the entries that refer to them.'
             )
 
 
 def listed_under_several_ids(data: Dict[str, List[Any]]) -> Optional[str]:
-    """What to say of a picture that several entries name: each has a part of its boxes, and the rest is background there."""
+    """Return a warning about images with several entries. Each entry has some of the boxes; the others count as background there."""
     ids: Dict[str, List[Any]] = {}
     for image in data['images']:
         ids.setdefault(image['file_name'], []).append(image['id'])
@@ -48,8 +48,8 @@ def listed_under_several_ids(data: Dict[str, List[Any]]) -> Optional[str]:
         return None
     name, found = next(iter(twice.items()))
     return (
-        f'{len(twice)} pictures are listed under several ids, {name} for example under {found[0]!r} and {found[1]!r}: in each of '
-        'them the boxes of the others are missing. Give a picture one entry, and all of its boxes that image_id.'
+        f'{len(twice)} images are listed under several ids, {name} for example under {found[0]!r} and {found[1]!r}: each of '
+        'these entries lacks the boxes of the others. Keep one entry per image, and give all its boxes that image_id.'
     )
 
 

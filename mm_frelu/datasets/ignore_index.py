@@ -1,4 +1,4 @@
-"""Which label a config leaves out. mmseg asks for it in several places, and each has a default of its own."""
+"""Find the label that a config ignores. mmseg has several keys for it, each with its own default."""
 
 from typing import Any, Iterator, NamedTuple, Tuple
 
@@ -10,11 +10,11 @@ _DEFAULT = 255
 
 
 class Ignored(NamedTuple):
-    """The label that stands for "not labelled".
+    """The label that means "not labelled".
 
     Attributes:
         value (int): The label.
-        key (str): Config key that says so, or would.
+        key (str): Config key that sets it, even if the config uses the default.
     """
 
     value: int
@@ -22,7 +22,7 @@ class Ignored(NamedTuple):
 
 
 def ignored_label(cfg: Config, loader: str) -> Ignored:
-    """The label that counts for nothing in what a dataloader feeds: the loss in training, the metric in evaluation.
+    """Return the label that is ignored by the loss (for a training dataloader) or by the metric (for the others).
 
     Args:
         cfg (Config): The whole config.
@@ -37,7 +37,7 @@ def ignored_label(cfg: Config, loader: str) -> Ignored:
             if head.get('ignore_index', _DEFAULT) != ignored.value:
                 warn(
                     f'{place}.ignore_index is {head.get("ignore_index", _DEFAULT)}, but {ignored.key} is {ignored.value}: one of '
-                    'the two losses takes "not labelled" for a class. Set the same in both.'
+                    'the two losses treats "not labelled" as a class. Set the same value in both.'
                 )
         return ignored
     key = loader.replace('dataloader', 'evaluator')
@@ -49,13 +49,13 @@ def ignored_label(cfg: Config, loader: str) -> Ignored:
 
 
 def _compare_with_padding(cfg: Config, ignored: Ignored) -> None:
-    """Images of a batch are padded to one size, and the label of what is added has to be left out."""
+    """Warn if the label of padded pixels is not the ignored one. Training pads the images of a batch to one size."""
     for place, settings in _named(cfg.get('model'), 'model', 'data_preprocessor'):
         padding = settings.get('seg_pad_val', _DEFAULT)
         if padding != ignored.value:
             warn(
-                f'{place}.seg_pad_val is {padding}, but {ignored.key} is {ignored.value}: where an image is smaller than the '
-                f'crop, the rest has the label {padding}, which is not left out. Set seg_pad_val={ignored.value}.'
+                f'{place}.seg_pad_val is {padding}, but {ignored.key} is {ignored.value}: if an image is smaller than the '
+                f'crop, its padding has the label {padding}, which is not ignored. Set seg_pad_val={ignored.value}.'
             )
 
 
@@ -65,7 +65,7 @@ def _heads(model: Any, place: str) -> Iterator[Tuple[str, dict]]:
 
 
 def _named(model: Any, place: str, name: str) -> Iterator[Tuple[str, dict]]:
-    """The dicts under a key anywhere in a model config; wrappers nest the model, cascades have several heads."""
+    """Yield the dicts under a key anywhere in a model config. Wrappers nest the model, and cascades have several heads."""
     for key, value in model.items() if isinstance(model, dict) else ():
         if key != name:
             yield from _named(value, f'{place}.{key}', name)

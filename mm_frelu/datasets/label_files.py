@@ -1,7 +1,7 @@
-"""Reading a label map as the dataset of a config reads it.
+"""Read a label map like the dataset of a config does.
 
-mmseg's ``LoadAnnotations`` does it, for training, evaluation and pictures alike. It takes the lowest 8 bits of whatever the file
-holds, so what does not fit into one channel of 8 bits is refused here: 16 bits of class * 256 + instance would train on instances.
+mmseg's ``LoadAnnotations`` reads label maps for training, evaluation and pictures. It keeps only the lowest 8 bits of each value. Files
+that are not one channel of 8 bits are therefore refused: 16-bit values of class * 256 + instance would become instance numbers.
 """
 
 import os
@@ -16,12 +16,12 @@ _EIGHT_BITS = ('1', 'L', 'P')  # Pillow's modes of one channel that mmseg reads 
 
 
 class Renumbering(NamedTuple):
-    """From the ids in label files to the classes of a dataset.
+    """Mapping from the ids in label files to the class ids of a dataset.
 
     Attributes:
         reduce_zero_label (bool): Whether 0 in a file means "not labelled" and 1 the first class (ADE20K).
-        label_map (Dict[int, int], optional): For a subset of the classes that the dataset's class knows: from the old number
-            of each, after ``reduce_zero_label``, to the new one, or 255.
+        label_map (Dict[int, int], optional): For a subset of the dataset's classes: maps each old id, after
+            ``reduce_zero_label``, to the new id or to 255.
         loader (Dict[str, Any]): The step of the pipeline that reads labels.
     """
 
@@ -30,7 +30,7 @@ class Renumbering(NamedTuple):
     loader: Dict[str, Any] = {'type': 'LoadAnnotations'}
 
     def load(self, path: Union[str, os.PathLike]) -> np.ndarray:
-        """Class numbers of a label file by mmseg's own transform, ``uint8`` of shape (H, W)."""
+        """Read the class ids of a label file with mmseg's own transform, as ``uint8`` of shape (H, W)."""
         import mmseg.datasets  # noqa: F401  (registers the transform)
         from mmseg.registry import TRANSFORMS
 
@@ -41,15 +41,15 @@ class Renumbering(NamedTuple):
             label_map=self.label_map,
             seg_fields=[],
         )
-        # Named, since mmdet has a step of that name, and its scope may be the default one.
+        # The scope is given because mmdet has a transform of the same name.
         return TRANSFORMS.build({'_scope_': 'mmseg', **step})(results)['gt_seg_map']
 
 
 def check_label_file(path: Optional[str], prefix: str = '') -> None:
-    """Refuse a label file that mmseg would read as something else than its owner wrote. Of most files only the head is read.
+    """Raise if mmseg would misread a label file. For most files, only the header is read.
 
     Args:
-        path (str, optional): The file. What is not on a disk, and what Pillow does not know, is left to the pipeline.
+        path (str, optional): The file. Remote files and formats that Pillow does not support are left to the pipeline.
         prefix (str): Start of the error message.
 
     Raises:
@@ -63,7 +63,7 @@ def check_label_file(path: Optional[str], prefix: str = '') -> None:
                 return
             bands, mode, values = len(image.getbands()), image.mode, np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return  # told by the loader, with its reason
+        return  # the loader reports it
     if bands > 1:
         equal = values.ndim == 3 and bool((values[..., :1] == values[..., : min(bands, 3)]).all())
         what = f'{bands} equal channels' if equal and bands >= 3 else f'{bands} channels'
@@ -73,16 +73,16 @@ def check_label_file(path: Optional[str], prefix: str = '') -> None:
             else 'For CityScapes that is *_gtFine_labelTrainIds.png, not *_color.png.'
         )
         raise UserError(
-            f'{prefix}{path} is a picture in colours ({mode}): it has {what}; expected one channel of class numbers. {remedy}'
+            f'{prefix}{path} is a colour image ({mode}): it has {what}; expected one channel of class ids. {remedy}'
         )
     low, high = values.min(), values.max()
     if values.dtype.kind == 'f' and (values != np.floor(values)).any():
         raise UserError(
-            f'{prefix}{path} holds fractions ({low:g} to {high:g}); expected whole class numbers, 8 bits each.'
+            f'{prefix}{path} has fractional values ({low:g} to {high:g}); expected integer class ids, 8 bits each.'
         )
     if low < 0 or high > 255:
         raise UserError(
-            f'{prefix}{path} holds values from {low:g} to {high:g} ({mode}). mmseg keeps the lowest 8 bits, so that {high:g} '
-            f'becomes {int(high) % 256}. Write class numbers of 8 bits; where values are class * 256 + instance, that is '
+            f'{prefix}{path} has values from {low:g} to {high:g} ({mode}). mmseg keeps only the lowest 8 bits, so {high:g} '
+            f'becomes {int(high) % 256}. Write 8-bit class ids; if values are class * 256 + instance, the class id is '
             'value // 256.'
         )

@@ -1,4 +1,4 @@
-"""What checks of a dataset say without stopping: once, whatever the number of processes."""
+"""Log messages of the dataset checks, from the first process only."""
 
 import logging
 import os
@@ -17,6 +17,6 @@ def warn(text: str) -> None:
 
 
 def _print(text: str, level: int) -> None:
-    # Before the process group is made; torchrun and Slurm number the processes.
+    # The process group does not exist yet, so read the rank that torchrun or Slurm has set.
     if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
         print_log(text, 'current', level)

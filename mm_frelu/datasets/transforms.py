@@ -13,11 +13,11 @@ from .label_files import check_label_file
 
 @TRANSFORMS.register_module()
 class CheckLabelIds(BaseTransform):
-    """Refuse a label map with ids that are no class or of another size than its image, and name the file.
+    """Check that a label map has legal class ids and the size of its image, and name the file if not.
 
-    Without it such an id is a device-side assert on a GPU, and on a CPU "Target 33 is out of bounds" without a file; a label
-    map of another size is stretched over the image in training, and an IndexError in evaluation. Put it directly after
-    ``LoadAnnotations``.
+    Without this check, an illegal id causes a device-side assert on a GPU, and "Target 33 is out of bounds" without a file name on
+    a CPU. A label map of another size is resized to the image in training, and causes an IndexError in evaluation. Put this
+    transform directly after ``LoadAnnotations``.
 
     Required Keys:
 
@@ -27,7 +27,7 @@ class CheckLabelIds(BaseTransform):
 
     Args:
         num_classes (int): Number of classes; legal ids are 0 to ``num_classes - 1``.
-        ignore_index (int): The id that the loss leaves out. Defaults to 255.
+        ignore_index (int): The id that the loss ignores. Defaults to 255.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
@@ -37,12 +37,12 @@ class CheckLabelIds(BaseTransform):
         self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Return ``results`` as they came.
+        """Return ``results`` unchanged.
 
         Raises:
-            UserError: When an id is out of range, or the size another than that of the image.
+            UserError: When an id is out of range, or the size differs from that of the image.
         """
-        # mmseg's inferencers take LoadAnnotations out of the pipeline, and nothing else: there is no label to check then.
+        # mmseg's inferencers remove only LoadAnnotations from the pipeline, so there may be no label.
         if 'gt_seg_map' not in results:
             return results
         check_label_file(results.get('seg_map_path'), 'seg_map_path ')
@@ -51,8 +51,8 @@ class CheckLabelIds(BaseTransform):
         if label.shape[:2] != (height, width):
             raise UserError(
                 f'seg_map_path {results.get("seg_map_path")}: {label.shape[1]}x{label.shape[0]} pixels (width x height), '
-                f'but its image {results.get("img_path")} has {width}x{height}. They have to be equal: resize the label '
-                'file without blending ids (nearest neighbour), or take the one that belongs to the image.'
+                f'but its image {results.get("img_path")} has {width}x{height}. The sizes must be equal: resize the label '
+                'file without blending ids (nearest neighbour), or use the label file that belongs to the image.'
             )
         wrong = (label >= self.num_classes) & (label != self.ignore_index)
         if label.dtype.kind == 'i':
@@ -71,16 +71,16 @@ class CheckLabelIds(BaseTransform):
             cause = 'These are labelIds; train on *_gtFine_labelTrainIds.png (csCreateTrainIdLabelImgs makes them).'
         elif ids.tolist() == [self.num_classes]:
             cause = (
-                'The ids seem to count from 1: set reduce_zero_label=True in the dataset if 0 means "no class", '
+                'The ids seem to start at 1: set reduce_zero_label=True in the dataset if 0 means "no class", '
                 'or raise num_classes by one.'
             )
         else:
             cause = (
                 'Likely causes: raw label ids instead of train ids (CityScapes: *_gtFine_labelTrainIds.png), a colour '
-                'picture instead of an id map, or num_classes too small.'
+                'image instead of a label map, or num_classes too small.'
             )
         return (
-            f'seg_map_path {path}: ids {shown} in {pixels} of {total} pixels are no class; expected 0 to {last} or '
+            f'seg_map_path {path}: ids {shown} in {pixels} of {total} pixels are not classes; expected 0 to {last} or '
             f'{self.ignore_index} (ignored). {cause}'
         )
 

@@ -1,7 +1,7 @@
-"""What stands between a config and MMEngine's Runner: guards, launchers and the messages they give.
+"""Code between a config and MMEngine's Runner: checks, hooks, command-line options and error messages.
 
-Importing it registers the hooks and the optimizer constructor. The modules that the tools call (``launch``, ``arguments``, ``test_options``) are imported
-by name, because they reach further.
+Importing this package registers the hooks and the optimizer constructor. The modules that the tools call (``launch``, ``arguments``,
+``test_options``) are not imported here, because they import much more.
 """
 
 from .checkpoint_guard import CheckpointGuardHook

@@ -1,4 +1,4 @@
-"""The options ``--act`` of the tools: another activation for any config."""
+"""The ``--act`` options of the tools, which replace the activations of any config."""
 
 import argparse
 import copy
@@ -14,7 +14,7 @@ from .settings import SettingsAction
 OPTIONS = ('act_cfg', 'act_include', 'act_exclude')
 
 OWN_KEYS = ('type', '_scope_', 'model', 'act_cfg', 'include', 'exclude')
-"""What a ``ReplaceActivation`` takes for itself; other keys belong to the model inside."""
+"""Keys that ``ReplaceActivation`` itself takes; other keys belong to the inner model."""
 
 
 def add_act_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,25 +23,28 @@ def add_act_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--act',
         metavar='NAME',
-        help='put this activation (FReLU, LightFReLU, DyReLUB, PReLU, SiLU, ...) into the model of the config, by default '
-        'into its backbone; a table says where',
+        help='replace the activations of the model with this one (FReLU, LightFReLU, DyReLUB, PReLU, SiLU, ...); default: in '
+        'its backbone only. A table in the log shows where',
     )
     group.add_argument(
         '--act-cfg',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='its settings, e.g. kernel_size=5 norm_cfg.type=GN norm_cfg.num_groups=32',
+        help='settings of that activation, e.g. kernel_size=5 norm_cfg.type=GN norm_cfg.num_groups=32',
     )
     group.add_argument(
         '--act-include',
         nargs='+',
         metavar='PATTERN',
-        help="where: patterns of module names as for files ('backbone.layer[23].*'; '*' matches dots too; '*' alone: the whole "
-        'model); default: backbone',
+        help="modules to replace, as shell-style patterns of their names ('backbone.layer[23].*'; '*' matches dots too; a lone "
+        "'*' means the whole model); default: backbone",
     )
     group.add_argument(
-        '--act-exclude', nargs='+', metavar='PATTERN', help='where not, of what --act-include takes'
+        '--act-exclude',
+        nargs='+',
+        metavar='PATTERN',
+        help='modules to leave out, in the same patterns',
     )
 
 
@@ -55,12 +58,10 @@ def apply_act_options(cfg: Config, args: argparse.Namespace) -> None:
         given = [option for option in OPTIONS if getattr(args, option) is not None]
         if given:
             name = given[0].replace('_', '-')
-            raise UserError(
-                f'--{name}: it says more about --act, which is missing. Add --act NAME.'
-            )
+            raise UserError(f'--{name}: it needs --act, which is missing. Add --act NAME.')
         return
     if cfg.get('model') is None:
-        raise UserError(f'{cfg.filename}: --act needs model in the config.')
+        raise UserError(f'{cfg.filename}: --act needs a model in the config.')
     cfg.model = replaced_model(
         cfg.model, dict(type=args.act, **nested(args.act_cfg)), args.act_include, args.act_exclude
     )
@@ -77,10 +78,10 @@ def replaced_model(
     include: Optional[List[str]] = None,
     exclude: Optional[List[str]] = None,
 ) -> Dict[str, Any]:
-    """The config of a model with another activation.
+    """Wrap the config of a model in ``ReplaceActivation``.
 
-    Backbone, heads and preprocessing stay where they are, so that everything that reads or changes ``model.backbone`` or
-    ``model.data_preprocessor`` finds them: mmdet's ``init_detector``, MMEngine's Runner, ``--cfg-options``. Only the type moves.
+    Backbone, heads and preprocessing stay where they are. Code that reads or changes ``model.backbone`` or
+    ``model.data_preprocessor`` still finds them: mmdet's ``init_detector``, MMEngine's Runner, ``--cfg-options``. Only the type moves.
     """
     patterns = dict(include=include, exclude=exclude)
     given = {key: value for key, value in patterns.items() if value is not None}
@@ -90,7 +91,7 @@ def replaced_model(
 
 
 def inner_model(model: Dict[str, Any]) -> Dict[str, Any]:
-    """The config of a model without ``ReplaceActivation`` around it."""
+    """Return the config of a model without ``ReplaceActivation`` around it."""
     while model.get('type') == 'ReplaceActivation':
         outside = {key: model[key] for key in model if key not in OWN_KEYS}
         model = with_settings(model['model'], outside)
@@ -98,17 +99,17 @@ def inner_model(model: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def with_settings(model: Dict[str, Any], outside: Dict[str, Any]) -> Dict[str, Any]:
-    """The config of a model with settings that stand beside it, in ``ReplaceActivation``.
+    """Merge settings of ``ReplaceActivation`` that belong to the inner model into its config.
 
     Args:
-        model: The inner model.
-        outside: Its settings outside; they win, as those of a config do over those of its ``_base_``. Only a
-            ``data_preprocessor`` does not: MMEngine's Runner puts its default there, not knowing of the one inside.
+        model: The config of the inner model.
+        outside: Its settings in ``ReplaceActivation``. They override those of ``model``, like a config overrides its ``_base_``.
+            ``data_preprocessor`` is the exception: MMEngine's Runner adds its default outside even if there is one inside.
     """
     inside = model.get('data_preprocessor')
     if inside is not None and outside.get('data_preprocessor', inside) != inside:
         print_log(
-            f'Two data preprocessors: the one inside the model is used ({inside}), not the one around it '
+            f'Two data preprocessors: the one inside the model is used ({inside}), not the one outside '
             f'({outside["data_preprocessor"]}).',
             'current',
             logging.WARNING,
@@ -124,12 +125,12 @@ def with_settings(model: Dict[str, Any], outside: Dict[str, Any]) -> Dict[str, A
 
 
 def nested(options: Optional[Dict[str, Any]]) -> Dict[str, Any]:
-    """Options ``a.b=c`` as nested dicts."""
+    """Convert options ``a.b=c`` to nested dicts."""
     cfg = Config()
     cfg.merge_from_dict(options or {})
     return cfg.to_dict()
 
 
 def work_dir_suffix(args: argparse.Namespace) -> str:
-    """Suffix of the default work folder, so that a run does not overwrite its baseline."""
+    """Return the suffix of the default work folder, so that a run does not overwrite its baseline."""
     return f'_{args.act.lower()}' if getattr(args, 'act', None) else ''

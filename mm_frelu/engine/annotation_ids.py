@@ -1,8 +1,8 @@
-"""Annotation ids that pycocotools can work with.
+"""Replace annotation ids that pycocotools cannot handle.
 
-Its ``COCOeval`` writes the id of the annotation that a detection found into an array of numbers, where 0 stands for "none" (as in
-``tps = np.logical_and(dtm, ...)``): an annotation with the id 0 that is found counts as missed, and the detection as a false alarm. An
-id that is a word (a UUID) ends in a ValueError about floats. COCO's format forbids neither.
+``COCOeval`` stores the id of each matched annotation in a numeric array, where 0 means "no match" (as in
+``tps = np.logical_and(dtm, ...)``). A match with annotation 0 therefore counts as a false positive and a miss. A string id such as a UUID
+raises a ValueError about floats. COCO's format allows both.
 """
 
 from typing import Any, Dict, List
@@ -12,10 +12,10 @@ from mmengine.logging import print_log
 
 
 def number_annotations(evaluator: Evaluator) -> None:
-    """Give annotations another id where pycocotools would misread theirs, in the memory of the metrics alone.
+    """Give annotations a new id if pycocotools would misread theirs. Only the metrics in memory change, not the file.
 
     Args:
-        evaluator (Evaluator): Its metrics with a COCO file are changed; no file is.
+        evaluator (Evaluator): Its metrics that have a COCO file are changed.
     """
     for metric in evaluator.metrics:
         annotations = getattr(getattr(metric, '_coco_api', None), 'anns', None)
@@ -24,7 +24,7 @@ def number_annotations(evaluator: Evaluator) -> None:
 
 
 def _number(annotations: Dict[Any, Any], metric: str) -> None:
-    # Panoptic files hold lists here, whose ids are those of segments.
+    # Panoptic files have lists of segments here.
     misread: List[Any] = [
         number
         for number, entry in annotations.items()
@@ -36,12 +36,12 @@ def _number(annotations: Dict[Any, Any], metric: str) -> None:
         (int(float(number)) for number in annotations if not _is_misread(number)), default=0
     )
     for index, number in enumerate(misread):
-        entry = annotations.pop(number)  # the same dict as in the lists of its image
+        entry = annotations.pop(number)  # the dict that the lists per image refer to as well
         entry['id'] = free + index
         annotations[entry['id']] = entry
     print_log(
-        f'{metric}: {len(misread)} annotations have an id that pycocotools misreads ({misread[0]!r}; it takes 0 for "found '
-        f'nothing"). They are evaluated under the numbers from {free} on; the file stays as it is.',
+        f'{metric}: {len(misread)} annotations have an id that pycocotools misreads ({misread[0]!r}; to it, 0 means "no '
+        f'match"). They are evaluated with new ids from {free} on; the file is not changed.',
         'current',
     )
 

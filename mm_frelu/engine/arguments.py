@@ -1,4 +1,4 @@
-"""The options that tools/train.py and tools/test.py share, and the config that they lead to."""
+"""The options that tools/train.py and tools/test.py share, and reading configs."""
 
 import argparse
 import difflib
@@ -36,16 +36,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of the config: a.b=c; lists as key="[a,b]" or key=a,b; nested ones as '
-        'key="[(a,b),(c,d)]"; an element of a list as pipeline.0.type=X. Quote the brackets, leave out spaces',
+        help='change settings of the config: a.b=c; lists as key="[a,b]" or key=a,b; nested lists as '
+        'key="[(a,b),(c,d)]"; an element of a list as pipeline.0.type=X. Quote brackets and leave out spaces',
     )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes; dist_*.sh and slurm_*.sh set it',
+        help='job launcher; dist_*.sh and slurm_*.sh set it',
     )
-    # Old launchers pass the rank as an option, torchrun in the environment.
+    # Old launchers pass the rank as an option, torchrun as an environment variable.
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
@@ -73,15 +73,15 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def read_config(path: str) -> Config:
-    """Read a config file; a wrong name is answered with the nearest right one.
+    """Read a config file. The error for a wrong name suggests the closest existing one.
 
     Args:
-        path: A file, or ``library::path`` of a config that an installed library brings.
+        path: A file, or ``library::path`` of a config inside an installed library.
 
     Raises:
-        UserError: When there is no such file, or when it or one that its ``_base_`` names cannot be read.
+        UserError: When the file does not exist, or when it or a file of its ``_base_`` cannot be read.
     """
-    let_mmengine_load_safely()  # every tool begins here, and loads checkpoints later
+    let_mmengine_load_safely()  # every tool starts here, and loads checkpoints later
     file = locate(path) if is_packaged(path) else Path(path)
     if not file.is_file():
         names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []
@@ -99,7 +99,7 @@ def require_library(cfg: Config) -> None:
     """Import the library of a config's ``default_scope``, or say how to install it.
 
     Raises:
-        UserError: When it cannot be imported, as mmpretrain without torchvision.
+        UserError: When it cannot be imported, for example mmpretrain without torchvision.
     """
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
@@ -114,7 +114,7 @@ def require_library(cfg: Config) -> None:
 
 
 def task_of(cfg: Config) -> str:
-    """``'detection'``, ``'segmentation'`` or ``'classification'``, by the config's ``default_scope``.
+    """Return ``'detection'``, ``'segmentation'`` or ``'classification'``, by the config's ``default_scope``.
 
     Raises:
         UserError: For another scope.
@@ -122,7 +122,7 @@ def task_of(cfg: Config) -> str:
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
         raise UserError(
-            f'default_scope is {scope!r} in the config; expected one of {", ".join(SCOPES)}. It names the library that '
+            f'default_scope is {scope!r} in the config; expected one of {", ".join(SCOPES)}. Set it to the library that '
             'the types of the config come from.'
         )
     return SCOPES[scope]

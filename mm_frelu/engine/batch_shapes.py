@@ -1,7 +1,7 @@
-"""Do the pictures of a batch have one shape? Asked before training, and not at its first validation.
+"""Check before training that the images of each validation batch have one shape.
 
-mmseg pads batches in training; in validation and testing it refuses those of several shapes. That takes the headers of the files and one
-run of the pipeline for each size that occurs.
+mmseg pads batches in training, but not in validation and testing. The check reads the header of each file and runs the pipeline once for
+each image size that occurs.
 """
 
 from typing import Any, Dict, Optional, Tuple
@@ -16,7 +16,7 @@ Shape = Tuple[int, ...]
 
 
 def require_one_shape(loader: DataLoader, key: str, model: nn.Module) -> None:
-    """Refuse a dataloader of validation or testing whose batches mix pictures of different shapes.
+    """Raise if a dataloader for validation or testing puts images of different shapes into one batch.
 
     Args:
         loader: The dataloader.
@@ -24,7 +24,7 @@ def require_one_shape(loader: DataLoader, key: str, model: nn.Module) -> None:
         model: The model; only those of mmseg need one shape.
 
     Raises:
-        UserError: Naming two pictures of one batch and their shapes.
+        UserError: With two images of one batch and their shapes.
     """
     preprocessor = getattr(model, 'data_preprocessor', None)
     if type(preprocessor).__name__ != 'SegDataPreProcessor' or (loader.batch_size or 1) < 2:
@@ -47,17 +47,17 @@ def require_one_shape(loader: DataLoader, key: str, model: nn.Module) -> None:
                 for index in (known[0], other[0])
             )
             raise UserError(
-                f'{key}.batch_size={loader.batch_size}: {first} and {second} would come into one batch, and mmseg does not '
-                f'pad there. Use {key}.batch_size=1, or a Resize with keep_ratio=False.'
+                f'{key}.batch_size={loader.batch_size}: {first} and {second} would be in one batch, and mmseg does not '
+                f'pad them in validation and testing. Use {key}.batch_size=1, or a Resize with keep_ratio=False.'
             )
 
 
 def _size(dataset: Any, index: int) -> Optional[Shape]:
-    """Width and height of a file; None where it cannot be told, and the loader will say why."""
+    """Return width and height of an image file; None if it cannot be read. Loading it reports why."""
     try:
         with Image.open(dataset.get_data_info(index)['img_path']) as image:
             return image.size
-    except Exception:  # a storage backend, an exotic format, a broken file: not what is asked here
+    except Exception:  # a storage backend, a rare format or a broken file
         return None
 
 

@@ -1,4 +1,4 @@
-"""Is this file a PyTorch checkpoint at all? Asked before a model is built, so that the answer comes in a second."""
+"""Check that a file is a PyTorch checkpoint, before the model is built."""
 
 import difflib
 import pickle
@@ -18,16 +18,16 @@ _ZIP_START = b'PK'
 def is_remote(path: Union[str, Path]) -> bool:
     """Whether MMEngine fetches ``path`` itself: ``https://``, ``torchvision://``, ``open-mmlab://`` and the like.
 
-    A ``Path`` has lost one of the two slashes.
+    A ``Path`` of a URL has one slash only, which is accepted too.
     """
     return '://' in str(path) or re.match(r'[a-z][\w+.-]+:/', str(path)) is not None
 
 
 def check_checkpoint_file(path: str, key: str) -> None:
-    """Refuse a checkpoint that is missing, empty, cut off or something else than a PyTorch file.
+    """Raise if a checkpoint is missing, empty, truncated or not a PyTorch file.
 
     Args:
-        path (str): File name or URL; of a URL it is asked whether it can be fetched.
+        path (str): File name or URL. For a URL, check whether it can be downloaded.
         key (str): Option or config key that names the file, for the message.
 
     Raises:
@@ -53,7 +53,7 @@ def check_checkpoint_file(path: str, key: str) -> None:
 
 
 def read_meta(path: Path) -> Dict[str, Any]:
-    """The ``meta`` of a checkpoint that was loaded before; empty where it has none or holds types unknown to torch."""
+    """Return the ``meta`` of a checkpoint that was loaded before; empty if it has none or has types unknown to torch."""
     try:
         content = load_safely(path, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError):
@@ -63,12 +63,12 @@ def read_meta(path: Path) -> Dict[str, Any]:
 
 
 def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
-    """Refuse a file of weights that is missing, empty, a Git LFS pointer or a web page.
+    """Read the start of a weights file, and raise if it is missing, empty, a Git LFS pointer or a web page.
 
     Args:
         path (str): File name.
         key (str): Option or config key that names the file, for the message.
-        suffix (str): How names of such files end, to find near ones.
+        suffix (str): Ending of such files, to suggest similar names.
 
     Returns:
         bytes: The first 64 bytes, or fewer.
@@ -80,7 +80,7 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
     where = f'{key}: {path}'
     if file.is_dir():
         raise UserError(
-            f'{where} is a folder. Give a checkpoint file in it{_candidates(file, suffix)}.'
+            f'{where} is a folder. Give the path of a checkpoint file in it{_candidates(file, suffix)}.'
         )
     if not file.is_file():
         raise UserError(
@@ -96,12 +96,12 @@ def read_start(path: str, key: str, suffix: str = '.pth') -> bytes:
         raise UserError(f'{where} is empty (0 bytes). Download or train it again.')
     if start.startswith(b'version https://git-lfs'):
         raise UserError(
-            f'{where} is a Git LFS pointer, not the weights. Run `git lfs pull` where it came from.'
+            f'{where} is a Git LFS pointer, not the weights. Run `git lfs pull` in its repository.'
         )
     if start.lstrip().startswith(b'<'):
         raise UserError(
             f'{where} is a web page (it starts with {start[:20]!r}), not a checkpoint. '
-            'The download went to a log-in or error page; fetch the file itself.'
+            'The download returned a log-in or error page; download the file itself.'
         )
     return start
 
@@ -112,7 +112,7 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
     Args:
         cfg (Any): The model config.
         key (str): Its own key, for messages.
-        hint (str): The config's ``weights_hint``: which command makes its weights. Told when they are not there yet.
+        hint (str): The config's ``weights_hint``: the command that creates its weights. It is appended to the error.
 
     Raises:
         UserError: For the first file that is not a checkpoint.
@@ -129,16 +129,16 @@ def check_pretrained_files(cfg: Any, key: str = 'model', hint: str = '') -> None
 
 
 def check_pretrained_addresses(cfg: Any, key: str = 'model') -> None:
-    """Check that the weights of a model config which are no files are here already, or can be fetched.
+    """Check that the weights of a model config that are named by URL are cached or can be downloaded.
 
-    Apart from :func:`check_pretrained_files`, because a network may take its time to say no: everything else comes first.
+    This is separate from :func:`check_pretrained_files`, because a network error may take long. It runs after all other checks.
 
     Args:
         cfg (Any): The model config.
         key (str): Its own key, for messages.
 
     Raises:
-        UserError: For the first address that cannot be fetched.
+        UserError: For the first URL that cannot be downloaded.
     """
     for place, checkpoint in _pretrained(cfg, key):
         if is_remote(checkpoint):
@@ -150,7 +150,7 @@ def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
         checkpoint = cfg.get('checkpoint')
         if cfg.get('type') == 'Pretrained' and isinstance(checkpoint, str):
             yield f'{key}.checkpoint', checkpoint
-        if isinstance(cfg.get('pretrained'), str):  # mmseg's older way
+        if isinstance(cfg.get('pretrained'), str):  # older mmseg configs
             yield f'{key}.pretrained', cfg['pretrained']
         for name, value in cfg.items():
             yield from _pretrained(value, f'{key}.{name}')
@@ -160,7 +160,7 @@ def _pretrained(cfg: Any, key: str) -> Iterator[Tuple[str, str]]:
 
 
 def _candidates(folder: Path, suffix: str, name: str = '') -> str:
-    """Name the checkpoints that are there, nearest first."""
+    """List the checkpoints in a folder, closest names first."""
     if not folder.is_dir():
         return ''
     names = sorted(entry.name for entry in folder.glob(f'*{suffix}'))

@@ -1,7 +1,7 @@
-"""Say in one sentence when a checkpoint and a model do not belong together.
+"""Report in one sentence if a checkpoint does not fit a model.
 
-MMEngine loads with ``strict=False`` and prints every key that did not fit: for a ResNet-50 that is a screen of names in which
-"nothing fitted" and "only the new head is new" look alike, and ``tools/test.py`` then reports an mIoU near 0 without an error.
+MMEngine loads with ``strict=False`` and prints every key that did not fit. For a ResNet-50 that is a screen of names. "Nothing fits"
+and "only the head is new" look alike, and ``tools/test.py`` then reports an mIoU near 0 without an error.
 """
 
 import logging
@@ -27,23 +27,23 @@ class CheckpointGuardHook(Hook):
     """Compare a checkpoint with the model when it is loaded.
 
     Args:
-        strict (bool): True for testing and resuming, where every weight must fit: the first misfit is an error. False for
-            fine-tuning from ``load_from``, where another head is legal: misfits are one warning, and only a checkpoint
+        strict (bool): True for testing and resuming: every weight must fit, and any mismatch is an error. False for
+            fine-tuning from ``load_from``, where the head may differ: mismatches give one warning, and only a checkpoint
             of which nothing fits is an error.
     """
 
-    # After EMAHook, which may exchange the weights in the checkpoint.
+    # After EMAHook, which may swap the weights in the checkpoint.
     priority = 'VERY_LOW'
 
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
 
     def after_load_checkpoint(self, runner, checkpoint: Dict) -> None:
-        """Compare the preprocessing now, and the weights as soon as they are matched with the model.
+        """Compare the preprocessing now, and the weights when PyTorch loads them.
 
-        An optimizer that goes on is compared last: where the weights do not fit, its numbers are no news. The comparison of
-        names is PyTorch's own, read from a load hook that runs once, so that keys which a layer renames
-        for an older checkpoint count as found.
+        A load hook that runs once reads the result of PyTorch's own comparison of names. Keys that a layer renames for an
+        older checkpoint therefore count as found. For a resumed run the optimizer is compared last, because its state is
+        useless if the weights do not fit.
         """
         source = runner.cfg.get('load_from') or f'the last checkpoint of {runner.work_dir}'
         model = unwrap(runner.model)
@@ -76,14 +76,14 @@ class CheckpointGuardHook(Hook):
 
 
 class Fit:
-    """How a checkpoint fits a model.
+    """Result of comparing the weights of a checkpoint with a model.
 
     Args:
-        model (nn.Module): The model that was loaded into.
+        model (nn.Module): The model that the weights were loaded into.
         shapes (Dict[str, Tuple[int, ...]]): Names and shapes in the checkpoint.
         missing (Sequence[str]): Names that only the model has.
         unexpected (Sequence[str]): Names that only the checkpoint has.
-        what (str): What the model is called in messages.
+        what (str): Name of the model in messages.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class Fit:
         missing = [key for key in missing if 'num_batches_tracked' not in key]
         self.windows = [key for key in missing if key.startswith(prefixes)]
         self.identity_windows = all(key.startswith(harmless) for key in self.windows)
-        # A window that is there without its norm: folded. With the norm's start behind it, it would be another function.
+        # A window without its norm is folded. With a freshly initialised norm it would compute another function.
         there = {key.rsplit('.', 2)[0] for key in shapes if key.startswith(prefixes)}
         self.folded = [key for key in self.windows if key.rsplit('.', 2)[0] in there]
         self.missing = [key for key in missing if not key.startswith(prefixes)]
-        # A whole part that the model lacks, e.g. an auxiliary head left out for testing, cannot do harm.
+        # Weights of a whole part that the model lacks, e.g. of an auxiliary head left out for testing, are harmless.
         parts = {key.split('.')[0] for key in expected}
         self.unused = [key for key in unexpected if key.split('.')[0] not in parts]
         self.unexpected = [key for key in unexpected if key.split('.')[0] in parts]
@@ -117,15 +117,16 @@ class Fit:
         self.fitting = self.total - len(missing) - len(self.reshaped)
 
     def report(self, source: str, strict: bool, resuming: bool = False) -> None:
-        """Warn, or raise where going on makes no sense.
+        """Warn about mismatches, or raise if the weights are unusable.
 
         Args:
             source (str): Name of the checkpoint.
-            strict (bool): Whether everything has to fit.
-            resuming (bool): Whether the optimizer's state comes with the weights, which has no place for new ones.
+            strict (bool): Whether everything must fit.
+            resuming (bool): Whether the optimizer's state is loaded too; it has no entries for new weights.
 
         Raises:
-            UserError: When nothing fits, when the norms of windows are folded, or when ``strict`` and anything is missing, unexpected or of another shape.
+            UserError: When nothing fits, when the norms of windows are folded, or when ``strict`` is True and a weight is missing,
+                unexpected or of another shape.
         """
         misfits = self._misfits()
         summary = (
@@ -135,9 +136,9 @@ class Fit:
             raise UserError(f'Checkpoint of another architecture: {summary} {self._advice()}')
         if self.folded:
             raise UserError(
-                f'{source} has windows without the norms that {self.what} has behind them ({len(self.folded)} missing: '
+                f'{source} has windows without the norms that {self.what} has after them ({len(self.folded)} missing: '
                 f'{_first(self.folded, 2)}): it is deployed, with the norms folded into the windows, or was trained with '
-                'norm_cfg=None. Use the config that reparameterize_model.py wrote beside it, or the checkpoint from before.'
+                'norm_cfg=None. Use the config that reparameterize_model.py wrote next to it, or the checkpoint from before.'
             )
         if self.windows:
             self._report_windows(source, strict, resuming)
@@ -148,25 +149,25 @@ class Fit:
                 f'Checkpoint of another architecture: {summary} Use the config that it was trained with.'
             )
         if self.missing or self.reshaped:
-            warn(f'{summary} What is missing or of another shape starts untrained.')
+            warn(f'{summary} Missing and reshaped weights start untrained.')
         else:
-            warn(f'{summary} What the model has no place for is not loaded.')
+            warn(f'{summary} Unexpected weights are not loaded.')
 
     def _report_windows(self, source: str, strict: bool, resuming: bool) -> None:
         first = ', '.join(self.windows[:2])
         what = f'{source} has no weights for the activations of {self.what} ({len(self.windows)} missing: {first} and more)'
         if resuming:
             raise UserError(
-                f'{what}: a run goes on with the activations that it began with. To put new ones into a trained model, begin '
-                f'a run with load_from={source!r} in place of resuming.'
+                f'{what}: a run must continue with the activations that it started with. To put new ones into a trained model, '
+                f'start a new run with load_from={source!r} instead of resuming.'
             )
         if self.identity_windows:
             start = 'stay' if strict else 'start'
-            # Only a ReLU network is the same network then, and names do not tell what it had. (Where ReplaceActivation took out
-            # something else, these are no identity windows.)
+            # The network is unchanged only if it had ReLU there, and names do not show what it had. (If ReplaceActivation
+            # replaced another activation, its windows do not count as identity windows.)
             warn(
-                f"{what}. They {start} at init='identity', which is exactly ReLU: nothing is lost if it was trained with "
-                'ReLU there, but another activation (ReLU6, h-swish, SiLU) is replaced.'
+                f"{what}. They {start} at init='identity', which is exactly ReLU. The network is unchanged if it was trained with "
+                'ReLU there; another activation (ReLU6, h-swish, SiLU) is replaced.'
             )
         elif not strict:
             warn(f'{what}: it was trained without them, so the windows start untrained.')
@@ -177,7 +178,7 @@ class Fit:
             )
 
     def _advice(self) -> str:
-        """For a backbone that was given the names of a whole model, the word that is missing."""
+        """Say what to do: add the missing prefix if a backbone was given the names of a whole model."""
         if any(key.startswith('backbone.') for key in self.unused):
             return "The names are those of a whole model: add prefix='backbone.' to its init_cfg."
         return 'Use the checkpoint that belongs to the config.'
@@ -196,7 +197,7 @@ class Fit:
 
 
 def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> None:
-    """Load weights, every one of which has to fit, without a Runner.
+    """Load weights without a Runner, and require that every one of them fits.
 
     Args:
         model (nn.Module): The model.
@@ -209,7 +210,7 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
     weights = unwrapped(checkpoint.get('state_dict', checkpoint))
     shapes = {key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')}
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    # PyTorch raises for another shape before it has told what is missing; Fit tells both.
+    # PyTorch raises on a wrong shape before it reports what is missing; Fit reports both.
     fitting = {
         key: value
         for key, value in weights.items()
@@ -221,15 +222,14 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
 
 
 def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """Names of the activations inside a model: all of them, and those that start as an exact ReLU where a ReLU was."""
+    """Return name prefixes of a model's activations: of all, and of those that replace a ReLU and start as exactly ReLU."""
     found: List[str] = []
     identity: List[str] = []
     for name, module in model.named_modules(remove_duplicate=False):
         if is_activation(module):
             found.append(f'{name}.')
-            was_relu = (
-                getattr(module, 'in_place_of', 'ReLU') == 'ReLU'
-            )  # else: ReplaceActivation says
+            # ReplaceActivation sets in_place_of
+            was_relu = getattr(module, 'in_place_of', 'ReLU') == 'ReLU'
             if was_relu and getattr(module, 'init', None) == 'identity':
                 identity.append(f'{name}.')
     return tuple(found), tuple(identity)
@@ -245,7 +245,7 @@ def _first(keys: Sequence[str], number: int = 3) -> str:
 
 
 def unwrapped(weights: Mapping[str, Any]) -> Dict[str, Any]:
-    """Weights without the words that DDP (``module.``, in front) and torch.compile (``_orig_mod.``, anywhere) put into their names."""
+    """Remove the prefixes of DDP (``module.``, in front) and torch.compile (``_orig_mod.``, anywhere) from names of weights."""
     names = (name.replace('_orig_mod.', '') for name in weights)
     return {
         name[len('module.') :] if name.startswith('module.') else name: value
@@ -254,7 +254,7 @@ def unwrapped(weights: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def unwrap(model: Any) -> nn.Module:
-    """The model inside wrappers for several processes and for test-time augmentation."""
+    """Return the model inside wrappers for distributed training and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model

@@ -1,7 +1,7 @@
-"""MMEngine's CheckpointHook, safe against a kill: there is a whole checkpoint on the disk at any time.
+"""A CheckpointHook that always leaves an intact checkpoint on disk, even if the process is killed.
 
-MMEngine removes the oldest checkpoint first and then writes the new one in place, so that a process killed in between leaves
-fewer checkpoints than it should, or a cut-off one under the final name. With ``max_keep_ckpts=1`` the run is lost.
+MMEngine's hook removes the oldest checkpoint first and then writes the new one in place. A process killed in between leaves
+too few checkpoints, or a truncated one under the final name. With ``max_keep_ckpts=1`` the run is lost.
 """
 
 import re
@@ -25,13 +25,13 @@ _TO_REMOVE = 'checkpoints_to_remove'
 
 @register_backend('mm_frelu_whole_files')
 class WholeFileBackend(LocalBackend):
-    """MMEngine's backend for local files; a file is there whole or not at all."""
+    """MMEngine's backend for local files, with atomic writes."""
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
-        """Write bytes to a temporary name in the same folder, and move the file when the disk has it.
+        """Write bytes to a temporary file in the same folder, flush it to disk, then move it to its final name.
 
         Raises:
-            UserError: When the disk does not take it. A file that was there is as it was.
+            UserError: When writing fails. An existing file is then unchanged.
         """
         with write_file(filepath, 'wb', suffix=_PARTIAL, durable=True) as stream:
             stream.write(obj)
@@ -39,17 +39,17 @@ class WholeFileBackend(LocalBackend):
 
 @HOOKS.register_module()
 class CheckpointHook(MMEngineCheckpointHook):
-    """Save checkpoints in an order that a kill at any time cannot hurt.
+    """Save checkpoints in an order that is safe if the process is killed at any time.
 
-    The new checkpoint is written to a temporary name and moved, then ``last_checkpoint`` names it, then older ones are removed.
-    Where validation follows a step, its checkpoint is written before it and once more after it, so that the metrics are part of the run; a
-    run that was stopped in between validates first when it is resumed.
+    First the new checkpoint is written to a temporary name and moved. Then ``last_checkpoint`` is updated. Then older checkpoints are
+    removed. If validation follows a step, its checkpoint is written before the validation and again after it, so that it has the
+    metrics. A run that was stopped in between validates first when it is resumed.
 
-    With an ``out_dir`` that is not a local folder, only the order differs from MMEngine's hook.
+    If ``out_dir`` is not a local folder, only this order differs from MMEngine's hook.
 
     Args:
-        *args: Those of MMEngine's hook.
-        **kwargs: Those of MMEngine's hook.
+        *args: Arguments of MMEngine's hook.
+        **kwargs: Keyword arguments of MMEngine's hook.
     """
 
     # Attributes of the parent, which has no types.
@@ -63,7 +63,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         self._best_changed = False
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the folder, remove what a killed process left there, and make up for a validation that it missed."""
+        """Prepare the folder, remove temporary files of a killed process, and run the validation that it missed."""
         super().before_train(runner)
         if isinstance(self.file_backend, LocalBackend):
             if self.backend_args is None:
@@ -82,12 +82,12 @@ class CheckpointHook(MMEngineCheckpointHook):
         if runner.message_hub.runtime_info.get(_DUE) and runner.val_loop is not None:
             self._saved_step = self._step(runner)
             runner.logger.info(
-                'The run was stopped before the validation of this step ended. Validating now.'
+                'The run was stopped before the validation of this step finished. Validating now.'
             )
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: Dict[str, Any]) -> None:
-        """Save the best checkpoint. The last one is saved again by :meth:`after_val`, when all hooks have seen the metrics."""
+        """Save the best checkpoint. :meth:`after_val` saves the last one again, after all hooks have received the metrics."""
         self._validating = True
         try:
             super().after_val_epoch(runner, metrics)
@@ -95,7 +95,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._validating = False
 
     def after_val(self, runner: Runner) -> None:
-        """Save the step's checkpoint again, with its metrics, and remove the best checkpoint of before."""
+        """Save the step's checkpoint again, with its metrics, and remove the previous best checkpoint."""
         if not isinstance(getattr(self, 'file_backend', None), _RemoveLater):
             return  # validation without training
         step = self._step(runner)
@@ -114,7 +114,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.file_backend.remove_now()
 
     def _write(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
-        """Write the checkpoint of a step, then name it in ``last_checkpoint``; older ones are marked for removal."""
+        """Write the checkpoint of a step, then its name to ``last_checkpoint``. Older ones are marked for removal."""
         self._saved_step = step
         if self.max_keep_ckpts > 0 and list(self.keep_ckpt_ids)[-1:] != [step]:
             for old in [*self.keep_ckpt_ids, step][: -self.max_keep_ckpts]:
@@ -162,9 +162,9 @@ class CheckpointHook(MMEngineCheckpointHook):
 
 
 class _RemoveLater:
-    """A file backend that removes nothing until it is told to, and nothing outside of one folder.
+    """File backend that delays removals until :meth:`remove_now`, and removes only files of one folder.
 
-    A run that was resumed from another folder still knows the best checkpoint there, and would remove it for a better one.
+    A run that was resumed from another folder still knows the best checkpoint there, and would otherwise remove it for a better one.
     """
 
     def __init__(self, backend: Any, folder: str) -> None:
@@ -188,14 +188,14 @@ class _RemoveLater:
         self.removals[path] = self.backend.rmtree
 
     def remove_now(self) -> None:
-        """Remove what was asked for."""
+        """Carry out the delayed removals."""
         for path, remove in self.removals.items():
             remove(path)
         self.removals.clear()
 
 
 def _remove_partial_files(folder: Path) -> None:
-    """Remove the temporary files of checkpoints whose writing was killed."""
+    """Remove the temporary checkpoint files that a killed process left."""
     for file in folder.glob(f'.*{_PARTIAL}'):
         if re.fullmatch(r'\.[0-9a-f]{16}' + re.escape(_PARTIAL), file.name):
             file.unlink(missing_ok=True)

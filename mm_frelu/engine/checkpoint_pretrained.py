@@ -1,7 +1,7 @@
-"""Compare the weights of ``init_cfg=dict(type='Pretrained', ...)`` with the part of the model that takes them.
+"""Compare the weights of ``init_cfg=dict(type='Pretrained', ...)`` with the module that loads them.
 
-A Runner's own checkpoint passes through hooks; these weights do not: ``init_weights`` loads them with ``strict=False``, and a
-backbone that got nothing, or pixels that it has never seen, only shows in the result.
+Hooks see a Runner's own checkpoint, but not these weights. ``init_weights`` loads them with ``strict=False``. If nothing fits a backbone,
+or the preprocessing differs, only the final accuracy shows it.
 """
 
 from contextlib import contextmanager
@@ -21,14 +21,14 @@ from .remote_weights import cached_file
 
 @contextmanager
 def watch_pretrained(model: nn.Module, cfg: Config) -> Iterator[None]:
-    """Watch what ``init_weights`` loads in here, and say at the end what did not fit.
+    """Record what ``init_weights`` loads inside this context, and report at the end what did not fit.
 
     Args:
         model: The model, wrapped or not.
         cfg: The whole config, for its preprocessing.
 
     Raises:
-        UserError: When nothing of a checkpoint fits, or it has nothing under the given prefix.
+        UserError: When no weight of a checkpoint fits, or no name in it has the given prefix.
     """
     watches = list(_watches(unwrap(model)))
     try:
@@ -49,7 +49,7 @@ def watch_pretrained(model: nn.Module, cfg: Config) -> Iterator[None]:
 
 
 class Watch:
-    """Notes what one module is given the first time that weights are loaded into it.
+    """Records how weights fit one module the first time that they are loaded into it.
 
     Args:
         place: Config key of the module, e.g. ``'model.backbone'``.
@@ -64,7 +64,7 @@ class Watch:
         self.prefix = init_cfg.get('prefix')
         self.fit: Optional[Fit] = None
         self._shapes: Dict[str, tuple] = {}
-        # The first hook sees the weights before PyTorch matches them, the second what is left over.
+        # The first hook sees the weights before PyTorch matches them, the second sees what did not match.
         self._hooks = [
             module._register_load_state_dict_pre_hook(self._note_shapes),
             module.register_load_state_dict_post_hook(self._note_fit),
@@ -81,17 +81,17 @@ class Watch:
             self.stop()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Remove the load hooks."""
         for hook in self._hooks:
             hook.remove()
 
     def lacks_prefix(self, error: AssertionError) -> bool:
-        """Whether MMEngine's loader gave up because nothing has this prefix."""
+        """Whether MMEngine's loader failed because no name has this prefix."""
         start = f'{self.prefix}' if str(self.prefix).endswith('.') else f'{self.prefix}.'
         return self.fit is None and str(error) == f'{start} is not in the pretrained model'
 
     def report(self, cfg: Config) -> None:
-        """Warn of what differs; nothing is said of a module that loaded nothing because it was initialised before.
+        """Warn of what differs. A module that loaded nothing, because it was initialised before, is skipped.
 
         Raises:
             UserError: When nothing fits.
@@ -108,13 +108,13 @@ class Watch:
 
 
 def local_file(checkpoint: str) -> Optional[Path]:
-    """The file of a checkpoint, or of the copy that torch.hub keeps of an address; None where there is none here."""
+    """Return the local file of a checkpoint, or torch.hub's cached copy of a URL; None if there is none."""
     if not is_remote(checkpoint):
         path = Path(checkpoint).expanduser()
     elif checkpoint.startswith(('http://', 'https://')):
         path = cached_file(checkpoint)
     else:
-        # torchvision:// and open-mmlab:// are bare weights, which tell nothing about themselves.
+        # torchvision:// and open-mmlab:// are bare weights, without metadata.
         return None
     return path if path.is_file() else None
 

@@ -1,7 +1,7 @@
-"""One paragraph for a config that cannot be read: which file, which line, what is wrong there.
+"""Explain in one paragraph why a config cannot be read: which file, which line and what is wrong.
 
-MMEngine reads a config through a temporary copy and executes it, so Python speaks of ``<unknown>`` or of the name of that copy, and of
-a file that a ``_base_`` names the user sees nothing but the traceback. A config is code: any exception may come out of it.
+MMEngine executes a temporary copy of a config, so Python's error names ``<unknown>`` or that copy. A file that ``_base_`` names appears
+only in the traceback. A config is code, so it may raise any exception.
 """
 
 import linecache
@@ -19,14 +19,14 @@ _READERS = ('fromfile', '_file2dict', '_is_lazy_import', '_parse_lazy_import')
 
 
 def config_error(config: str, error: Exception) -> UserError:
-    """What to raise in place of an exception of ``Config.fromfile``.
+    """Build the error that replaces an exception of ``Config.fromfile``.
 
     Args:
         config: The config as the user named it.
         error: The exception.
 
     Returns:
-        An error that names the file that is wrong, which may be one that ``_base_`` names, and the line where there is one.
+        An error that names the wrong file, which may be one that ``_base_`` names, and the line if it is known.
     """
     file, line, text = _place(error)
     place = ''
@@ -39,9 +39,9 @@ def config_error(config: str, error: Exception) -> UserError:
 
 
 def _place(error: Exception) -> Tuple[Optional[str], Optional[int], str]:
-    """File, line and its text."""
+    """Return the file, the line number and the text of the line."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    # MMEngine reads each file of the chain in a call that has its name.
+    # MMEngine reads each file of the chain in its own call, with the file name among its local variables.
     files = [str(frame.f_locals['filename']) for frame in frames if _reads_a_config(frame)]
     files = [file for file in files if os.path.isfile(os.path.expanduser(file))]
     file = os.path.normpath(files[-1]) if files else None
@@ -59,7 +59,7 @@ def _place(error: Exception) -> Tuple[Optional[str], Optional[int], str]:
 
 
 def _reads_a_config(frame: FrameType) -> bool:
-    """Whether it is a call for a file of the user's; others read the temporary copy."""
+    """Whether a frame reads a file of the user; others read the temporary copy."""
     code = frame.f_code
     return code.co_filename == mmengine_config.__file__ and code.co_name in _READERS
 
@@ -73,51 +73,48 @@ def _line(file: Optional[str], line: Optional[int]) -> str:
 
 
 def _original(error: SyntaxError) -> SyntaxError:
-    """Python's own error, which MMEngine replaces by one with the name of the temporary copy."""
+    """Return Python's own error, which MMEngine replaces with one that names the temporary copy."""
     return error.__context__ if isinstance(error.__context__, SyntaxError) else error
 
 
 def _reason(error: Exception, file: Optional[str]) -> str:
-    """What is wrong, and what to do."""
+    """Say what is wrong and what to do."""
     first = ' '.join(str(error).split())
     if isinstance(error, SyntaxError):
-        # Where MMEngine speaks of its copy, the file itself is Python: what was filled in is not.
+        # If the error is in MMEngine's copy only, the file itself is valid Python, but a value filled into it is not.
         for name in () if error.lineno else _variables(file):
             value = os.environ.get(name, '')
             if re.search('[\'"\\\\]', value):
                 return (
-                    f'is not Python once MMEngine has put the environment variable {name} into it, whose value has a quote '
-                    f'or backslash ({value}). Write r"""{{{{${name}:...}}}}""", in three quotes.'
+                    f'is not valid Python after MMEngine has inserted the environment variable {name}, because its value has a '
+                    f'quote or backslash ({value}). Write r"""{{{{${name}:...}}}}""", in triple quotes.'
                 )
         if not error.lineno and re.search('[\'"]', file or ''):
             return (
-                'is not Python once MMEngine has put the name of the file into it, which has a quote. Write '
-                'r"""{{ fileDirname }}""" and the like in three quotes.'
+                'is not valid Python after MMEngine has inserted the name of the file, because the name has a quote. Write '
+                'r"""{{ fileDirname }}""" and similar variables in triple quotes.'
             )
-        return f'is not Python: {_original(error).msg}. Mend that line, or a bracket or quote before it.'
+        return f'is not valid Python: {_original(error).msg}. Fix that line, or a bracket or quote before it.'
     if isinstance(error, FileNotFoundError):
         return f'needs a file that does not exist (_base_, or one that it opens): {error.filename or first}.'
     if isinstance(error, UnicodeDecodeError):
         return f'is not UTF-8 text ({first}). Save the file as UTF-8.'
     if isinstance(error, RecursionError):
-        return 'leads back to itself: a _base_ that names a file which needs this one, or a value that contains itself.'
+        return 'refers to itself: through its _base_, or through a value that contains itself.'
     if isinstance(error, NameError):
-        return f'uses a name that the file does not define ({first}). What its _base_ defines is called _base_.NAME there.'
+        return f'uses a name that the file does not define ({first}). Write _base_.NAME for variables of its _base_.'
     if isinstance(error, ImportError):
         cause: BaseException = error
         while cause.__cause__ or cause.__context__:
             cause = cause.__cause__ or cause.__context__ or cause
-        return (
-            f'needs a module that cannot be imported ({cause}). Install it, or put the folder that it lies in into '
-            'PYTHONPATH.'
-        )
+        return f'needs a module that cannot be imported ({cause}). Install it, or add its folder to PYTHONPATH.'
     if isinstance(error, KeyError) and re.fullmatch(r"'\w+'", first):
-        return f'asks its _base_ for {first}, which is no key there.'
+        return f'uses {first} of its _base_, which has no such key.'
     return f'cannot be read: {type(error).__name__}: {first}'
 
 
 def _variables(file: Optional[str]) -> Iterator[str]:
-    """Environment variables that a config names by ``{{$NAME:...}}``."""
+    """Yield the environment variables that a config uses as ``{{$NAME:...}}``."""
     if file is not None and os.path.isfile(file):
         with open(file, encoding='utf-8', errors='replace') as stream:
             yield from re.findall(r'\{\{\s*\$(\w+)', stream.read())

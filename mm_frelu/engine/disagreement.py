@@ -1,4 +1,4 @@
-"""One sentence on weights that were trained on other pixels, or with the strides at another place, than the model has."""
+"""Report weights that were trained with other preprocessing, or with another ResNet style, than the config has."""
 
 from typing import Any, Dict, Optional
 
@@ -14,7 +14,7 @@ def disagreement(
     model: nn.Module,
     place: str = 'model',
 ) -> Optional[str]:
-    """Compare what a checkpoint records with a config and a model.
+    """Compare the preprocessing and the ResNet style that a checkpoint records with a config and a model.
 
     Args:
         source: Name of the checkpoint, for the message.
@@ -24,7 +24,7 @@ def disagreement(
         place: Config key of ``model``.
 
     Returns:
-        Both sides and the keys to write; None where they agree, or where the checkpoint records nothing.
+        A message with both sides and the keys to write; None if they agree or the checkpoint records nothing.
     """
     kinds, theirs, ours, fixes = [], [], [], []
     trained, current = preprocessing.of_checkpoint(checkpoint), preprocessing.of_config(cfg)
@@ -45,12 +45,12 @@ def disagreement(
     verb = 'differs' if len(kinds) == 1 else 'differ'
     return (
         f'{" and ".join(kinds).capitalize()} {verb}: {source} was trained {" and ".join(theirs)}, this config '
-        f'{" and ".join(ours)}. Write {" and ".join(fixes)}, or use weights that were trained your way.'
+        f'{" and ".join(ours)}. Write {" and ".join(fixes)}, or use weights that were trained with your settings.'
     )
 
 
 def _style_of(model: nn.Module) -> Optional[str]:
-    """Where the bottlenecks of a ResNet have their stride; None for networks without bottlenecks."""
+    """Return the style of a ResNet, the position of the stride in its bottlenecks; None for networks without bottlenecks."""
     backbone = model if hasattr(model, 'style') else getattr(model, 'backbone', None)
     style = getattr(backbone, 'style', None)
     has_bottlenecks = getattr(backbone, 'depth', 50) >= 50

@@ -1,9 +1,9 @@
-"""Several processes: the steps that MMEngine and torchrun leave out.
+"""Set up and shut down distributed processes, where MMEngine and torchrun are not enough.
 
-Torchrun ends its workers when it fails or is told to stop, but not when it is killed: they would go on and keep their GPUs.
+torchrun stops its workers when it fails or is asked to stop, but not when it is killed. They would continue and keep their GPUs.
 
-Without a GPU MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and so fails on a CPU-only machine. When there is no GPU the process
-group is made here, with gloo, from the same environment variables; the Runner finds it and goes on.
+MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and so fails on a machine without a GPU. There, this module creates the process
+group with gloo, from the same environment variables. The Runner uses an existing process group.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from torch import distributed
 
 from .errors import UserError
 
-# What each launcher sets, in the order rank, world size, local rank.
+# Environment variables of each launcher: rank, world size, local rank.
 _RANK_VARIABLES = (
     ('pytorch', ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')),
     ('slurm', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID')),
@@ -30,9 +30,9 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def end_with_torchrun() -> None:
-    """Let the kernel end this process when the torchrun that started it is gone. Only Linux can; elsewhere nothing changes.
+    """Make the kernel stop this process when the torchrun that started it ends. This works on Linux only.
 
-    A torchrun that is killed before this call is noticed when the process group is made, which ends in a timeout.
+    If torchrun is killed before this call, creating the process group times out.
     """
     if distributed.is_torchelastic_launched() and sys.platform == 'linux':
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -42,7 +42,7 @@ def prepare_distributed(cfg: Config) -> None:
     """Check the launcher's environment and, without CUDA, start a gloo process group.
 
     Args:
-        cfg (Config): ``launcher`` and ``env_cfg.dist_cfg`` are read; the backend is set to gloo where nccl cannot work, which
+        cfg (Config): ``launcher`` and ``env_cfg.dist_cfg`` are read. Without a GPU the backend is set to gloo, which
             :class:`~mm_frelu.engine.runner.GuardedRunner` logs.
 
     Raises:
@@ -76,13 +76,13 @@ def prepare_distributed(cfg: Config) -> None:
 
 
 def close_distributed() -> None:
-    """Leave the process group, so that PyTorch does not warn at exit."""
+    """Destroy the process group, so that PyTorch does not warn at exit."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def _first_slurm_host() -> str:
-    """The node of rank 0; ``127.0.0.1`` where Slurm is not there to ask."""
+    """Return the node of rank 0, or ``127.0.0.1`` without Slurm."""
     nodes = os.environ.get('SLURM_NODELIST', '')
     if not nodes:
         return '127.0.0.1'

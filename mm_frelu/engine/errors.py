@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: told in one paragraph, without a traceback."""
+"""Errors that the user can fix. The tools print them as one paragraph, without a traceback."""
 
 import functools
 import os
@@ -9,14 +9,14 @@ _INTERRUPTED = 130  # what shells report after Ctrl-C: 128 + SIGINT
 
 
 class UserError(ValueError):
-    """Something outside the code is wrong: a path, a file, a label, a config key.
+    """Error in the user's input: a path, a file, a label or a config key.
 
     The message says in one or two sentences what is wrong, where, what was expected and found, and what to do. The tools
-    print it and exit with code 1; in a notebook or a script of your own it is an ordinary ``ValueError``.
+    print it and exit with code 1. In a notebook or your own script it is an ordinary ``ValueError``.
 
     Args:
-        message (str): The paragraph to show. A DataLoader worker that fails has its error rebuilt in the main process with
-            the worker's whole traceback in front; only the paragraph is kept then.
+        message (str): The paragraph to show. PyTorch rebuilds the error of a DataLoader worker in the main process, with the
+            worker's traceback in front. That traceback is removed here.
     """
 
     def __init__(self, message: str) -> None:
@@ -26,15 +26,15 @@ class UserError(ValueError):
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``main`` of a tool so that errors of the user are one paragraph and no traceback.
+    """Decorate the ``main`` of a tool to print a :class:`UserError` as one paragraph, without a traceback.
 
     The exit code is 1 after such an error and 130 after Ctrl-C.
 
     Args:
-        main: The function.
+        main: The function to decorate.
 
     Returns:
-        The guarded function.
+        The decorated function.
     """
 
     @functools.wraps(main)
@@ -56,7 +56,7 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _speaks_of_the_config(error: ValueError) -> bool:
-    """Whether a layer or backbone of this package refused a setting: its message is complete, the way to it is no help."""
+    """Whether a layer or backbone of this package refused a setting. Its message is complete; a traceback would not help."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -1,4 +1,4 @@
-"""Test a checkpoint as tools/test.py asks for it."""
+"""Test a checkpoint with the options of tools/test.py."""
 
 import argparse
 import logging
@@ -35,7 +35,7 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
         Dict[str, float]: The metrics.
 
     Raises:
-        UserError: When something is the user's to mend.
+        UserError: When the config, the data, the checkpoint or an option is wrong.
     """
     check_checkpoint_file(args.checkpoint, 'checkpoint')
     require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator', 'model'), 'testing')
@@ -66,20 +66,20 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
 
 
 def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
-    """Move the pictures of mmpretrain, whose hook writes where the command was started, into the folder of the run."""
+    """Make mmpretrain's hook save pictures in the folder of the run, not in the current directory."""
     for hook in runner.hooks:
         if show_dir and type(hook).__name__ == 'VisualizationHook':
             hook.out_dir = os.path.abspath(os.path.join(runner.log_dir, show_dir))
 
 
 def _tell_of_letters(runner: Runner, args: argparse.Namespace) -> None:
-    """Mmseg writes names into pictures with OpenCV, whose fonts have Latin letters only."""
+    """Warn if class names have letters that OpenCV cannot draw. mmseg draws names with OpenCV's fonts, which are ASCII only."""
     names = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
     foreign = [name for name in names if not str(name).isascii()]
     drawn = any(type(hook).__name__ == 'SegVisualizationHook' for hook in runner.hooks)
     if foreign and drawn and (args.show or args.show_dir):
         print_log(
-            f'mmseg cannot write {foreign[0]!r} into pictures and puts "?" for its letters; the colours are right. '
+            f'mmseg cannot draw {foreign[0]!r} into pictures and writes "?" instead of its letters; the colours are right. '
             'tools/visualize_segmentation.py draws such names.',
             'current',
             logging.WARNING,
@@ -87,7 +87,7 @@ def _tell_of_letters(runner: Runner, args: argparse.Namespace) -> None:
 
 
 def _finish(args: argparse.Namespace, partial: Optional[Path], runner: Runner) -> None:
-    """Give the predictions their name and say where everything is."""
+    """Move the predictions to their final name, and log where the results are."""
     if args.out:
         if partial is not None:
             put_file(partial, args.out)
@@ -98,12 +98,13 @@ def _finish(args: argparse.Namespace, partial: Optional[Path], runner: Runner) -
         print_log(f'{_count(folder)} pictures are in {folder}', 'current')
         if runner.world_size > 1:
             print_log(
-                f'They are those of the first of {runner.world_size} processes, as mmdet and mmseg draw. For all images run one.',
+                f'They are only those of the first of {runner.world_size} processes: mmdet and mmseg draw in that one only. '
+                'Run a single process to draw all images.',
                 'current',
                 logging.WARNING,
             )
 
 
 def _count(folder: str) -> int:
-    """Number of files in a folder and those below it."""
+    """Count the files in a folder and its subfolders."""
     return sum(len(names) for _, _, names in os.walk(folder))

@@ -1,4 +1,4 @@
-"""JSON files, whole or not at all."""
+"""Read JSON files, and write them atomically."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,20 @@ from .write_file import write_file
 
 
 def write_json(path: Union[str, Path], content: Any) -> None:
-    """Write ``content`` as JSON to where ``path`` leads; see :func:`~mm_frelu.engine.write_file.write_file`."""
+    """Write ``content`` to ``path`` as JSON, with :func:`~mm_frelu.engine.write_file.write_file`."""
     with write_file(path) as stream:
         stream.write(json.dumps(content, indent=2) + '\n')
 
 
 def read_json(path: Path) -> Any:
-    """Read a file of :func:`write_json`.
+    """Read a file that :func:`write_json` wrote.
 
     Raises:
-        UserError: When it is not JSON any more.
+        UserError: When it is no longer valid JSON.
     """
     try:
         return json.loads(path.read_text())
     except ValueError as error:
         raise UserError(
-            f'{path} is not JSON ({error}). It was changed or damaged: delete it, and what it records is done again.'
+            f'{path} is not valid JSON ({error}). It was changed or damaged. Delete it; its results are then computed again.'
         ) from error

@@ -1,4 +1,4 @@
-"""From a config to a guarded Runner: the part that training and testing share."""
+"""Build a guarded Runner from a config, for training and testing; and train."""
 
 from typing import Any, Sequence
 
@@ -19,11 +19,11 @@ from .vis_backends import apply_vis_backends
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
-    """Start the process group where there is a launcher, add the guards, and build the Runner.
+    """Start the process group if there is a launcher, add the guard hooks, and build the Runner.
 
     Args:
         cfg (Config): A config with ``launcher`` and ``work_dir``.
-        strict (bool): Whether every weight of a loaded checkpoint has to fit (testing, resuming).
+        strict (bool): Whether every weight of a loaded checkpoint must fit, as for testing and resuming.
 
     Returns:
         Runner: A :class:`GuardedRunner`, or the config's own ``runner_type``.
@@ -39,7 +39,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
 
 
 def add_hook(cfg: Config, kind: str, **settings: Any) -> None:
-    """Put a hook of this package among the custom hooks, or set it up where the config has it already.
+    """Add a hook of this package to the custom hooks, or update it if the config already has it.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -55,7 +55,7 @@ def add_hook(cfg: Config, kind: str, **settings: Any) -> None:
 
 
 def use_safe_checkpoint_hook(cfg: Config) -> None:
-    """Put :class:`~mm_frelu.engine.checkpoint_hook.CheckpointHook` in the place of MMEngine's, which the Runner adds by default."""
+    """Replace MMEngine's default CheckpointHook with :class:`~mm_frelu.engine.checkpoint_hook.CheckpointHook`."""
     hooks = cfg.setdefault('default_hooks', {})
     hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
     if isinstance(hook, dict) and hook.get('type') in (
@@ -71,13 +71,13 @@ def train(cfg: Config, notices: Sequence[str] = ()) -> Runner:
 
     Args:
         cfg (Config): The config.
-        notices (Sequence[str]): Sentences for the log, which begins with the Runner.
+        notices (Sequence[str]): Messages to log once the Runner, and with it the log, exists.
 
     Returns:
         Runner: The Runner, with the trained model.
 
     Raises:
-        UserError: When something is the user's to mend.
+        UserError: When the config, the data or the weights are wrong.
     """
     require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper', 'model'), 'training')
     require_library(cfg)
@@ -98,10 +98,10 @@ def train(cfg: Config, notices: Sequence[str] = ()) -> Runner:
 
 
 def require_keys(cfg: Config, keys: Sequence[str], purpose: str) -> None:
-    """Raise when a config lacks what a tool is to run.
+    """Raise if a config lacks keys that a tool needs.
 
     Raises:
-        UserError: Naming the missing keys.
+        UserError: With the missing keys.
     """
     missing = [key for key in keys if cfg.get(key) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Errors of MMEngine's loops, in the words of the config that leads to them."""
+"""Turn errors that the OpenMMLab libraries raise into messages that name the config key to change."""
 
 import logging
 import re
@@ -17,18 +17,21 @@ from .errors import UserError
 
 @contextmanager
 def explained(cfg: Config, loader: str) -> Iterator[List[Runner]]:
-    """Say what to change where a library's error has one known cause; for others, which pictures were worked on.
+    """Explain errors that are raised inside this context.
+
+    If an error has one known cause, a :class:`UserError` says what to change in the config. For other errors, the log names the
+    images of the last batch.
 
     Args:
-        cfg: The config that a Runner is built from in here, and runs.
+        cfg: The config of the Runner that is built and run in this context.
         loader: Config key of its dataloader.
 
     Yields:
-        A list to put the Runner into once it is built.
+        A list. Append the Runner to it once it is built.
 
     Raises:
-        UserError: In place of a library's error.
-        Exception: Any other error, as it is.
+        UserError: In place of an error of a library.
+        Exception: Any other error, unchanged.
     """
     built: List[Runner] = []
     try:
@@ -54,10 +57,10 @@ _MISTAKES = (TypeError, ValueError, LookupError, AttributeError, AssertionError,
 
 
 def _is_of_the_config(error: Exception) -> bool:
-    """Whether a library stumbled over what a config gave it.
+    """Whether a library raised the error because of a setting in the config.
 
-    So it is with mistakes of type or value in the code of libraries, before anything is read. In code that the config imports
-    the traceback is what helps.
+    This holds for errors of type or value that only library code is involved in. If the user's own code is involved, its traceback
+    is more useful.
     """
     if type(error) is RuntimeError:
         return 'negative dimension' in str(error)
@@ -68,7 +71,7 @@ def _is_of_the_config(error: Exception) -> bool:
 
 
 def _frames(error: Exception) -> List[FrameType]:
-    """The calls between this file and the error, the last one at the end."""
+    """Return the stack frames from this file to the error, innermost last."""
     return [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
 
 
@@ -78,7 +81,7 @@ def _is_of_python(frame: FrameType) -> bool:
 
 
 def _cannot_be_built(error: Exception, cfg: Config) -> str:
-    """What the library said, and where."""
+    """Build a message with the library's error and the function that raised it."""
     frames = _frames(error)
     last = frames[-1] if frames else None
     where = f' in {last.f_globals.get("__name__")}, {last.f_code.co_name}()' if last else ''
@@ -86,30 +89,30 @@ def _cannot_be_built(error: Exception, cfg: Config) -> str:
     shown = message if len(message) <= 400 else f'{message[:400]} ...'
     return (
         f'config {cfg.filename}: it cannot be built: {type(error).__name__}{where}: {shown}. Look for an entry that is missing, '
-        'misspelt or of another type; tools/misc/print_config.py prints all that the config says.'
+        'misspelt or of the wrong type; tools/misc/print_config.py prints the whole config.'
     )
 
 
 def _misspelt(text: str, cfg: Config) -> Optional[str]:
-    """A type or a setting of the config that the libraries do not know."""
+    """Build a message about a type or a setting that the libraries do not know; None if that is not the error."""
     unknown = re.match(r"'?([\w.]+) is not in the ([\w:]+) registry", text)
     if unknown is not None:
         place = _place_of(cfg, lambda key, value: key == 'type' and value == unknown[1])
         if place is not None:
             return (
-                f'{place}={unknown[1]!r} is not registered in {unknown[2]}. Mind the spelling; one of your own has to be imported '
-                'by custom_imports of the config.'
+                f'{place}={unknown[1]!r} is not registered in {unknown[2]}. Check the spelling. If it is your own class, import its '
+                'module with custom_imports in the config.'
             )
     refused = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if refused is not None:
         place = _place_of(cfg, lambda key, value: key == refused[2])
         if place is not None:
-            return f'{place}: {refused[1]} takes no {refused[2]!r}. Mind the spelling, or leave it out.'
+            return f'{place}: {refused[1]} has no argument {refused[2]!r}. Check the spelling, or leave it out.'
     return None
 
 
 def _place_of(node: Any, is_it: Callable[[str, Any], bool], place: str = '') -> Optional[str]:
-    """The config key of the first entry that is it."""
+    """Return the config key of the first entry for which ``is_it(key, value)`` holds."""
     if isinstance(node, (dict, Config)):
         entries = list(node.items())
     elif isinstance(node, (list, tuple)):
@@ -128,34 +131,34 @@ def _explanation(text: str, cfg: Config, loader: str) -> Optional[str]:
     batch_size = f'{loader}.batch_size={(cfg.get(loader) or {}).get("batch_size")}'
     if 'Expected more than 1 value per channel' in text:
         return (
-            f'A norm layer got one value per channel, as the 1x1 pooling of PSPNet gives with one image per process '
-            f'({batch_size}; the last batch of an epoch may be smaller). Use batch_size of 2 or more, drop_last=True, or '
+            f'A norm layer got one value per channel. The 1x1 pooling of PSPNet does that with one image per process '
+            f'({batch_size}; the last batch of an epoch may be smaller). Use a batch_size of 2 or more, drop_last=True, or '
             'norm_cfg=dict(type="GN", num_groups=32) in the head.'
         )
     if 'The image size in a batch should be the same' in text:
         return (
-            f'{batch_size}: the pictures of a batch have different shapes, and mmseg does not pad them in validation and '
+            f'{batch_size}: the images of a batch have different shapes, and mmseg does not pad them in validation and '
             'testing. Use batch_size=1, or a Resize with keep_ratio=False.'
         )
     if 'stack expects each tensor to be equal size' in text:
         return (
-            f'{batch_size}: the pictures of a batch have different shapes, and some are larger than '
-            'model.data_preprocessor.size, to which smaller ones are padded. Put a RandomCrop of that size into the pipeline.'
+            f'{batch_size}: the images of a batch have different shapes, and some are larger than '
+            'model.data_preprocessor.size, to which smaller ones are padded. Add a RandomCrop of that size to the pipeline.'
         )
     if 'only one of size and size_divisor should be valid' in text:
         return (
             'model.data_preprocessor has neither size nor size_divisor, or both. In training mmseg pads a batch to one shape: '
-            'set model.data_preprocessor.size to the crop of the pipeline, (height, width).'
+            'set model.data_preprocessor.size to the crop size of the pipeline, (height, width).'
         )
     return None
 
 
 def _pictures(batch: Any) -> str:
-    """Files of a batch, as the dataloader gave it."""
+    """List the image files of a batch."""
     samples = batch.get('data_samples') if isinstance(batch, dict) else None
     paths: List[str] = []
     for sample in samples or ():
-        # Augmented at test time, an image has several.
+        # With test-time augmentation, an image has several samples.
         for one in sample if isinstance(sample, (list, tuple)) else [sample]:
             path = getattr(one, 'img_path', None)
             if path and path not in paths:

@@ -1,4 +1,4 @@
-"""The model of a config for looking at: in eval mode, without weights, data or a Runner."""
+"""Build the model of a config for inspection: in eval mode, without weights, data or a Runner."""
 
 from copy import deepcopy
 from typing import Any, Optional, Tuple, Union
@@ -15,17 +15,17 @@ from .launch import require_keys
 
 
 def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Module:
-    """Build the model of a config, with BN in place of SyncBN (same keys), in eval mode.
+    """Build the model of a config in eval mode, with BN instead of SyncBN (same keys).
 
     Args:
         cfg: A detection, segmentation or classification config. It is not changed.
-        device: Where the model is built; on ``'meta'`` it has shapes and no numbers.
+        device: Device of the model. On ``'meta'`` it has shapes, but no values.
 
     Returns:
-        The model. Its weights are those it was built with: ``init_cfg`` is not carried out, nothing is downloaded.
+        The model. ``init_cfg`` is not applied and nothing is downloaded: weights have the defaults of their layers.
 
     Raises:
-        UserError: When the config has no model, or a ``default_scope`` that is not one of OpenMMLab's three.
+        UserError: When the config has no model, or ``default_scope`` is not mmdet, mmseg or mmpretrain.
     """
     require_keys(cfg, ('model',), 'building its model')
     task_of(cfg)
@@ -34,7 +34,7 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)
     model_cfg = without_pretrained(cfg.model)
-    if cfg.get('data_preprocessor') is not None:  # where mmpretrain's configs have it
+    if cfg.get('data_preprocessor') is not None:  # mmpretrain's configs have it at the top level
         model_cfg.setdefault('data_preprocessor', deepcopy(cfg.data_preprocessor))
     with torch.device(device):
         model = MODELS.build(model_cfg)
@@ -42,12 +42,12 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
 
 
 def without_pretrained(node: Any) -> Any:
-    """A copy of a model config that fetches no weights: each ``init_cfg`` and ``pretrained`` that names a checkpoint becomes None."""
+    """Copy a model config without its pretrained weights: ``init_cfg`` and ``pretrained`` that name a checkpoint become None."""
     if isinstance(node, dict):
         if node.get('type') in ('Pretrained', 'PretrainedInit'):
             return None
         kept = {key: without_pretrained(value) for key, value in node.items()}
-        if isinstance(kept.get('pretrained'), str):  # mmseg's older way
+        if isinstance(kept.get('pretrained'), str):  # older mmseg configs
             kept['pretrained'] = None
         return type(node)(kept)
     if isinstance(node, (list, tuple)):
@@ -62,7 +62,7 @@ def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
     Args:
         model: From :func:`build_model`.
         images: Preprocessed images of shape (N, 3, H, W).
-        task: What :func:`~mm_frelu.engine.arguments.task_of` says.
+        task: The result of :func:`~mm_frelu.engine.arguments.task_of`.
 
     Returns:
         Nested tensors: logits of a segmentor or classifier; scores and boxes of each level of a detector.
@@ -72,13 +72,13 @@ def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
 
 
 def recorded_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
-    """The same as :func:`forward_tensors`, recorded by autograd."""
+    """Same as :func:`forward_tensors`, but recorded by autograd."""
     samples = _detection_samples(images) if task == 'detection' else None
     return model(images, samples, mode='tensor')
 
 
 def _detection_samples(images: Tensor) -> Optional[list]:
-    """Two-stage detectors ask for the size of the images between their stages."""
+    """Build data samples with the size of the images, which two-stage detectors read between their stages."""
     from mmdet.structures import DetDataSample
 
     size: Tuple[int, ...] = tuple(images.shape[-2:])

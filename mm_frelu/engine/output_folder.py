@@ -1,4 +1,4 @@
-"""Can results be written there? Asked before anything is computed, and without making the folder yet."""
+"""Check that an output folder is writable, before anything is computed and without creating the folder."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from .errors import UserError
 
 
 def require_writable(option: str, folder: Union[str, Path]) -> None:
-    """Refuse an output folder that cannot be made or written to.
+    """Raise if an output folder cannot be created or written to.
 
     Args:
         option (str): Option or config key that names the folder, for the message.

@@ -1,7 +1,7 @@
-"""One file for each image of a test set.
+"""Keep the output files of a test apart when images in different folders have the same name.
 
-mmseg's metrics and the hooks that draw name what they write by the bare file name of the image. Data in sequences, cameras or
-patients have a ``000000.png`` in every folder, and each would overwrite the one before.
+mmseg's metrics and the visualisation hooks name their output files after the file name of the image, without its folder. Datasets with a
+folder per sequence, camera or patient may have a ``000000.png`` in each, and every output would overwrite the one before.
 """
 
 import os
@@ -14,17 +14,17 @@ from mmengine.runner import Runner
 from .errors import UserError
 
 _FOLDER_OF_HOOK = {'DetVisualizationHook': 'test_out_dir', 'VisualizationHook': 'out_dir'}
-"""Attribute with the folder of a drawing hook. mmseg's hook numbers its pictures, so that each has a name of its own."""
+"""Attribute of each hook that has its output folder. mmseg's hook is not listed: it numbers its pictures."""
 
 
 def keep_folders(runner: Runner) -> None:
-    """Make the metrics and hooks of a test write into the folders that the images lie in, where their names alone are not enough.
+    """Make the metrics and hooks of a test write into the subfolders of the images, if names of images are not unique.
 
     Args:
-        runner (Runner): A runner whose test has not begun.
+        runner (Runner): A runner whose test has not started.
 
     Raises:
-        UserError: When two images differ in nothing but their suffix, and label files for them would have one name.
+        UserError: When two images differ only in their suffix, so that their label files would have the same name.
     """
     metrics = [m for m in runner.test_evaluator.metrics if getattr(m, 'output_dir', None)]
     hooks = [h for h in runner.hooks if getattr(h, _FOLDER_OF_HOOK.get(type(h).__name__, ''), None)]
@@ -43,7 +43,7 @@ def keep_folders(runner: Runner) -> None:
 
 
 def image_paths(dataset: Any) -> List[str]:
-    """The images of a built dataset, each once, in its order; none of a dataset that is not MMEngine's."""
+    """Return the image paths of a built dataset, each once, in order; empty for a dataset that is not MMEngine's."""
     if not hasattr(dataset, 'get_data_info'):
         return []
     infos = (dataset.get_data_info(index) for index in range(len(dataset)))
@@ -51,18 +51,18 @@ def image_paths(dataset: Any) -> List[str]:
 
 
 def folders_of(paths: Sequence[str], suffix: bool) -> Dict[str, str]:
-    """The folder, below that of the output, in which the file of each image goes.
+    """Return the subfolder of the output folder for the file of each image.
 
     Args:
         paths (Sequence[str]): Different images.
-        suffix (bool): Whether the name of a file has the image's suffix in it.
+        suffix (bool): Whether the output's name includes the image's suffix.
 
     Returns:
-        Dict[str, str]: By image. Empty texts where the names of the images tell them apart; else the images' folders below
-        the one that has them all.
+        Dict[str, str]: Subfolder of each image. Empty strings if the names of the images are unique; otherwise the images'
+        folders relative to their common parent.
 
     Raises:
-        UserError: When two images would still share a file.
+        UserError: When two images would still have the same output file.
     """
 
     def name(path: str) -> str:
@@ -77,8 +77,8 @@ def folders_of(paths: Sequence[str], suffix: bool) -> Dict[str, str]:
     if times > 1:
         same = [path for path in paths if (folders[path], name(path)) == target]
         raise UserError(
-            f'{same[0]} and {same[1]} are two images of the test set, and their predictions would have one name, '
-            f'{os.path.normpath(os.path.join(*target))}. Rename one of them, or test them one after the other into two folders.'
+            f'{same[0]} and {same[1]} are two images of the test set, and their predictions would have the same name, '
+            f'{os.path.normpath(os.path.join(*target))}. Rename one of them, or test them separately into two folders.'
         )
     return folders
 
@@ -101,12 +101,12 @@ def _divide_hook(hook: Hook, folders: Dict[str, str]) -> None:
     folder = getattr(hook, attribute)
 
     def draw_one_by_one(runner: Runner, batch_idx: int, data_batch: Any, outputs: Any) -> None:
-        # As mmdet joins them; absolute, since it will do that again.
+        # Same as in mmdet, but absolute, because mmdet joins the paths again.
         root = os.path.abspath(os.path.join(runner.work_dir, runner.timestamp, folder))
         for index, sample in enumerate(outputs):
             setattr(hook, attribute, _made(root, folders[sample.img_path]))
             one = data_batch
-            if isinstance(data_batch, dict):  # mmpretrain draws on the inputs
+            if isinstance(data_batch, dict):  # mmpretrain draws on the model's inputs
                 one = dict(data_batch, inputs=data_batch['inputs'][index : index + 1])
             draw(runner, batch_idx, one, [sample])
         setattr(hook, attribute, folder)

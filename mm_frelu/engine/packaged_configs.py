@@ -1,7 +1,7 @@
-"""Configs that come inside an installed library, ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``, and the folder of its tools.
+"""Locate configs and tools inside an installed library, such as ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
 
-MMEngine knows this notation for ``_base_``. It looks libraries up by the names of their upstream distributions, and so does
-not find an mmseg that another distribution brought; here the package itself is looked for. Nothing is imported.
+MMEngine supports this notation in ``_base_``, but finds libraries by the names of their upstream distributions. It does not find an
+mmseg that another distribution installed. These functions look for the package itself, without importing it.
 """
 
 import difflib
@@ -19,39 +19,39 @@ def is_packaged(path: str) -> bool:
 
 
 def folder_of(library: str, content: str, asked: str, example: str) -> Path:
-    """The folder of configs or tools that an installed library brings.
+    """Return the folder of configs or tools inside an installed library.
 
     Args:
-        library: Its name.
+        library: Name of the library.
         content: ``'configs'`` or ``'tools'``.
-        asked: What was asked for, the start of an error message.
-        example: How to ask.
+        asked: What the user asked for, as the start of an error message.
+        example: A correct request, for the error message.
 
     Raises:
-        UserError: When there is no such library, or it was installed without them.
+        UserError: When the library is not installed, or was installed without this folder.
     """
     spec = find_spec(library) if library in LIBRARIES else None
     if spec is None or spec.origin is None:
         known = ', '.join(found for found in LIBRARIES if find_spec(found))
         raise UserError(
-            f'{asked}: there is no library {library!r} with {content} here. Installed: {known}. Write {example}.'
+            f'{asked}: no library {library!r} with {content} is installed. Installed: {known}. Write {example}.'
         )
     root = Path(spec.origin).parent / '.mim' / content
     if not root.is_dir():
         raise UserError(
-            f'{asked}: the installed {library} has no {content} in it (looked for {root}). Give the path of a file.'
+            f'{asked}: the installed {library} does not include {content} (looked for {root}). Give the path of a file.'
         )
     return root
 
 
 def locate(path: str) -> Path:
-    """The file of a packaged config.
+    """Return the file of a packaged config.
 
     Args:
-        path: ``library::folder/name.py``; without the ending, too.
+        path: ``library::folder/name.py``. The ending may be left out.
 
     Raises:
-        UserError: When there is no such library or no such config in it.
+        UserError: When the library is not installed or has no such config.
     """
     library, _, name = path.partition('::')
     root = folder_of(library, 'configs', f'config {path}', 'mmdet::folder/name.py')

@@ -1,7 +1,7 @@
-"""Which pixels a set of weights expects, and whether the config feeds those.
+"""Compare the preprocessing that weights were trained with and the preprocessing of a config.
 
-Weights and preprocessing belong together: the official FReLU weights want raw BGR 0..255, torchvision's want RGB with
-ImageNet's mean and std. A wrong pair loads without a word and costs accuracy, so it is compared here.
+The official FReLU weights expect raw BGR values 0..255; torchvision's expect RGB, normalised with ImageNet's mean and std. A wrong
+combination loads without an error and reduces accuracy.
 """
 
 import ast
@@ -11,12 +11,12 @@ from typing import Any, Dict, Optional, Tuple
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to an image, read as BGR 0..255, before the first convolution.
+    """Normalisation and channel order of the network's input, starting from BGR values 0..255.
 
     Attributes:
-        mean (Tuple[float, ...]): Subtracted from each channel, in the order that the network sees.
-        std (Tuple[float, ...]): Divides each channel.
-        rgb (bool): Whether the network sees RGB (``bgr_to_rgb=True``) instead of BGR.
+        mean (Tuple[float, ...]): Subtracted from each channel, in the channel order of the input.
+        std (Tuple[float, ...]): Divisor of each channel.
+        rgb (bool): Whether the input is RGB (``bgr_to_rgb=True``) instead of BGR.
     """
 
     mean: Tuple[float, ...]
@@ -29,11 +29,11 @@ class Preprocessing:
         )
 
     def as_config(self) -> str:
-        """The keys to write into ``model.data_preprocessor``."""
+        """Return the keys to write into ``model.data_preprocessor``."""
         return f'mean={_short(self.mean)}, std={_short(self.std)}, bgr_to_rgb={self.rgb}'
 
     def as_setting(self, scope: Optional[str] = None) -> str:
-        """The line of a config that feeds these pixels; mmpretrain has a place and a word of its own for it."""
+        """Return the config line for this preprocessing. mmpretrain has its own place and key name for it."""
         if scope == 'mmpretrain':
             return f'data_preprocessor = dict(..., {self.as_config()})'.replace(
                 'bgr_to_rgb', 'to_rgb'
@@ -41,11 +41,11 @@ class Preprocessing:
         return f'model.data_preprocessor = dict(..., {self.as_config()})'
 
     def as_dict(self) -> Dict[str, Any]:
-        """The ``preprocessing`` entry of a checkpoint's ``meta``."""
+        """Return the ``preprocessing`` entry of a checkpoint's ``meta``."""
         return dict(mean=list(self.mean), std=list(self.std), bgr_to_rgb=self.rgb)
 
     def differs(self, other: 'Preprocessing', tolerance: float = 0.01) -> bool:
-        """Whether the two feed different pixels; 0.01 of 255 is rounding in a config, not a difference."""
+        """Whether the two differ by more than ``tolerance``, which allows for rounded values in configs (range 0..255)."""
         pairs = list(zip(self.mean + self.std, other.mean + other.std))
         return self.rgb != other.rgb or any(abs(a - b) > tolerance for a, b in pairs)
 
@@ -54,11 +54,11 @@ def from_dict(cfg: Optional[Dict[str, Any]]) -> Optional[Preprocessing]:
     """Read a ``data_preprocessor`` config, or the ``preprocessing`` entry that a converter writes.
 
     Args:
-        cfg (dict, optional): Keys ``mean``, ``std`` (absent: none) and one of ``bgr_to_rgb``, ``to_rgb`` (mmpretrain),
+        cfg (dict, optional): Keys ``mean``, ``std`` (default: 0 and 1) and one of ``bgr_to_rgb``, ``to_rgb`` (mmpretrain),
             ``channel_order='rgb' | 'bgr'``.
 
     Returns:
-        Preprocessing, optional: None where ``cfg`` is empty or not about three channels.
+        Preprocessing, optional: None if ``cfg`` is empty or does not have three channels.
     """
     if not cfg:
         return None
@@ -73,20 +73,20 @@ def from_dict(cfg: Optional[Dict[str, Any]]) -> Optional[Preprocessing]:
 
 
 def of_config(cfg: Dict[str, Any]) -> Optional[Preprocessing]:
-    """The preprocessing of a loaded config: the model's own first, then the top-level default."""
+    """Return the preprocessing of a loaded config: the model's own, otherwise the top-level default."""
     return from_dict(_find(cfg.get('model'))) or from_dict(cfg.get('data_preprocessor'))
 
 
 def find_config(cfg: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-    """The config of the data preprocessor: the model's own first, then the top-level default."""
+    """Return the config of the data preprocessor: the model's own, otherwise the top-level default."""
     return _find(cfg.get('model')) or cfg.get('data_preprocessor')
 
 
 def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
-    """The preprocessing that a checkpoint was trained with, if it says so.
+    """Return the preprocessing that a checkpoint was trained with, if it is recorded.
 
     A converter's ``meta['preprocessing']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
-    The text is parsed, never executed: a checkpoint is somebody else's file.
+    The text is parsed, never executed, because checkpoints may be untrusted.
     """
     meta = checkpoint.get('meta') or {}
     recorded = from_dict(meta.get('preprocessing'))
@@ -94,7 +94,7 @@ def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
 
 
 def style_of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[str]:
-    """Where the ResNet of a checkpoint has its strides, ``'pytorch'`` or ``'caffe'``, if the checkpoint says so.
+    """Return the ResNet style of a checkpoint, ``'pytorch'`` or ``'caffe'``, if it is recorded.
 
     A converter's ``meta['backbone']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
     """
@@ -107,7 +107,7 @@ def style_of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[str]:
 
 
 def _config_text(meta: Dict[str, Any]) -> Dict[str, Any]:
-    """The settings in the config text of a checkpoint, literals only; none where there is no such text."""
+    """Return the settings in the config text of a checkpoint, literals only; empty if there is no text."""
     if not isinstance(meta.get('cfg'), str):
         return {}
     try:
@@ -121,7 +121,7 @@ def _config_text(meta: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _find(cfg: Any, key: str = 'data_preprocessor') -> Optional[Dict[str, Any]]:
-    """The first dict of that name in a model config; wrappers (TTA, ReplaceActivation) nest the model."""
+    """Return the first dict with that key in a model config. Wrappers (TTA, ReplaceActivation) nest the model."""
     if not isinstance(cfg, dict):
         return None
     if isinstance(cfg.get(key), dict):

@@ -1,4 +1,4 @@
-"""A bar with the time that is left, for tools that go through images."""
+"""Progress bar with the remaining time, for tools that process images."""
 
 from typing import Iterable, Iterator, Optional, TypeVar
 
@@ -11,13 +11,13 @@ T = TypeVar('T')
 def progress(
     verb: str, items: Iterable[T], console: Optional[Console] = None, total: Optional[int] = None
 ) -> Iterator[T]:
-    """Go through items behind a bar.
+    """Iterate over items and show a progress bar.
 
     Args:
-        verb: What is done with them, such as "Drawing".
+        verb: What is done with the items, such as "Drawing".
         items: The items.
-        console: Where the bar goes; to standard output if None.
-        total: Their number, where ``items`` has no length.
+        console: Where the bar is printed; standard output if None.
+        total: The number of items, if ``items`` has no length.
 
     Yields:
         The items.

@@ -1,7 +1,7 @@
-"""Name the file when an image or a label cannot be read or worked on.
+"""Name the file when a transform cannot read or process an image or a label.
 
-mmcv decodes from bytes, so OpenCV and Pillow speak of a buffer: on an empty image OpenCV raises an assertion about
-``buf``, on a broken label Pillow "cannot identify image file <_io.BytesIO ...>". In a dataset of 20,000 files that is no help.
+mmcv decodes from bytes, so the errors of OpenCV and Pillow name a buffer, not a file. For an empty image, OpenCV raises an assertion about
+``buf``; for a broken label, Pillow says "cannot identify image file <_io.BytesIO ...>". That does not help in a dataset of 20,000 files.
 """
 
 import logging
@@ -15,7 +15,7 @@ from .errors import UserError
 
 
 class NamingTransform:
-    """A transform that says which file it failed on.
+    """Wrapper around a transform that names the file it fails on.
 
     Args:
         transform (Callable): A transform of a built pipeline, e.g. ``LoadImageFromFile`` or ``Resize``.
@@ -25,12 +25,12 @@ class NamingTransform:
         self.transform = transform
 
     def __call__(self, results: dict) -> Optional[dict]:
-        """Do what the wrapped transform does.
+        """Apply the wrapped transform.
 
         Raises:
-            UserError: With the path, when a file cannot be read, or has a picture that OpenCV cannot work on or that is one pixel
+            UserError: With the path, when a file cannot be read, when OpenCV cannot process the image, or when the image is one pixel
                 high or wide.
-            Exception: Any other error as it is, once the path is in the log.
+            Exception: Any other error, unchanged; the path is logged.
         """
         try:
             return self.transform(results)
@@ -48,7 +48,7 @@ class NamingTransform:
             raise
 
     def __getattr__(self, name: str) -> Any:
-        # Hooks look for settings of a transform. Pickling asks before there is one.
+        # Hooks read settings of a transform. Unpickling calls this before ``transform`` is set.
         if name == 'transform':
             raise AttributeError(name)
         return getattr(self.transform, name)
@@ -56,11 +56,11 @@ class NamingTransform:
     def _unreadable(self, results: dict, error: Exception) -> UserError:
         place = 'img_path'
         if 'Annotations' in type(self.transform).__name__:
-            # Boxes come from the annotation file: nothing is wrong with the image then.
+            # Boxes come from the annotation file, so the image itself is not the problem.
             place = 'seg_map_path' if results.get('seg_map_path') else 'annotations of img_path'
         path = results.get(place.split()[-1])
         return UserError(
-            f'{place} {path}: {_reason(path, error)}. Replace the file or take it out of the dataset.'
+            f'{place} {path}: {_reason(path, error)}. Replace the file or remove it from the dataset.'
         )
 
     def _raise_if_the_picture_is_why(self, results: dict, error: Exception) -> None:
@@ -70,8 +70,8 @@ class NamingTransform:
             return
         raise UserError(
             f'img_path {results.get("img_path")} ({width}x{height}, width x height): '
-            f'{type(self.transform).__name__} cannot work on it ({type(error).__name__}: {_first_line(error)}). A picture that '
-            'is one pixel high or wide, or becomes less when it is resized, is too narrow: take it out of the dataset.'
+            f'{type(self.transform).__name__} cannot process it ({type(error).__name__}: {_first_line(error)}). An image that '
+            'is one pixel high or wide, or that resizing makes smaller than a pixel, is too narrow: remove it from the dataset.'
         ) from error
 
     def __repr__(self) -> str:
@@ -79,13 +79,13 @@ class NamingTransform:
 
 
 def _reason(path: Any, error: Exception) -> str:
-    """What the disk says, where it says more than the decoder."""
+    """Return why a file cannot be read: it is missing, empty, or the decoder failed."""
     if isinstance(path, str) and '://' not in path:
         if not os.path.isfile(path):
             return f'there is no such file (looked for {os.path.abspath(path)})'
         if not os.path.getsize(path):
             return 'the file is empty (0 bytes)'
-    return f'cannot be read, cut off or not what it should be ({type(error).__name__}: {_first_line(error)})'
+    return f'it cannot be read; it may be cut off or of another format ({type(error).__name__}: {_first_line(error)})'
 
 
 def _first_line(error: Exception) -> str:
@@ -93,9 +93,9 @@ def _first_line(error: Exception) -> str:
 
 
 def name_files(dataset: Any) -> None:
-    """Wrap the transforms of a built dataset, inside dataset wrappers too.
+    """Wrap the transforms of a built dataset in :class:`NamingTransform`, inside dataset wrappers too.
 
-    Must happen before the DataLoader starts its workers, which copy the dataset.
+    Call it before the DataLoader starts its workers, which copy the dataset.
     """
     for leaf in _leaves(dataset):
         _wrap(getattr(leaf, 'pipeline', None))

@@ -1,7 +1,7 @@
-"""Weights that a config names by an address: are they here already, and if not, can they be fetched?
+"""Check whether weights that a config names by URL are cached or can be downloaded.
 
-MMEngine fetches them when it initialises the model. Without a network that is a traceback below hundreds of lines of log, so it is
-asked before anything is built.
+MMEngine downloads them when it initialises the model. Without a network this ends in a traceback after hundreds of log lines. The check
+therefore runs before anything is built.
 """
 
 import http.client
@@ -24,14 +24,14 @@ _GONE = (404, 410)
 
 
 def require_fetchable(address: str, key: str) -> None:
-    """Refuse weights that are neither in PyTorch's cache nor to be fetched.
+    """Raise if weights are neither in PyTorch's cache nor downloadable.
 
     Args:
-        address: ``https://``, ``torchvision://``, ``open-mmlab://``; what has another scheme is left to MMEngine.
+        address: ``https://``, ``torchvision://`` or ``open-mmlab://``. Other schemes are left to MMEngine.
         key: Config key or option that names the weights, for the message.
 
     Raises:
-        UserError: With the file to put into the cache, and how to do without.
+        UserError: With the file to put into the cache, and how to train without the weights.
     """
     url = url_of(address, key)
     if url is None or cached_file(url).is_file():
@@ -41,16 +41,16 @@ def require_fetchable(address: str, key: str) -> None:
         return
     named = address if address == url else f'{address} ({url})'
     raise UserError(
-        f'{key}: {named} cannot be fetched ({reason}), and {cached_file(url)} is not there. Fetch the file where there is a '
-        f'network and put it there under this name, or give the path of a copy in place of the address.{_without(key)}'
+        f'{key}: {named} cannot be downloaded ({reason}), and {cached_file(url)} does not exist. Download the file on a machine '
+        f'with a network and save it under this name, or give the path of a copy instead of the address.{_without(key)}'
     )
 
 
 def url_of(address: str, key: str) -> Optional[str]:
-    """What MMEngine will fetch for an address; None where it is not over HTTP.
+    """Return the URL that MMEngine downloads for an address; None if it does not use HTTP.
 
     Raises:
-        UserError: For a name that the library does not have, or that takes a library which is not installed.
+        UserError: For a name that the library does not have, or for a library that is not installed.
     """
     scheme, _, name = address.partition('://')
     if scheme in ('http', 'https'):
@@ -58,7 +58,7 @@ def url_of(address: str, key: str) -> Optional[str]:
     if scheme in ('torchvision', 'modelzoo'):
         if find_spec('torchvision') is None:
             raise UserError(
-                f'{key}: {address} is a name that torchvision knows, which is not installed. pip install torchvision, or give '
+                f'{key}: {address} needs torchvision, which is not installed. Install it (pip install torchvision), or give '
                 f'the path or https:// address of the file.{_without(key)}'
             )
         known = mmengine_checkpoint.get_torchvision_models()
@@ -68,37 +68,35 @@ def url_of(address: str, key: str) -> Optional[str]:
     else:
         return None
     if name not in known:
-        raise UserError(f'{key}: {address} is no name of weights that {scheme} knows.')
+        raise UserError(f'{key}: {scheme} has no weights named {name!r} ({address}).')
     url = str(known[name])
     return url if url.startswith(('http://', 'https://')) else None
 
 
 def cached_file(url: str) -> Path:
-    """Where PyTorch keeps the file of an address."""
+    """Return where PyTorch caches the file of a URL."""
     return Path(torch.hub.get_dir()) / 'checkpoints' / os.path.basename(urlparse(url).path)
 
 
 def _without(key: str) -> str:
-    """How to train without the weights, where they are those of an ``init_cfg``."""
+    """Explain how to train without the weights of an ``init_cfg``; empty for other weights."""
     setting = re.match(r'.*?\.(init_cfg|pretrained)', key)
     if setting is None:
         return ''
     return (
         f' To train without them, add --cfg-options {setting[0]}=None. Activations with '
-        "init='identity' are meant for weights of a ReLU network; from scratch the papers start with init='paper'."
+        "init='identity' are meant for the weights of a ReLU network; the papers train from scratch with init='paper'."
     )
 
 
 def _unreachable_reason(url: str) -> Optional[str]:
-    """The reason why an address does not answer; None where it does."""
+    """Return why a URL does not answer; None if it does."""
     try:
         with urlopen(
             Request(url, method='HEAD', headers={'User-Agent': 'torch.hub'}), timeout=_SECONDS
         ):
             return None
-    except (
-        HTTPError
-    ) as error:  # some servers refuse to be asked like this, and give the file nonetheless
+    except HTTPError as error:  # some servers refuse HEAD but serve the file
         return f'{error.code} {error.reason}' if error.code in _GONE else None
     except (OSError, http.client.HTTPException) as error:
         return f'{type(error).__name__}: {getattr(error, "reason", error)}'

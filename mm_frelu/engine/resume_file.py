@@ -1,6 +1,7 @@
-"""Which checkpoint of a work folder does a run go on from? The newest whole one, whatever a kill has left in the folder.
+"""Find the checkpoint that a run resumes from: the newest intact one in the work folder.
 
-A checkpoint is whole when its checksums are right and it holds a run. It is read for that without running code from it.
+A killed process may leave damaged files. A checkpoint is intact when its checksums are right and it has the ``meta`` of a training run.
+It is read without running code from it.
 """
 
 import os
@@ -19,18 +20,18 @@ _LONGEST_PATH = 4096
 
 
 def newest_whole_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
-    """Find the checkpoint to go on from.
+    """Find the newest intact checkpoint of a work folder.
 
-    The one that ``last_checkpoint`` names comes first, unless a later one was written after that file. The others follow by their times.
+    The file that ``last_checkpoint`` names is tried first, unless a later checkpoint was written after it. The others follow, newest first.
 
     Args:
-        cfg: A config with ``work_dir``; ``default_hooks.checkpoint`` says how checkpoints are called and where they are.
+        cfg: A config with ``work_dir``. ``default_hooks.checkpoint`` gives the names and the folder of the checkpoints.
 
     Returns:
-        The checkpoint, None where there is none yet, and sentences on what was wrong in the folder.
+        The checkpoint (None if there is none yet), and messages about what is wrong in the folder.
 
     Raises:
-        UserError: When there are checkpoints, and none of them is whole.
+        UserError: When there are checkpoints, but none of them is intact.
     """
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     folder = _folder(cfg.work_dir, hook.get('out_dir'))
@@ -45,22 +46,22 @@ def newest_whole_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
         reason = damage(path)
         if not reason:
             if damages or notices:
-                notices += [f'--resume: {text}. It is left out.' for text in damages]
+                notices += [f'--resume: {text}. It is skipped.' for text in damages]
                 notices.append(
-                    f'--resume: the run goes on from {path}, the newest whole checkpoint.'
+                    f'--resume: the run continues from {path}, the newest intact checkpoint.'
                 )
             return str(path), notices
         damages.append(f'{path} {reason}')
     if damages:
         raise UserError(
-            f'--resume: there is no whole checkpoint in {folder}: {"; ".join(damages)}. Give another one with --resume PATH, or '
-            'begin anew without --resume.'
+            f'--resume: there is no intact checkpoint in {folder}: {"; ".join(damages)}. Give another one with --resume PATH, or '
+            'start a new run without --resume.'
         )
     return None, notices
 
 
 def damage(path: Path) -> str:
-    """What is wrong with a checkpoint, as the end of a sentence that begins with its name; empty for a whole one."""
+    """Describe what is wrong with a checkpoint, as a sentence without its subject; empty for an intact one."""
     try:
         size = path.stat().st_size
         if size == 0:
@@ -68,7 +69,7 @@ def damage(path: Path) -> str:
         zipped = zipfile.is_zipfile(path)
         if not zipped and _starts_as_zip(path):
             return f'is cut off after {size} bytes'
-        if zipped:  # PyTorch does not look at the checksums
+        if zipped:  # PyTorch does not verify the checksums
             with zipfile.ZipFile(path) as archive:
                 bad = archive.testzip()
             if bad is not None:
@@ -76,7 +77,7 @@ def damage(path: Path) -> str:
         content = load_safely(path, mmap=zipped)
     except OSError as error:
         return f'cannot be read ({error.strerror or error})'
-    except Exception as error:  # torch has no common type for what it finds in a damaged file
+    except Exception as error:  # torch raises many types for damaged files
         kind = unknown_kind(error)
         if kind:
             return f'holds {kind}, and reading that could run code from the file'
@@ -87,27 +88,27 @@ def damage(path: Path) -> str:
 
 
 def require_whole(path: str, key: str) -> None:
-    """Refuse a checkpoint that :func:`damage` finds fault with.
+    """Raise if :func:`damage` finds something wrong with a checkpoint.
 
     Raises:
         UserError: With the reason.
     """
     reason = damage(Path(path).expanduser())
     if 'could run code' in reason:
-        reason += '. If you trust the file, name the type in a module of custom_imports: torch.serialization.add_safe_globals([...])'
+        reason += '. If you trust the file, allow the type in a module of custom_imports: torch.serialization.add_safe_globals([...])'
     if reason:
         raise UserError(f'{key}: {path} {reason}.')
 
 
 def _folder(work_dir: str, out_dir: Optional[str]) -> str:
-    """Where CheckpointHook writes: ``out_dir`` gets a folder with the name of the work folder."""
+    """Return the folder that CheckpointHook writes to: inside ``out_dir`` it is named after the work folder."""
     if out_dir is None or out_dir == work_dir:
         return str(work_dir)
     return os.path.join(out_dir, os.path.basename(str(work_dir).rstrip(os.sep)))
 
 
 def _candidates(work_dir: Path, folder: Path, template: str) -> Tuple[List[Path], List[str]]:
-    """Checkpoints in the order in which to try them, and what is wrong with ``last_checkpoint``."""
+    """Return the checkpoints in the order in which to try them, and what is wrong with ``last_checkpoint``."""
     pattern = re.escape(template).replace(re.escape('{}'), r'(\d+)')
     numbers = {
         path: int(found[1])
@@ -124,7 +125,7 @@ def _candidates(work_dir: Path, folder: Path, template: str) -> Tuple[List[Path]
     if not os.path.isfile(path):
         path = Path(named)
     if not named or is_remote(named) or not os.path.isfile(path):
-        what = f'names {named[:200]!r}, which is no file' if named else 'is empty'
+        what = f'names {named[:200]!r}, which is not a file' if named else 'is empty'
         return by_time, [f'--resume: {pointer} {what}.'] if by_time or named else []
     later = [
         other

@@ -1,8 +1,8 @@
-"""Can the run of a checkpoint go on as the config describes it?
+"""Check whether a run can resume from a checkpoint as the config describes it.
 
-A checkpoint may lack the optimizer and the schedules, be of another optimizer, hold NaN, or be further than the config goes. Without these
-checks MMEngine goes on with another learning rate, or ends in a KeyError of PyTorch. Learning rates and schedules of the checkpoint replace
-those of the config without a word.
+A checkpoint may lack the optimizer and the schedules, belong to another optimizer, contain NaN, or be past the end of the config. Without
+these checks MMEngine continues with another learning rate, or stops with a KeyError of PyTorch. MMEngine also replaces the learning rates
+and schedules of the config with those of the checkpoint without a message.
 """
 
 import ast
@@ -15,31 +15,31 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from .errors import UserError
 
 _RUNNING = ('last_step', '_global_step', '_last_value', 'base_values', 'verbose', '_last_lr')
-"""What a scheduler's state holds that changes while it runs."""
+"""Entries of a scheduler's state that change while it runs."""
 
 
 def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> Optional[str]:
     """Compare progress, optimizer and schedules with the config, before the Runner loads them.
 
     Args:
-        runner: A Runner with an optimizer; one with several is not looked at.
+        runner: The Runner. Several optimizers in one wrapper are not compared.
         checkpoint: The loaded checkpoint.
         source: Its file name, for messages.
 
     Returns:
-        Sentences on settings of the config that the checkpoint's replace, on what begins anew and on a run that is at its end; None
-            where the run goes on as it was.
+        A message about config settings that the checkpoint overrides, parts that start from the beginning, or a run that is already
+            complete; None if the run continues unchanged.
 
     Raises:
-        UserError: When the checkpoint holds no run, only a part of one, or NaN, is beyond the end of the config, or its optimizer cannot
-            go on as the one of the config.
+        UserError: When the checkpoint has weights only, lacks a part of the run, contains NaN, is past the end of the config, or its
+            optimizer does not match the config.
     """
     if 'message_hub' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
         raise UserError(
-            f'--resume: {source} holds weights alone, and no run to go on with (found: {", ".join(checkpoint)}). Begin a run '
+            f'--resume: {source} has weights only, not the state of a run (found: {", ".join(checkpoint)}). Start a new run '
             f'from them: --cfg-options load_from={source}, without --resume.'
         )
-    # EMAHook, which runs before, has exchanged the two.
+    # EMAHook runs before this hook and has swapped the two.
     for weights in ('state_dict', 'ema_state_dict'):
         _require_numbers(checkpoint.get(weights, {}), source)
     notices = [_progress(runner, checkpoint['meta'], source), _left_out(runner, checkpoint, source)]
@@ -50,19 +50,19 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
 
 
 def _require_numbers(weights: Dict[str, Any], source: str) -> None:
-    """Refuse weights that are not numbers. Infinity is left alone: masks of attention consist of it."""
+    """Raise if weights contain NaN. Infinity is legal: attention masks consist of it."""
     bad = [
         key for key, value in weights.items() if torch.is_tensor(value) and torch.isnan(value).any()
     ]
     if bad:
         raise UserError(
             f'--resume: {source} has NaN in {len(bad)} of its {len(weights)} tensors, e.g. {bad[0]}: training had diverged before it '
-            'was saved. Go on from an earlier checkpoint with --resume PATH, or begin anew with a smaller learning rate.'
+            'was saved. Resume from an earlier checkpoint with --resume PATH, or start a new run with a smaller learning rate.'
         )
 
 
 def _progress(runner: Runner, meta: Dict[str, Any], source: str) -> Optional[str]:
-    """Where the checkpoint stands in the training that the config describes."""
+    """Compare the checkpoint's epoch or iteration with the end of training in the config."""
     loop = runner.train_loop
     if isinstance(loop, EpochBasedTrainLoop):
         unit, done, end = 'epoch', meta.get('epoch', 0), loop.max_epochs
@@ -70,8 +70,8 @@ def _progress(runner: Runner, meta: Dict[str, Any], source: str) -> Optional[str
         unit, done, end = 'iter', meta['iter'], loop.max_iters
     if done > end:
         raise UserError(
-            f'--resume: {source} was saved at {unit} {done}, and the config ends at {unit} {end}. Raise train_cfg.max_{unit}s to train '
-            f'on, or begin a run from its weights with --cfg-options load_from={source} and without --resume.'
+            f'--resume: {source} was saved at {unit} {done}, and the config ends at {unit} {end}. Raise train_cfg.max_{unit}s to '
+            f'continue, or start a new run from its weights with --cfg-options load_from={source} and without --resume.'
         )
     if done == end:
         return f'--resume: {source} was saved at {unit} {done}, where the config ends: nothing is left to train.'
@@ -79,10 +79,10 @@ def _progress(runner: Runner, meta: Dict[str, Any], source: str) -> Optional[str
 
 
 def _left_out(runner: Runner, checkpoint: Dict[str, Any], source: str) -> Optional[str]:
-    """Name the parts of a run that a checkpoint lacks; best checkpoints of MMEngine have weights alone.
+    """Name the parts of a run that a checkpoint lacks. MMEngine's best checkpoints have weights only.
 
     Raises:
-        UserError: Unless the config says that its checkpoints are to be saved without.
+        UserError: Unless the config says that checkpoints are saved without these parts.
     """
     parts = {
         'optimizer': ('save_optimizer', 'its optimizer'),
@@ -97,11 +97,11 @@ def _left_out(runner: Runner, checkpoint: Dict[str, Any], source: str) -> Option
     hook = (runner.cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if all(hook.get(parts[key][0]) is False for key in missing):
         options = ', '.join(f'{parts[key][0]}=False' for key in missing)
-        return f'--resume: {source} was saved without {what} ({options}), which begin anew.'
+        return f'--resume: {source} was saved without {what} ({options}), which start from the beginning.'
     raise UserError(
-        f'--resume: {source} was saved without {what}, as best_*.pth are: the run cannot go on as it was. Resume from iter_*.pth or '
-        f'epoch_*.pth (--resume alone takes the newest), or begin a run from these weights with --cfg-options load_from={source} and '
-        'without --resume.'
+        f'--resume: {source} was saved without {what}, like best_*.pth: the run cannot continue. Resume from iter_*.pth or '
+        f'epoch_*.pth (--resume without a path takes the newest), or start a new run from these weights with --cfg-options '
+        f'load_from={source} and without --resume.'
     )
 
 
@@ -113,13 +113,13 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     old, new = _name_in_text(checkpoint['meta'].get('cfg')), _name_in_config(runner.cfg)
     reason: Optional[str]
     if old is not None and new is not None and old != new:
-        reason = f"has the state of another optimizer, {old}, than the config's {new}"
+        reason = f'has the state of the optimizer {old}, and the config has {new}'
     else:
         reason = _other_optimizer(saved['param_groups'], wrapper.optimizer)
     if reason is not None:
         raise UserError(
-            f'--resume: {source} {reason}. A run goes on with the optimizer that it began with: take back what was changed in '
-            f'optim_wrapper (its optimizer, constructor or paramwise_cfg), or begin a new run from these weights with '
+            f'--resume: {source} {reason}. A run must continue with the optimizer that it started with: undo the changes in '
+            f'optim_wrapper (its optimizer, constructor or paramwise_cfg), or start a new run from these weights with '
             f'--cfg-options load_from={source} and without --resume.'
         )
     changed = [
@@ -129,8 +129,8 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     if not changed:
         return None
     return (
-        f'--resume: the run goes on with the settings of {source}, not with those of the config, which differ: '
-        f'{"; ".join(changed)}. To train with the new ones, begin a run with load_from in place of --resume.'
+        f'--resume: the run continues with the settings of {source}, not with those of the config, which differ: '
+        f'{"; ".join(changed)}. To train with the new ones, start a new run with load_from instead of --resume.'
     )
 
 
@@ -140,7 +140,7 @@ def _name_in_config(cfg: Any) -> Optional[str]:
 
 
 def _name_in_text(text: Any) -> Optional[str]:
-    """The type of the optimizer in the config that MMEngine stores in a checkpoint: read from its syntax, because executing it runs code."""
+    """Return the optimizer type in the config text that a checkpoint stores. The text is parsed: executing it would run code."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, TypeError, ValueError, RecursionError):
@@ -157,20 +157,20 @@ def _name_in_text(text: Any) -> Optional[str]:
 
 
 def _entry(node: Optional[ast.AST], key: str) -> Optional[ast.AST]:
-    """An entry of ``dict(...)`` in a syntax tree."""
+    """Return an entry of ``dict(...)`` in a syntax tree."""
     keywords = node.keywords if isinstance(node, ast.Call) else ()
     return next((keyword.value for keyword in keywords if keyword.arg == key), None)
 
 
 def _other_optimizer(saved: List[Dict[str, Any]], optimizer: Any) -> Optional[str]:
     current = optimizer.param_groups
-    # A newer torch may know further options, so each side must have one that the other lacks.
+    # A newer torch may have more options, so each side must have one that the other lacks.
     known = set(optimizer.defaults)
     stored = {key for key in saved[0] if key not in ('params', 'initial_lr')} if saved else set()
     if stored - known and known - stored:
         return (
-            f"has the state of another optimizer than the config's {type(optimizer).__name__} (its options are "
-            f'{", ".join(sorted(stored))})'
+            f'has the state of another optimizer (with the options {", ".join(sorted(stored))}), and the config has '
+            f'{type(optimizer).__name__}'
         )
     if len(saved) != len(current):
         return f'has {len(saved)} parameter groups in its optimizer, and the config makes {len(current)}'
@@ -191,7 +191,7 @@ def _changed_options(saved: List[Dict[str, Any]], current: List[Dict[str, Any]])
             name = 'initial_lr' if key == 'lr' and 'initial_lr' in theirs else key
             old, new = theirs.get(name), ours.get(name, ours.get(key))
             if old is not None and new is not None and old != new:
-                changes[f'{key} {old} there and {new} here'] = None
+                changes[f'{key} {old} in the checkpoint and {new} in the config'] = None
     return list(changes)[:3]
 
 
@@ -199,13 +199,13 @@ def _changed_schedules(saved: Any, current: Any) -> List[str]:
     if not isinstance(saved, list) or not isinstance(current, list):
         return []
     if len(saved) != len(current):
-        return [f'{len(saved)} param_schedulers there and {len(current)} here']
+        return [f'{len(saved)} param_schedulers in the checkpoint and {len(current)} in the config']
     changes = []
     for index, (theirs, scheduler) in enumerate(zip(saved, current)):
         ours = scheduler.state_dict()
         keys = [key for key in ours if key in theirs and key not in _RUNNING]
         changes += [
-            f'param_scheduler.{index}.{key} {theirs[key]} there and {ours[key]} here'
+            f'param_scheduler.{index}.{key} {theirs[key]} in the checkpoint and {ours[key]} in the config'
             for key in keys
             if repr(theirs[key]) != repr(ours[key])
         ]

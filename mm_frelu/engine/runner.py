@@ -1,4 +1,4 @@
-"""MMEngine's Runner, at ease on a machine without a GPU or without a launcher."""
+"""MMEngine's Runner with additional checks, and with support for SyncBN models on CPUs."""
 
 from typing import Any, Dict, Optional, Union
 
@@ -24,28 +24,28 @@ class GuardedRunner(Runner):
 
     It differs from its parent only where the parent would fail or be silent:
 
-    - SyncBN needs a GPU per process. With one process the parent turns it into BN; here that also happens for several
-      processes on CPUs (gloo), and one log line says how many layers it was.
-    - The transforms of every dataset name the file that they failed on, and the batch that is worked on is remembered.
-    - A dataloader without anything to load is an error, and one for validation whose batches could not be stacked.
-    - Annotation ids that pycocotools misreads are given numbers, for the metric alone.
-    - Pretrained weights of ``init_cfg`` are compared with the part of the model that takes them.
-    - Random numbers of a training step do not depend on the steps before it, so that a resumed run repeats them.
+    - SyncBN needs a GPU per process. With one process the parent converts it to BN. This class also converts it for several
+      processes on CPUs (gloo), and logs the number of layers.
+    - The transforms of every dataset name the file that they fail on. The current batch is kept for error messages.
+    - Two cases are errors before training starts: a dataloader with nothing to load, and a validation dataloader whose batches
+      cannot be stacked.
+    - Annotation ids that pycocotools misreads are replaced, in the metric only.
+    - Pretrained weights of ``init_cfg`` are compared with the module that loads them.
+    - The random numbers of a training step do not depend on earlier steps, so that a resumed run repeats them.
     """
 
     batch: Any = None
-    _train_dataloader: Any  # of the parent: settings, or the dataloader once it is built
+    _train_dataloader: Any  # of the parent: the settings, later the dataloader
 
     def _init_model_weights(self) -> None:
-        """Initialise the weights, and say what did not fit of those that ``init_cfg`` names."""
+        """Initialise the weights, and report pretrained weights of ``init_cfg`` that do not fit."""
         with watch_pretrained(self.model, self.cfg):
             super()._init_model_weights()
 
     def wrap_model(self, model_wrapper_cfg: Optional[Dict], model: nn.Module) -> nn.Module:
-        """Wrap the model for the launcher, with BN in place of SyncBN where SyncBN cannot work.
+        """Wrap the model for the launcher, and convert SyncBN to BN if SyncBN is unsupported.
 
-        The reverted layers share the parameters and buffers of the old ones, and the optimizer is built later: nothing
-        that is learned or loaded can miss them.
+        The BN layers share the parameters and buffers of the SyncBN layers, and the optimizer is built later.
         """
         if is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
@@ -54,15 +54,15 @@ class GuardedRunner(Runner):
         if found and (on_cpu or not self.distributed):
             reason = 'there is no GPU' if on_cpu else 'no launcher is used'
             self.logger.info(
-                f'{found} SyncBN layers work as BN because {reason}: each process normalises by its own batch.'
+                f'{found} SyncBN layers run as BN because {reason}: each process normalises with its own batch.'
             )
             model = revert_sync_batchnorm(model)
         if self.distributed and on_cpu:
             self.logger.info(
-                f'There is no GPU: the {self.world_size} processes talk through gloo, not nccl.'
+                f'There is no GPU: the {self.world_size} processes use the gloo backend instead of nccl.'
             )
             self.cfg.sync_bn = None
-            # The parent names a GPU in device_ids, which DDP refuses for a model on the CPU.
+            # The parent sets a GPU in device_ids, which DDP does not accept for a CPU model.
             model_wrapper_cfg = {
                 'type': 'MMDistributedDataParallel',
                 'broadcast_buffers': False,
@@ -73,13 +73,13 @@ class GuardedRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def build_evaluator(self, evaluator: Any) -> Evaluator:
-        """Build the evaluator, and see to the ids of its annotations."""
+        """Build the evaluator, and replace annotation ids that pycocotools misreads."""
         built = super().build_evaluator(evaluator)
         number_annotations(built)
         return built
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """Call the hooks, and remember the batch that is worked on: an error in the model can name its pictures then."""
+        """Call the hooks, and keep the current batch, so that an error message can name its images."""
         self.batch = kwargs.get('data_batch', self.batch)
         if fn_name == 'before_train_iter':
             seed_iteration(self)
@@ -99,24 +99,24 @@ class GuardedRunner(Runner):
         self._train_dataloader = dataloader
         try:
             return super().build_train_loop(loop)
-        finally:  # the batch size that auto_scale_lr asks for is in the settings alone
+        finally:  # auto_scale_lr reads the batch size from the settings
             self._train_dataloader = settings
 
     def build_val_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
-        """Build the validation loop; batches that it could not stack are an error now, and not after hours of training."""
+        """Build the validation loop. Batches that cannot be stacked are an error now, not after hours of training."""
         built = super().build_val_loop(loop)
         require_one_shape(built.dataloader, 'val_dataloader', unwrap(self.model))
         return built
 
     def build_test_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
-        """Build the test loop, as :meth:`build_val_loop` does."""
+        """Build the test loop, with the same check as :meth:`build_val_loop`."""
         built = super().build_test_loop(loop)
         require_one_shape(built.dataloader, 'test_dataloader', unwrap(self.model))
         return built
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
-        """Build a DataLoader whose loading transforms name the file that they failed on.
+        """Build a DataLoader whose transforms name the file that they fail on.
 
         Raises:
             UserError: When it has nothing to load.
@@ -124,25 +124,25 @@ class GuardedRunner(Runner):
         try:
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         except ValueError as error:
-            # MMEngine joins the entries that filter_cfg leaves, before it counts them.
+            # MMEngine concatenates the entries that filter_cfg keeps, and fails if there are none.
             if 'need at least one array to concatenate' not in str(error):
                 raise
             raise UserError(
-                f'{_described(dataloader)}: no image is left to load. filter_cfg leaves out images without boxes of the '
-                'chosen classes (filter_empty_gt=True) and those smaller than min_size: choose other classes or a smaller '
-                'min_size, or look into the annotation file.'
+                f'{_described(dataloader)}: no image is left to load. filter_cfg removes images without boxes of the '
+                'chosen classes (filter_empty_gt=True) and images smaller than min_size. Choose other classes or a smaller '
+                'min_size, or check the annotation file.'
             ) from error
         if len(loader) == 0:
             raise UserError(
-                f'{_described(dataloader)}: {len(loader.dataset)} images make no batch of {loader.batch_size}, and '
-                'drop_last=True leaves the rest out. Take a smaller batch_size, or drop_last=False.'
+                f'{_described(dataloader)}: {len(loader.dataset)} images do not fill a batch of {loader.batch_size}, and '
+                'drop_last=True drops incomplete batches. Use a smaller batch_size, or drop_last=False.'
             )
         name_files(loader.dataset)
         return loader
 
 
 def _described(dataloader: Any) -> str:
-    """Type and annotation file of the dataset that a dataloader reads, those inside wrappers too."""
+    """Return type, folder and annotation file of the datasets of a dataloader, inside wrappers too."""
     leaves = leaf_datasets(
         dataloader.get('dataset') if isinstance(dataloader, dict) else None, 'dataset'
     )
@@ -153,5 +153,5 @@ def _described(dataloader: Any) -> str:
 
 
 def _is_sync_bn(module: nn.Module) -> bool:
-    """Both PyTorch's ``SyncBatchNorm`` and mmcv's own class of that name."""
+    """Whether a module is PyTorch's ``SyncBatchNorm`` or mmcv's class of the same name."""
     return type(module).__name__ == 'SyncBatchNorm'

@@ -1,4 +1,4 @@
-"""Reading files of ``torch.save`` without running what they say."""
+"""Read files of ``torch.save`` without running code from them."""
 
 import codecs
 import pickle
@@ -16,8 +16,8 @@ from torch._weights_only_unpickler import _get_allowed_globals
 
 from .errors import UserError
 
-# MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
-# float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
+# MMEngine stores its log in checkpoints and registers the number types in it as safe globals, but not float32, which mmseg logs.
+# Without this line, such checkpoints are loaded unsafely, with a warning about "arbitrary code execution".
 if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
     torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
 
@@ -37,21 +37,21 @@ UNREADABLE = (
     struct.error,
     zipfile.BadZipFile,
 )
-"""What torch.load raises for damaged files, depending on where they are damaged."""
+"""Exceptions that torch.load raises for damaged files, depending on where they are damaged."""
 
 
 def load_safely(path: Path, mmap: bool = False, map_location: Any = 'cpu') -> Any:
-    """Read a file without running code from it, the histories of numbers that MMEngine logs included.
+    """Read a file without running code from it. The log histories of MMEngine's checkpoints are supported.
 
     Args:
         path (Path): A file of ``torch.save``.
-        mmap (bool): Leave tensors on the disk until they are looked at; only for files of torch >= 1.6.
-        map_location (Any): As of ``torch.load``.
+        mmap (bool): Leave tensors on disk until they are read; only for files of torch >= 1.6.
+        map_location (Any): Same as in ``torch.load``.
 
     Raises:
-        Exception: Whatever torch raises for damaged files and for types that it does not know.
+        Exception: Whatever torch raises for damaged files and unknown types.
     """
-    name = str(path)  # torch 2.1 takes no Path with mmap
+    name = str(path)  # torch 2.1 does not support a Path with mmap
     kinds: List[Any] = getattr(mmengine_checkpoint, 'get_torch_safe_globals', list)()
     if kinds and hasattr(torch.serialization, 'safe_globals'):
         with torch.serialization.safe_globals(kinds):
@@ -62,12 +62,12 @@ def load_safely(path: Path, mmap: bool = False, map_location: Any = 'cpu') -> An
 
 
 def load_or_refuse(path: Path, key: str, map_location: Any = 'cpu') -> Any:
-    """As :func:`load_safely`, with an error that says what to do.
+    """Read a file with :func:`load_safely`, and raise an error that says what to do.
 
     Args:
         path (Path): A file of ``torch.save``.
         key (str): Option or config key that names the file, for the message.
-        map_location (Any): As of ``torch.load``.
+        map_location (Any): Same as in ``torch.load``.
 
     Raises:
         UserError: When the file is damaged, or holds more than weights, numbers and text.
@@ -89,7 +89,7 @@ def load_or_refuse(path: Path, key: str, map_location: Any = 'cpu') -> Any:
 
 
 def let_mmengine_load_safely() -> None:
-    """Make MMEngine read files on the disk by :func:`load_or_refuse`: its own loader runs what a file of unknown types says."""
+    """Make MMEngine read local files with :func:`load_or_refuse`. Its own loader runs code from files with unknown types."""
 
     def load(filename: str, map_location: Any = None) -> Any:
         path = Path(filename).expanduser()
@@ -101,21 +101,21 @@ def let_mmengine_load_safely() -> None:
 
 
 def unknown_kind(error: BaseException) -> str:
-    """The type that torch refused to build, out of its page of advice; empty where that was not the reason."""
+    """Return the type that torch refused to build, from its long message; empty if that was not the reason."""
     found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
     return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
 
 
 def first_line(error: BaseException) -> str:
-    """What was the matter, without torch's page of advice."""
-    # Behind its advice on options torch says what the matter was.
+    """Return the reason for an error, without torch's advice on options."""
+    # torch puts the reason after its advice.
     reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
     return reason.splitlines()[0][:160] if reason else type(error).__name__
 
 
 def _known_types() -> Dict[Tuple[str, str], Any]:
-    """What may be built, by module and name: torch's own list, and what numbers and their histories are made of."""
-    numpy: Any = np  # the types of NumPy know one of the names
+    """Return the allowed types by module and name: torch's own list, NumPy's types and MMEngine's log history."""
+    numpy: Any = np  # NumPy's type stubs have only one of the two names
     core = numpy._core if np.__version__ >= '2' else numpy.core
     known = {tuple(name.rsplit('.', 1)): value for name, value in _get_allowed_globals().items()}
     for package in (
@@ -134,20 +134,20 @@ def _known_types() -> Dict[Tuple[str, str], Any]:
 
 
 def _statistics_method(owner: Any, name: str) -> Any:
-    """What a history keeps of its mean, minimum and the like. Of anything else ``getattr`` would be a way to every function."""
+    """``getattr`` restricted to the public statistics of ``HistoryBuffer``; an unrestricted one could reach any function."""
     if owner is not HistoryBuffer or name.startswith('_'):
         raise pickle.UnpicklingError(f'Unsupported attribute {name} of {owner}')
     return getattr(owner, name)
 
 
 class _KnownTypes:
-    """A pickle module for ``torch.load`` that builds known types alone: before 2.5 torch cannot be told of some by its caller."""
+    """Pickle module for ``torch.load`` that builds known types only. Before 2.5, torch does not let callers allow some of them."""
 
     class Unpickler(pickle.Unpickler):
-        """Refuses every other type."""
+        """Unpickler that refuses all other types."""
 
         def find_class(self, module: str, name: str) -> Any:
-            """Look up a type that may be built."""
+            """Look up an allowed type."""
             known = _known_types()
             if (module, name) not in known:
                 raise pickle.UnpicklingError(f'Unsupported class {module}.{name}')
@@ -155,5 +155,5 @@ class _KnownTypes:
 
     @classmethod
     def load(cls, file: BinaryIO, **options) -> Any:
-        """Read one object; files of torch < 1.6 begin with several."""
+        """Read one object. Files of torch < 1.6 start with several."""
         return cls.Unpickler(file, **options).load()

@@ -1,4 +1,4 @@
-"""``KEY=VALUE`` on the command line: settings of a config, as MMEngine reads them, with errors that name the option."""
+"""Parse ``KEY=VALUE`` options like MMEngine does, with errors that name the option."""
 
 import argparse
 import re
@@ -12,11 +12,11 @@ _DICT = re.compile(r"""[=\[(,]\s*(dict\(|\{\s*['"])""")
 
 
 class SettingsAction(DictAction):
-    """MMEngine's ``DictAction``, which ends in a ValueError where a ``=`` or a bracket is missing, and takes spaces out of paths."""
+    """MMEngine's ``DictAction`` with clear errors for a missing ``=`` or bracket. Spaces in paths are kept."""
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        """Read a value; one that is no list keeps its spaces and apostrophes."""
+        """Parse a value. A value that is not a list keeps its spaces and apostrophes."""
         if ',' in val or val.strip(' \'"').startswith(('(', '[')):
             return DictAction._parse_iterable(val)
         quoted = len(val) > 1 and val[0] == val[-1] and val[0] in '\'"'
@@ -29,15 +29,15 @@ class SettingsAction(DictAction):
         values: Union[str, Sequence[Any], None],
         option_string: Optional[str] = None,
     ) -> None:
-        """Add the settings, or end with the usage of the tool and the word that cannot be read."""
+        """Add the settings, or exit with the usage of the tool and the word that cannot be parsed."""
         words = [values] if isinstance(values, str) else values or ()
         for word in words:
             if _DICT.search(word):
-                # MMEngine would leave it a text, on which a dataset ends deep inside.
+                # MMEngine would keep it as a string, and the dataset would fail much later.
                 raise argparse.ArgumentError(
                     self,
-                    f'{word!r} has a dict in its value, and options take numbers, words and lists. Set its entries one by one '
-                    '(a.b.0.scale=(64,32)), or write a config with this one as its _base_ and the dict in it.',
+                    f'{word!r} has a dict in its value; options support only numbers, words and lists. Set its entries one by one '
+                    '(a.b.0.scale=(64,32)), or write the dict into a config that has this one as its _base_.',
                 )
             try:
                 super().__call__(parser, namespace, [word], option_string)
@@ -45,7 +45,7 @@ class SettingsAction(DictAction):
                 # argparse repeats the option in front.
                 raise argparse.ArgumentError(
                     self,
-                    f'{word!r} is not KEY=VALUE with balanced brackets. Leave no space inside a value, or quote the whole '
+                    f'{word!r} is not KEY=VALUE with balanced brackets. Leave out spaces inside a value, or quote the whole '
                     "word: 'key=[(a, b), c]'",
                 ) from None
 
@@ -53,15 +53,15 @@ class SettingsAction(DictAction):
 def merge_settings(
     cfg: Config, settings: Optional[Dict[str, Any]], option: str = '--cfg-options'
 ) -> None:
-    """Merge what an option of :class:`SettingsAction` gave into a config.
+    """Merge settings that :class:`SettingsAction` parsed into a config.
 
     Args:
         cfg: The config, changed in place.
-        settings: Keys with dots, and values; None where the option was not given.
+        settings: Keys with dots, and values; None if the option was not given.
         option: The option, for the message.
 
     Raises:
-        UserError: For a key that leads through something that has no keys, or to an element that a list lacks.
+        UserError: For a key below a value that has no keys, or for an element that a list does not have.
     """
     try:
         cfg.merge_from_dict(settings or {})
@@ -76,16 +76,14 @@ def merge_settings(
 
 
 def _dead_end(cfg: Config, key: str) -> Optional[str]:
-    """Where in the config a key leads nowhere; None if it is in order."""
+    """Explain at which part a key does not exist in the config; None if it does."""
     node: Any = cfg
     words = key.split('.')
     for index, word in enumerate(words):
         parent = '.'.join(words[:index])
         if isinstance(node, (list, tuple)):
             if not word.isdigit() or int(word) >= len(node):
-                return (
-                    f'{parent} is a list of {len(node)} elements, which are 0 to {len(node) - 1}.'
-                )
+                return f'{parent} is a list of {len(node)} elements, with the indices 0 to {len(node) - 1}.'
             node = node[int(word)]
         elif isinstance(node, (dict, Config)):
             node = node.get(word, {})

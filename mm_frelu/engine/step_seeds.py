@@ -1,9 +1,9 @@
-"""Random numbers of a training step depend on the seed, the rank and the number of the iteration, and on nothing before it.
+"""Seed every training step by the seed of the run, the rank and the iteration, so that a resumed run repeats the original one.
 
-MMEngine seeds each process once. Where dropout and augmentation stand in their sequences of random numbers then depends on every step since
-the start, and checkpoints do not record it: a resumed run draws other numbers than the run that was never stopped. Here the numbers are
-drawn anew from each step's position, in the training process and for each image in the workers of the dataloader. A resumed run
-therefore repeats the steps of the other one exactly, and the number of workers has no influence.
+MMEngine seeds each process once. The random numbers of dropout and augmentation then depend on every step since the start, and
+checkpoints do not save the state of the generators. A resumed run therefore draws other numbers than a run that was never stopped. Here,
+every step is seeded by its position: in the training process, and for each image in the workers of the dataloader. A resumed run
+repeats the steps exactly, and the number of workers has no influence.
 """
 
 import random
@@ -19,7 +19,7 @@ Position = Tuple[int, ...]
 
 
 def seed_all(*position: int) -> None:
-    """Seed Python, NumPy and PyTorch (GPUs included) from non-negative integers; other integers give unrelated numbers."""
+    """Seed Python, NumPy and PyTorch (GPUs included) from non-negative integers. Different integers give unrelated numbers."""
     words = np.random.SeedSequence(position).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(words[1])
@@ -27,18 +27,18 @@ def seed_all(*position: int) -> None:
 
 
 def seed_iteration(runner: Runner) -> None:
-    """Seed the training process for the iteration that begins."""
+    """Seed the training process for the current iteration."""
     seed_all(runner.seed, runner.rank, runner.iter)
 
 
 def seed_batches(loader: DataLoader, runner: Runner) -> None:
-    """Let a dataloader seed the loading of each image by the iteration that its batch is for.
+    """Make a dataloader seed the loading of each image by the iteration of its batch.
 
-    A batch sampler gives the positions and PyTorch's ``__getitems__`` receives them, so that they reach the workers with the
+    A batch sampler yields the positions and PyTorch's ``__getitems__`` receives them. They reach the workers together with the
     indices.
 
     Args:
-        loader: The dataloader for training, before it is iterated over. One without batches is left alone.
+        loader: The training dataloader, before it is iterated over. Without a batch sampler it is not changed.
         runner: Its Runner.
     """
     if loader.batch_sampler is None:
@@ -50,7 +50,7 @@ def seed_batches(loader: DataLoader, runner: Runner) -> None:
 
 
 class _NumberedBatches:
-    """A batch sampler that yields the position of each batch with its indices."""
+    """Batch sampler that yields the position of each batch together with its indices."""
 
     def __init__(self, loader: DataLoader, runner: Runner) -> None:
         self.loader = loader
@@ -72,14 +72,14 @@ class _NumberedBatches:
             number += 1
 
     def _iteration(self) -> int:
-        # runner.iter would build the loop, and upstream's draws a batch while it is built.
+        # runner.iter would build the loop, and MMEngine's loop draws a batch while it is built.
         loop = self.runner._train_loop
         return 0 if isinstance(loop, dict) else self.runner.iter
 
     def _draws_the_past_again(self) -> bool:
-        """Whether MMEngine resumes by drawing, and discarding, the batches that were trained on.
+        """Whether MMEngine resumes by drawing and discarding the batches that were already trained on.
 
-        It does in iteration-based training with samplers that cannot skip; releases without such samplers always do.
+        It does so in iteration-based training if the sampler cannot skip. Releases without skipping samplers always do so.
         """
         loop = self.runner._train_loop
         return (
@@ -91,7 +91,7 @@ class _NumberedBatches:
 
 
 class _SeededItems:
-    """``__getitems__`` of a dataset: loads the images of one batch, each with random numbers of its own."""
+    """``__getitems__`` of a dataset that seeds each image of a batch on its own."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

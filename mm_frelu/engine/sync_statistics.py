@@ -1,8 +1,8 @@
-"""Several processes, one set of running statistics: what is validated, saved and resumed is the same model everywhere.
+"""A hook that averages BN's running statistics over processes, so that all of them validate, save and resume the same model.
 
-A BN layer in training mode moves its running statistics by the batches of its own process. MMEngine validates each process's images
-with that process's statistics and saves those of the first, so the metrics of the log are not those of the checkpoint. MMEngine's
-``SyncBuffersHook`` averages before validation, which iteration-based training reaches after the checkpoint is written.
+In training mode, a BN layer updates its running statistics from the batches of its own process. MMEngine validates the images of each
+process with its own statistics, but saves those of the first process. The metrics in the log are then not those of the checkpoint.
+MMEngine's ``SyncBuffersHook`` averages before validation, but iteration-based training writes the checkpoint before that.
 """
 
 from typing import Any, List
@@ -17,28 +17,27 @@ from mm_frelu.registry import HOOKS
 
 @HOOKS.register_module()
 class SyncStatisticsHook(Hook):
-    """Average running statistics over the processes after each training iteration.
+    """Average the running statistics over all processes after each training iteration.
 
-    Running statistics are linear in those of the batches, so the average is what BN would have gathered from the statistics of all
-    processes' batches, and how often it is taken changes nothing but what the others see in between. Done in each iteration, it
-    needs no knowledge of who reads next (validation, checkpoint, EMA, a user's hook). It is one all-reduce; DDP's own default,
-    which MMEngine switches off, sends all buffers as often. Training itself does not change: in training mode BN does not read
-    them.
+    Running statistics are linear in the statistics of the batches. The average is therefore the same as if BN had updated them from the
+    batches of all processes. Averaging in each iteration means that the statistics are right for any reader: validation, checkpoint,
+    EMA or a user's hook. It costs one all-reduce; DDP's default, which MMEngine turns off, broadcasts all buffers as often. Training
+    itself does not change, because BN does not read running statistics in training mode.
 
-    Layers in evaluation mode (``norm_eval=True``) do not move and SyncBN agrees already; both are left out.
+    Layers in evaluation mode (``norm_eval=True``) and SyncBN layers are left out: their statistics are the same in all processes.
     """
 
-    # Before EMAHook and the user's hooks copy them.
+    # Runs before EMAHook and the user's hooks copy the statistics.
     priority = 'HIGH'
 
     def after_train_iter(self, runner, *args: Any, **kwargs: Any) -> None:
-        """Average."""
+        """Average the running statistics if there are several processes."""
         if get_world_size() > 1:
             all_reduce_params(moving_statistics(runner.model), op='mean')
 
 
 def moving_statistics(model: nn.Module) -> List[Tensor]:
-    """Running means and variances that training moves in each process on its own."""
+    """Return the running means and variances that training updates in each process separately."""
     return [
         statistics
         for module in model.modules()

@@ -1,4 +1,4 @@
-"""What the options of tools/test.py mean, written into the config."""
+"""The options of tools/test.py, and the functions that write them into the config."""
 
 import argparse
 import os
@@ -25,22 +25,23 @@ _VISUALIZERS = {
 
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--out``, ``--show``, ``--show-dir`` and ``--wait-time``; ``--tta`` is added beside them."""
+    """Add ``--out``, ``--show``, ``--show-dir``, ``--wait-time`` and ``--tta``."""
     parser.add_argument(
         '--out',
-        help='save the predictions: for detection and classification a file X.pkl, for segmentation a DIRECTORY of PNG '
-        'files with one class id per pixel',
+        help='save the predictions: to a file X.pkl for detection and classification, to a DIRECTORY of PNG files with one '
+        'class id per pixel for segmentation',
     )
     parser.add_argument('--show', action='store_true', help='show each picture in a window')
     parser.add_argument(
         '--show-dir',
-        help='save a picture of every image; a relative folder lies in <work folder>/<time stamp>/',
+        help='save a picture of every image in this folder; a relative path is below <work folder>/<time stamp>/',
     )
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per picture for --show')
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test-time augmentation: tta_model and tta_pipeline of the config; for detection, flipping without them',
+        help='test-time augmentation with tta_model and tta_pipeline of the config; detection configs without them use '
+        'flipping',
     )
 
 
@@ -48,10 +49,10 @@ def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
     """Make the evaluator write predictions to ``out``.
 
     Returns:
-        For a pickle, the file that the evaluator writes, to be moved to ``out`` at the end; else None.
+        For a pickle, the temporary file that the evaluator writes, to be moved to ``out`` at the end; otherwise None.
 
     Raises:
-        UserError: When ``out`` is not the kind of thing that the task writes.
+        UserError: When ``out`` is a folder and the task writes a file, or the other way round.
     """
     if out is None:
         return None
@@ -71,9 +72,9 @@ def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
                 "Add dict(type='IoUMetric', iou_metrics=['mIoU'])."
             )
         require_writable('--out', out)
-        # The metrics leave it to rank 0 to make the folder, and another rank may be quicker to write.
+        # The metrics create the folder in rank 0 only, and another rank may write first.
         os.makedirs(out, exist_ok=True)
-        # CityscapesMetric removes its folder at the end unless it is told to keep it.
+        # CityscapesMetric removes its folder at the end unless keep_results is True.
         writers[0].update(output_dir=out, keep_results=True)
     else:
         if not pickled:
@@ -81,7 +82,7 @@ def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
                 f'--out {out}: for {task} this is a pickle FILE. Give a name that ends with .pkl.'
             )
         require_target('--out', out)
-        partial = partial_file(out, '.partial.pkl')  # the metric insists on the ending
+        partial = partial_file(out, '.partial.pkl')  # the metric requires this ending
         kind = 'DumpDetResults' if task == 'detection' else 'DumpResults'
         evaluators.append(dict(type=kind, out_file_path=str(partial)))
     cfg.test_evaluator = evaluators
@@ -92,24 +93,20 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
     """Make the visualisation hook draw every image.
 
     Raises:
-        UserError: When there is no screen for ``--show``, or both are asked of mmseg, which then saves nothing.
+        UserError: When there is no display for ``--show``, or when both options are given for a task other than detection.
     """
     if not show and not show_dir:
         return
     task = task_of(cfg)
     if show and show_dir and task != 'detection':
-        raise UserError(
-            f'--show and --show-dir: for {task} pictures are shown or saved, not both. Choose one.'
-        )
+        raise UserError(f'--show and --show-dir: {task} does not support both. Choose one.')
     if (
         show
         and os.name == 'posix'
         and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
     ):
-        raise UserError(
-            '--show: there is no screen here (DISPLAY is not set). Use --show-dir FOLDER.'
-        )
-    # Set, then read back: a Config stores its own copies of the dicts that it is given.
+        raise UserError('--show: there is no display (DISPLAY is not set). Use --show-dir FOLDER.')
+    # Set, then read back: a Config stores copies of the dicts that it is given.
     cfg.setdefault('default_hooks', {})
     cfg.default_hooks.setdefault('visualization', dict(type=_HOOKS[task]))
     cfg.setdefault('visualizer', dict(type=_VISUALIZERS[task], name='visualizer'))
@@ -137,10 +134,10 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
 
 
 def apply_tta(cfg: Config) -> None:
-    """Wrap the model for test-time augmentation and exchange the test pipeline.
+    """Wrap the model for test-time augmentation and replace the test pipeline.
 
     Raises:
-        UserError: When the config does not say how, and the task has no default.
+        UserError: When the config lacks ``tta_model`` or ``tta_pipeline`` and the task has no default.
     """
     task = task_of(cfg)
     missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
@@ -162,7 +159,7 @@ def apply_tta(cfg: Config) -> None:
 
 
 def _flip_pipeline(pipeline: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Every image as it is and flipped, as mmdet's own default; the packing step then has to keep the flip."""
+    """Return a pipeline with each image unchanged and flipped, like mmdet's default. The packing step must keep the flip."""
     flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
     keys = (
         'img_id',

@@ -1,4 +1,4 @@
-"""What the options of tools/train.py mean, written into the config."""
+"""The options of tools/train.py, and the functions that write them into the config."""
 
 import argparse
 import logging
@@ -26,8 +26,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='continue, optimizer and schedule included, from PATH; without PATH from the newest whole checkpoint of '
-        'the work folder, if there is one',
+        help='continue training from PATH, with its optimizer and schedules; without PATH, from the newest intact '
+        'checkpoint of the work folder, if there is one',
     )
 
 
@@ -35,10 +35,10 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> List[str]:
     """Write the options of :func:`add_train_arguments` into ``cfg``.
 
     Returns:
-        Sentences for the log of the training.
+        Messages for the training log.
 
     Raises:
-        UserError: When the config cannot do what an option asks for.
+        UserError: When the config does not support an option.
     """
     if args.amp:
         enable_amp(cfg)
@@ -51,13 +51,13 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> List[str]:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Turn ``OptimWrapper`` into ``AmpOptimWrapper`` with a dynamic loss scale."""
+    """Replace ``OptimWrapper`` with ``AmpOptimWrapper`` and a dynamic loss scale."""
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind == 'AmpOptimWrapper':
         print_log('--amp: mixed precision is already on in the config.', 'current', logging.WARNING)
     elif kind != 'OptimWrapper':
         raise UserError(
-            f'--amp works with optim_wrapper.type OptimWrapper, and the config has {kind}. Leave --amp out and set mixed '
+            f'--amp supports only optim_wrapper.type OptimWrapper, and the config has {kind}. Leave --amp out, and enable mixed '
             f'precision in that wrapper.'
         )
     else:
@@ -70,27 +70,28 @@ def enable_amp(cfg: Config) -> None:
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Switch on MMEngine's linear rule, which the Runner applies once the optimizer is built."""
+    """Enable MMEngine's linear scaling rule, which the Runner applies after it builds the optimizer."""
     scaling = cfg.get('auto_scale_lr') or {}
     if 'base_batch_size' not in scaling:
         raise UserError(
             '--auto-scale-lr: the config does not say for which batch size its learning rate was chosen. Add '
-            'auto_scale_lr = dict(enable=False, base_batch_size=N), N = GPUs x images per GPU (4xb2 in the name: 8).'
+            'auto_scale_lr = dict(enable=False, base_batch_size=N), where N is GPUs x images per GPU (8 for 4xb2 in the name).'
         )
     cfg.auto_scale_lr.enable = True
 
 
 def resume(cfg: Config, source: Optional[str]) -> List[str]:
-    """Continue from ``source`` (a path, or ``'auto'`` for the newest whole checkpoint of the work folder).
+    """Continue from ``source``: a path, or ``'auto'`` for the newest intact checkpoint of the work folder.
 
-    With ``'auto'`` and no checkpoint yet, training starts as the config says, ``load_from`` included, so that a job which
-    may be stopped can always be started with ``--resume``. ``resume=True`` of a config means the same, or the path in its ``load_from``.
+    With ``'auto'`` and no checkpoint yet, training starts from the beginning, with ``load_from`` if the config has it. A job that
+    may be stopped can therefore always be started with ``--resume``. ``resume=True`` in a config means the path in its ``load_from``,
+    or ``'auto'`` without one.
 
     Returns:
-        Sentences for the log.
+        Messages for the log.
 
     Raises:
-        UserError: When there is no whole checkpoint to continue from.
+        UserError: When there is no intact checkpoint to continue from.
     """
     key = '--resume'
     if source is None:
@@ -106,6 +107,9 @@ def resume(cfg: Config, source: Optional[str]) -> List[str]:
     found, notices = newest_whole_checkpoint(cfg)
     if found is None:
         cfg.resume = False
-        return [*notices, f'--resume: {cfg.work_dir} has no checkpoint yet, starting anew.']
+        return [
+            *notices,
+            f'--resume: {cfg.work_dir} has no checkpoint yet; training starts from the beginning.',
+        ]
     cfg.resume, cfg.load_from = True, found
     return notices

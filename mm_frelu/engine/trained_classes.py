@@ -1,6 +1,6 @@
-"""Are the classes that a checkpoint was trained on those that it is tested on?
+"""Check that a checkpoint is tested on the classes that it was trained on.
 
-A head knows numbers only. With the same classes in another order every number fits, and every name is wrong.
+A head knows class indices only. If the dataset has the same classes in another order, the weights load, but the names are wrong.
 """
 
 from typing import Any, Dict, Optional, Sequence, Tuple
@@ -19,7 +19,7 @@ def compare_classes(source: str, checkpoint: Dict[str, Any], runner: Runner) -> 
         runner (Runner): A runner whose loop is built.
 
     Returns:
-        str, optional: A warning where names differ: renamed classes are in order, others are not.
+        str, optional: A warning if names differ. Renamed classes are fine; different classes are not.
 
     Raises:
         UserError: When the same classes are in another order.
@@ -27,17 +27,17 @@ def compare_classes(source: str, checkpoint: Dict[str, Any], runner: Runner) -> 
     meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
     trained, used = _names(meta), _names(_dataset_meta(runner))
     if not trained or not used or trained == used or len(trained) != len(used):
-        return None  # another number is told by the head
+        return (
+            None  # another number of classes changes the head's shape, which is checked elsewhere
+        )
     number = next(index for index, pair in enumerate(zip(trained, used)) if pair[0] != pair[1])
     found = f'class {number} is {trained[number]!r} in {source} and {used[number]!r} in the dataset of the config'
     if set(trained) == set(used):
         raise UserError(
-            f'{found}: the same classes in another order, so that predictions would get wrong names. Put metainfo.classes in '
-            f'the order of the checkpoint: {trained[:6]}{" ..." if len(trained) > 6 else ""}.'
+            f'{found}: the classes are the same, but in another order, so predictions would get wrong names. Write metainfo.classes '
+            f'in the order of the checkpoint: {trained[:6]}{" ..." if len(trained) > 6 else ""}.'
         )
-    return (
-        f'{found}. Where these are not two names for one thing, scores and pictures are of no use.'
-    )
+    return f'{found}. Unless these are two names for one class, scores and pictures are wrong.'
 
 
 def _names(meta: Dict[str, Any]) -> Optional[Tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Test sets without labels: pictures of one's own, or the test split of CityScapes, which is scored by its server."""
+"""Support test sets without labels: the user's own images, or the test split of CityScapes, which only its server scores."""
 
 import os
 from typing import Any
@@ -13,9 +13,9 @@ _NEED_LABELS = ('LoadAnnotations', 'CheckLabelIds')
 
 
 def take_out_labels(cfg: Config) -> None:
-    """Where the config says that there are no labels, ``data_prefix.seg_map_path=None``, take out what would load them.
+    """Remove label loading from the test pipeline if the config has ``data_prefix.seg_map_path=None``.
 
-    MMEngine's datasets refuse a path that is None, and the pipelines of mmseg's configs load labels for testing too.
+    MMEngine's datasets do not accept None as a path, and mmseg's test pipelines load labels.
     """
     found = False
     for _, leaf in leaf_datasets((cfg.get('test_dataloader') or {}).get('dataset'), ''):
@@ -37,17 +37,19 @@ def _without_labels(steps: Any) -> Any:
         if isinstance(step, dict) and str(step.get('type')).rpartition('.')[2] in _NEED_LABELS:
             continue
         step = _without_labels(step)
-        if step:  # TestTimeAug multiplies its lists out: an empty one would leave nothing
+        if (
+            step
+        ):  # TestTimeAug takes the product of its lists, so an empty one would give no results
             kept.append(step)
     return kept
 
 
 def require_output(cfg: Config) -> None:
-    """Refuse a test that writes predictions nowhere, or would delete them.
+    """Raise if a test has no place to write its predictions, or would delete them.
 
     Raises:
-        UserError: For a metric with ``format_only=True`` that has nowhere to write, which would show after the last image; and
-            for a CityscapesMetric that deletes its folder at the end, with what lay in it before.
+        UserError: For a metric with ``format_only=True`` but no output path, which would otherwise fail after the last image; and
+            for a CityscapesMetric that would delete its output folder at the end, with everything in it.
     """
     evaluators = cfg.test_evaluator
     for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
@@ -64,10 +66,10 @@ def require_output(cfg: Config) -> None:
             continue
         if kind in ('IoUMetric', 'CityscapesMetric') and not metric.get('output_dir'):
             raise UserError(
-                f'test_evaluator.format_only=True: {kind} is to write predictions and does not know where to. Add --out DIR.'
+                f'test_evaluator.format_only=True: {kind} has no folder to write predictions to. Add --out DIR.'
             )
         if kind.startswith('Coco') and not metric.get('outfile_prefix'):
             raise UserError(
-                f'test_evaluator.format_only=True: {kind} is to write predictions and does not know where to. Add '
-                '--cfg-options test_evaluator.outfile_prefix=DIR/NAME, which gives DIR/NAME.bbox.json.'
+                f'test_evaluator.format_only=True: {kind} has no file to write predictions to. Add '
+                '--cfg-options test_evaluator.outfile_prefix=DIR/NAME to write DIR/NAME.bbox.json.'
             )

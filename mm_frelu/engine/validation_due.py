@@ -1,4 +1,4 @@
-"""Does validation follow the training step that has just ended?"""
+"""Predict whether validation follows the current training step."""
 
 import bisect
 
@@ -6,15 +6,15 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 
 def validation_follows(runner: Runner, step: int, by_epoch: bool) -> bool:
-    """Whether MMEngine's training loop validates next; it does not say.
+    """Whether MMEngine's training loop validates next. The loop itself does not expose this.
 
     Args:
         runner: A Runner that trains.
-        step: Epochs or iterations done, the one that is just ending included.
-        by_epoch: Which of the two ``step`` counts.
+        step: Number of finished epochs or iterations, including the current one.
+        by_epoch: Whether ``step`` counts epochs.
 
     Returns:
-        False for loops other than MMEngine's two, and where the loop counts the other unit.
+        True if validation follows; False also for loops other than MMEngine's two, and if the loop counts the other unit.
     """
     loop = runner.train_loop
     if runner.val_loop is None:
@@ -25,6 +25,6 @@ def validation_follows(runner: Runner, step: int, by_epoch: bool) -> bool:
         end = loop.max_iters
     else:
         return False
-    # As in the loops, which look one step ahead for intervals that change during training.
+    # Like the loops, which look one step ahead for intervals that change during training.
     interval = loop.dynamic_intervals[bisect.bisect(loop.dynamic_milestones, step + 1) - 1]
     return step >= loop.val_begin and (step % interval == 0 or step == end)

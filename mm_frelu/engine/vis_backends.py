@@ -1,10 +1,10 @@
-"""``vis_backends`` by one word: what a training is logged to beside its own files.
+"""Select visualisation backends by name on the command line.
 
     --cfg-options vis_backends=tensorboard
     --cfg-options vis_backends=tensorboard,wandb
 
-Configs keep the backends inside ``visualizer``; the top-level variable of that name is read once, by the config file. Words in it are
-turned into the backends here. A list of dicts, as OpenMMLab's configs have it, is left alone.
+Configs pass the top-level variable ``vis_backends`` to ``visualizer`` once, so changing the variable later has no effect. This module
+converts names in it to backends and puts them into ``visualizer``. A list of dicts, the usual form in OpenMMLab's configs, is not changed.
 """
 
 import difflib
@@ -20,18 +20,18 @@ BACKENDS: Dict[str, Dict[str, Any]] = dict(
     tensorboard=dict(type='TensorboardVisBackend'),
     wandb=dict(type='WandbVisBackend', init_kwargs=dict(mode='offline')),
 )
-"""What each word stands for. WandB writes to the work folder only; ``wandb sync`` sends a run later, if that is wanted."""
+"""The backend of each name. WandB writes to the work folder only; ``wandb sync`` uploads a run later."""
 
 PACKAGES = dict(tensorboard='tensorboard', wandb='wandb')
 
 
 def apply_vis_backends(cfg: Config) -> None:
-    """Give the visualizer of a config the backends that ``vis_backends`` names by words.
+    """Set the visualizer's backends to those that ``vis_backends`` names.
 
-    The local backend, which writes the JSON log that other tools read, is always one of them.
+    The local backend is always added, because other tools read the JSON log that it writes.
 
     Raises:
-        UserError: For an unknown word, or a backend whose package is not installed.
+        UserError: For an unknown name, or a backend whose package is not installed.
     """
     words = cfg.get('vis_backends')
     words = [words] if isinstance(words, str) else words
@@ -48,11 +48,11 @@ def _backend(word: str) -> Dict[str, Any]:
         near: List[str] = difflib.get_close_matches(word.lower(), BACKENDS, n=1, cutoff=0.4)
         hint = f' Did you mean {near[0]}?' if near else ''
         raise UserError(
-            f'vis_backends={word}: expected {", ".join(BACKENDS)}, or several of them with commas.{hint}'
+            f'vis_backends={word}: expected {", ".join(BACKENDS)}, or several of them separated by commas.{hint}'
         )
     package = PACKAGES.get(word)
     if package and importlib.util.find_spec(package) is None:
         raise UserError(
-            f'vis_backends={word} needs the package {package}, which is not installed: pip install {package}.'
+            f'vis_backends={word} needs the package {package}, which is not installed. Install it: pip install {package}.'
         )
     return {**BACKENDS[word]}

@@ -1,8 +1,8 @@
-"""Weight decay as the authors of FReLU train: on weights of two or more dimensions, and never on a slope of PReLU.
+"""Weight decay like in FReLU's official training: on weights of two or more dimensions, and never on PReLU's slopes.
 
-Source: the official training scripts (github.com/megvii-model/FunnelAct) exclude every one-dimensional parameter, which
-is every bias and both parameters of every norm. A window of FReLU is an ordinary weight to them, and decays. That PReLU's
-slopes do not decay is part of PReLU's definition: decay would pull them to zero, which is ReLU.
+Source: the official training scripts (github.com/megvii-model/FunnelAct) exclude every one-dimensional parameter, that
+is, every bias and both parameters of every norm. They treat the windows of FReLU as ordinary weights, which decay. PReLU's
+paper excludes its slopes from weight decay, which would pull them to zero, that is, to ReLU.
 """
 
 from difflib import get_close_matches
@@ -31,38 +31,38 @@ OPTIONS = (
     'dcn_offset_lr_mult',
     'bypass_duplicate',
 )
-"""Keys of ``paramwise_cfg``: two of ours, and MMEngine's."""
+"""Keys of ``paramwise_cfg``: two of this package, and MMEngine's."""
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class WeightDecayConstructor(DefaultOptimWrapperConstructor):
-    """Builds the optimizer so that each parameter gets the weight decay that its kind should have.
+    """Optimizer constructor that sets the weight decay of each parameter by its kind.
 
-    ``optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', ...)`` is the authors' rule. MMEngine's own keys in
-    ``paramwise_cfg`` stay what they are, without three of their traps:
+    ``optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', ...)`` applies the rule of FReLU's authors. MMEngine's own
+    keys in ``paramwise_cfg`` keep their meaning, with three differences:
 
-    - The slopes of PReLU have no key of their own, only ``flat_decay_mult`` with every bias and norm; here they never decay.
-    - ``dwconv_decay_mult`` would catch FReLU's windows, which are depthwise convolutions; they have a key of their own.
-    - A key in ``custom_keys`` that only changes a learning rate, such as ``backbone=dict(lr_mult=0.1)``, would bring the
-      decay of norms and biases back; here only one with ``decay_mult`` speaks of decay.
+    - PReLU's slopes never decay. MMEngine has no key for them, only ``flat_decay_mult``, which includes every bias and norm.
+    - ``dwconv_decay_mult`` does not apply to FReLU's windows, which are depthwise convolutions. They have their own key.
+    - A key in ``custom_keys`` that only changes a learning rate, such as ``backbone=dict(lr_mult=0.1)``, does not change weight
+      decay. Only an entry with ``decay_mult`` does. In MMEngine, norms and biases would decay again.
 
-    What says more wins: ``custom_keys`` with a ``decay_mult``; then PReLU's slopes and the windows' weights; then MMEngine's
-    norm, bias, depthwise and flat keys; then ``decays``. Parameters with the same options share a group, so that an
-    optimizer can update them together; one that two layers share is in one group.
+    The first rule that applies decides: ``custom_keys`` with a ``decay_mult``; PReLU's slopes and the weights of windows; MMEngine's
+    norm, bias, depthwise and flat keys; ``decays``. Parameters with the same options share a group, so that an
+    optimizer can update them together. A parameter that two layers share is in one group.
 
     Args:
         optim_wrapper_cfg: The config of the optimizer wrapper, with ``optimizer``.
         paramwise_cfg: MMEngine's keys, and:
 
-            - ``decays``: ``'weights'`` (the authors' rule: parameters of two or more dimensions decay) or ``'all'`` (what
-              mmdet and mmseg train with: all but PReLU's slopes).
-            - ``window_decay_mult``: factor for the weights of FReLU's windows, 1 if not given.
+            - ``decays``: ``'weights'`` (the authors' rule: parameters of two or more dimensions decay) or ``'all'`` (like
+              mmdet and mmseg: everything decays except PReLU's slopes). Default: ``'weights'``.
+            - ``window_decay_mult``: factor for the weights of FReLU's windows. Default: 1.
 
     Raises:
-        UserError: For a key of ``paramwise_cfg`` that does not exist, or a value of ``decays`` that is not one of the two.
+        UserError: For an unknown key of ``paramwise_cfg``, or an unknown value of ``decays``.
 
     Examples:
-        The authors' rule, and what mmdet trains with but for the slopes::
+        The authors' rule, then mmdet's rule without decay of PReLU's slopes::
 
             optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor')
             optim_wrapper = dict(constructor='mm_frelu.WeightDecayConstructor', paramwise_cfg=dict(decays='all'))
@@ -73,7 +73,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         _check_options(options)
         self.decays = options.pop('decays', 'weights')
         self.window_decay_mult = options.pop('window_decay_mult', 1.0)
-        # MMEngine's constructor asks its add_params for groups only where it has something to say.
+        # MMEngine's constructor calls add_params only if paramwise_cfg is not empty.
         super().__init__(optim_wrapper_cfg, {'bypass_duplicate': True, **options})
 
     def add_params(
@@ -83,13 +83,13 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: Optional[Union[int, float]] = None,
     ) -> None:
-        """Add the groups of a module and of all below it.
+        """Add the parameter groups of a module and its submodules.
 
         Args:
             params: The groups so far, changed in place.
             module: The module.
             prefix: Its name in the model; empty for the model itself.
-            is_dcn_module: What MMEngine hands down from a deformable convolution.
+            is_dcn_module: Set by MMEngine for modules inside a deformable convolution.
         """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:
@@ -109,7 +109,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
     def _decay(
         self, group: dict, name: str, owner: nn.Module, windows: Set[Tensor]
     ) -> Optional[float]:
-        """The weight decay of a parameter, or None to leave what the group has."""
+        """Return the weight decay of a parameter, or None to keep that of its group."""
         parameter = group['params'][0]
         key = self._custom_key(name)
         if key is not None and 'decay_mult' in key:
@@ -125,7 +125,7 @@ class WeightDecayConstructor(DefaultOptimWrapperConstructor):
         return None
 
     def _custom_key(self, name: str) -> Optional[Dict[str, Any]]:
-        """The entry of ``custom_keys`` that MMEngine takes for a parameter: the longest in its name."""
+        """Return the entry of ``custom_keys`` that MMEngine uses for a parameter: the longest key in its name."""
         keys = self.paramwise_cfg.get('custom_keys', {})
         for key in sorted(sorted(keys), key=len, reverse=True):
             if key in name:
@@ -151,7 +151,7 @@ def _check_options(options: Dict[str, Any]) -> None:
 
 
 def _owners(model: nn.Module) -> Iterator[Tuple[nn.Parameter, Tuple[str, nn.Module]]]:
-    """Each parameter with its name, as MMEngine writes it, and the module that has it."""
+    """Yield each parameter with its name, in MMEngine's spelling, and the module that owns it."""
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             yield parameter, (f'{prefix}.{name}', module)
@@ -168,7 +168,7 @@ def _window_weights(model: nn.Module) -> Set[Tensor]:
 
 
 def _merged(groups: List[dict]) -> List[dict]:
-    """The same parameters and options in as few groups as they need, in the order of their first parameters."""
+    """Merge groups that have the same options, in the order of their first parameters."""
     merged: List[dict] = []
     for group in groups:
         options = {key: value for key, value in group.items() if key != 'params'}
@@ -182,7 +182,7 @@ def _merged(groups: List[dict]) -> List[dict]:
 
 
 def _summary(groups: List[dict], base: Optional[float]) -> str:
-    """One line that says how much of the model decays."""
+    """Build one line that says how many values have which weight decay."""
     parts = []
     for decay in dict.fromkeys(group.get('weight_decay', base) for group in groups):
         alike = [group for group in groups if group.get('weight_decay', base) == decay]

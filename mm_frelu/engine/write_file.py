@@ -1,7 +1,7 @@
-"""The one way in which this package writes a file that a user named.
+"""Atomic writing of output files. All tools use it for files that the user names.
 
-A regular file is there whole or not at all: it is written to a temporary name and moved. A link is followed, and a device, a
-pipe or a stream of the shell is written into: moving a file onto one of them would replace it, ``/dev/null`` included.
+A regular file is written to a temporary name and then moved, so it is complete or does not exist. Links are followed. The content is
+copied into devices, pipes and streams of the shell: moving a file onto one of them, such as ``/dev/null``, would replace it.
 """
 
 import contextlib
@@ -30,21 +30,20 @@ def write_file(
     durable: bool = False,
     **options: Any,
 ) -> Iterator[IO]:
-    """Open a file for writing; when the block ends without an error, the file has what was written.
+    """Open a file for writing. The target changes only if the block ends without an error.
 
     Args:
-        path: Where to; missing folders are made.
+        path: The target. Missing folders are created.
         mode: ``'w'`` for text (UTF-8), ``'wb'`` for bytes.
-        suffix: How the temporary name ends; a killed process leaves its temporary file behind.
-        durable: Whether to wait until the disk has the file, so that a power cut cannot take it back.
+        suffix: Ending of the temporary name. A killed process leaves its temporary file behind.
+        durable: Whether to flush the file to disk, so that it survives a power failure.
         **options: Further arguments of ``open``, such as ``newline``.
 
     Yields:
-        A stream. It can be searched (``seek``) even where the target is a pipe.
+        A stream. It supports ``seek`` even if the target is a pipe.
 
     Raises:
-        UserError: When the target is a folder or write-protected, or the disk does not take the file. What was there is as
-            it was then.
+        UserError: When the target is a folder or write-protected, or when writing fails. An existing target is then unchanged.
     """
     if 'b' not in mode:
         options.setdefault('encoding', 'utf-8')
@@ -61,18 +60,18 @@ def write_file(
             _sync_folder(_folder(path))
     except OSError as error:
         raise UserError(
-            f'{path} cannot be written ({error}). Make room on that disk, or give another name.'
+            f'{path} cannot be written ({error}). Free space on that disk, or give another name.'
         ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def put_file(source: Union[str, Path], target: Union[str, Path]) -> None:
-    """Move a finished file to the name that it is for: the last step of :func:`write_file`, for files that others wrote.
+    """Move a finished file to its target: the last step of :func:`write_file`, for files that other code wrote.
 
     Args:
-        source: The finished file. It is gone afterwards.
-        target: A name for it, which may be a link, a device or a pipe.
+        source: The finished file. It is removed.
+        target: The final name, which may be a link, a device or a pipe.
 
     Raises:
         UserError: When the target is a folder or write-protected.
@@ -96,14 +95,14 @@ def put_file(source: Union[str, Path], target: Union[str, Path]) -> None:
 
 
 def require_target(option: str, path: Union[str, Path]) -> None:
-    """Refuse a name that no file can be written to, before anything is computed. Nothing is made by it.
+    """Raise if a file cannot be written to. Nothing is created, so it can be called before anything is computed.
 
     Args:
         option: The option that names the file, for the message; may be empty.
         path: The file.
 
     Raises:
-        UserError: When it is a folder, write-protected, a circle of links, or in a folder that this user may not write to.
+        UserError: When it is a folder, write-protected, a loop of links, or in a folder that this user may not write to.
     """
     who = f'{option} {path}'.strip()
     if os.path.isdir(path):
@@ -121,27 +120,27 @@ def require_target(option: str, path: Union[str, Path]) -> None:
 
 
 def _stat(path: Union[str, Path]) -> Optional[os.stat_result]:
-    """The state of what a path leads to; None for a new file, and for a link to one."""
+    """Return the status of a file, following links; None if the file does not exist."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         return None
-    except NotADirectoryError:  # a file where a folder should be; told by require_writable
+    except NotADirectoryError:  # a file in place of a folder; require_writable reports it
         return None
 
 
 def _folder(path: Union[str, Path]) -> Path:
-    """The folder in which the file lies, links followed."""
+    """Return the folder of a file, following links."""
     return Path(os.path.realpath(path)).parent
 
 
 def _is_replaceable(found: os.stat_result) -> bool:
-    """Whether another file may take the place: not that of a second name for it (a hard link), nor of an open stream."""
+    """Whether moving another file onto this one is safe: it is a regular file, has no other hard links and is not an open stream."""
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and _stream(found) is None
 
 
 def _stream(found: Optional[os.stat_result]) -> Optional[IO]:
-    """The stream of this process that a path such as ``/dev/stdout`` is, or None."""
+    """Return the stream of this process that a path such as ``/dev/stdout`` refers to, or None."""
     for stream in (sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if stream is None or found is None:
@@ -155,13 +154,13 @@ def _open(target: Union[str, Path], found: Optional[os.stat_result]) -> IO:
     stream = _stream(found)
     if stream is None:
         return open(target, 'wb')
-    # Its own descriptor, behind what was printed: a second one would begin at the start of a redirected file.
+    # Duplicate its descriptor to write after what was printed. Opening a redirected file again would start at its beginning.
     stream.flush()
     return os.fdopen(os.dup(stream.fileno()), 'wb')
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder; Windows cannot open one."""
+    """Flush the directory entry to disk. Windows cannot open folders."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -171,21 +170,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _take_over(source: Union[str, Path], found: os.stat_result) -> None:
-    """Give a file the permissions, and where the system lets us the owner, of the file whose place it takes."""
+    """Copy the permissions, and if permitted the owner, of the file that is replaced."""
     with contextlib.suppress(OSError, AttributeError):
         os.chown(source, found.st_uid, found.st_gid)
     os.chmod(source, stat.S_IMODE(found.st_mode))
 
 
 def partial_file(target: Union[str, Path], suffix: str = '.partial') -> Path:
-    """A free name for a file until it is finished: beside the target, or among temporary files where it cannot be moved.
+    """Return an unused temporary name for an output file.
+
+    The name is in the folder of the target, or in the system's temporary folder if the file cannot be moved onto the target.
 
     Args:
-        target: What :func:`put_file` will be told.
-        suffix: How the name ends.
+        target: The later target of :func:`put_file`.
+        suffix: Ending of the name.
 
     Returns:
-        A path in a folder that exists.
+        A path in an existing folder.
     """
     found = _stat(target)
     folder = _folder(target)

@@ -1,4 +1,4 @@
-"""Pictures of models and of what they do."""
+"""Figures and pages that show and compare the results of models."""
 
 from .comparison import draw_comparison, save_figure
 from .crop import Box, difference_density, find_crop

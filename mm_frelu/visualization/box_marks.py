@@ -1,4 +1,4 @@
-"""Drawing boxes with their labels on a panel of a figure."""
+"""Draw boxes with their labels on a panel of a figure."""
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -13,7 +13,7 @@ from .text import text_points
 
 _PADDING = (1.1, 0.7)
 _LINE, _HALO = 1.1, 2.0
-"""In points, as all lengths here unless they are said to be pixels."""
+"""In points, like all lengths in this file unless stated otherwise."""
 
 
 class Mark(NamedTuple):
@@ -22,7 +22,7 @@ class Mark(NamedTuple):
     Attributes:
         box: Left, top, right, bottom in pixels of the image.
         line: Colour of its outline.
-        text: Its label, or an empty text.
+        text: Its label; may be empty.
         fill: Colour behind the label.
         dashed: Whether the outline is dashed.
     """
@@ -35,23 +35,23 @@ class Mark(NamedTuple):
 
 
 def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float], sheet: Sheet) -> int:
-    """Draws boxes, then their labels, none of which lies over another.
+    """Draws boxes, then their labels, which do not overlap.
 
     Args:
-        axes: Axes whose coordinates are pixels of the panel, y down.
-        marks: The boxes; the labels of the first get the best places.
-        scale: Pixels of the panel for each pixel of the image, across and down.
+        axes: Axes with the panel's pixels as coordinates, y down.
+        marks: The boxes. Labels are placed in this order, so the first ones get the best positions.
+        scale: Pixels of the panel per pixel of the image, horizontally and vertically.
         sheet: The sheet of the figure, with a number of pixels per inch.
 
     Returns:
-        The number of labels for which there is no room.
+        The number of labels that do not fit.
     """
     area = (axes.get_xlim()[1], axes.get_ylim()[0])
     boxes = np.array([mark.box for mark in marks], dtype=float).reshape(-1, 4) * [*scale, *scale]
     boxes = np.clip(boxes, 0, [*area, *area])
     sizes = [label_size(mark.text, sheet) for mark in marks]
     places = place_labels(boxes, sizes, area)
-    # The large ones first, so that small ones stay whole.
+    # Draw large boxes first, so that they do not cover small ones.
     order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind='stable')
     for index in order:
         _draw_box(axes, boxes[index], marks[index])
@@ -67,7 +67,7 @@ def draw_marks(axes: Axes, marks: Sequence[Mark], scale: Tuple[float, float], sh
 
 
 def label_size(text: str, sheet: Sheet) -> Optional[Tuple[float, float]]:
-    """Width and height of a label in pixels of the panel; None for an empty text."""
+    """Returns width and height of a label in pixels of the panel; None for an empty text."""
     if not text:
         return None
     size = font_size(sheet)
@@ -76,12 +76,12 @@ def label_size(text: str, sheet: Sheet) -> Optional[Tuple[float, float]]:
 
 
 def font_size(sheet: Sheet) -> float:
-    """Size of labels, smaller than any other text, in points."""
+    """Returns the font size of labels in points, smaller than all other text."""
     return 0.69 * sheet.font_size
 
 
 def contrasting(color: Color) -> str:
-    """Black or white, whichever is easier to read on a colour (relative luminance of WCAG 2)."""
+    """Returns black or white, whichever is easier to read on a colour (relative luminance of WCAG 2)."""
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.divide(color, 255)
     ]

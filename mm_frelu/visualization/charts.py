@@ -1,4 +1,4 @@
-"""What the figures of activations share: size, fonts, axes, writing."""
+"""Common parts of the figures of activations: size, fonts, axes and writing."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +25,7 @@ NOTHING = '0.75'
 
 @contextmanager
 def style(texts: Iterable[str] = ()) -> Iterator[None]:
-    """Fonts for some texts in any script, and thin lines."""
+    """Sets fonts that have the characters of some texts, and thin lines."""
     families, _ = families_for(texts)
     with rc_context(
         {
@@ -47,7 +47,7 @@ def style(texts: Iterable[str] = ()) -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """A white figure that belongs to no window and sets out its axes by itself."""
+    """Creates a white figure without a window, with constrained layout."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout='constrained')
     layout: Any = figure.get_layout_engine()  # the constrained one
     layout.set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
@@ -56,14 +56,14 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 
 def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
-    """Write a figure as PNG, whole or not at all; missing folders are made."""
+    """Writes a figure as PNG, atomically. Missing folders are created."""
     with write_file(path, 'wb') as stream:
         figure.savefig(stream, format='png', dpi=DPI)
     return Path(path)
 
 
 def show_picture(axes: Axes, picture: np.ndarray) -> None:
-    """An RGB image, with pixels as coordinates and no ticks."""
+    """Draws an RGB image with pixel coordinates and no ticks."""
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0), interpolation='nearest')
     axes.set_xticks([])
@@ -77,17 +77,17 @@ def show_map(
     seen: Sequence[int],
     **settings,
 ):
-    """A map of features, where they lie in the picture.
+    """Draws a feature map in the coordinates of the picture, without the padding.
 
     Args:
-        axes: Where.
-        values: Of shape (H, W), with the positions of the padding.
+        axes: The axes to draw on.
+        values: Feature map of shape (H, W), including the padding.
         fed: Height and width of the network's input.
         seen: Height and width of the picture without the padding.
-        **settings: Of ``imshow``.
+        **settings: Arguments of ``imshow``.
 
     Returns:
-        What ``imshow`` returns.
+        The result of ``imshow``.
     """
     image = axes.imshow(
         values, extent=(0, fed[1], fed[0], 0), interpolation='nearest', aspect='equal', **settings
@@ -101,7 +101,7 @@ def show_map(
 
 
 def two_line_title(axes: Axes, title: str, remark: str) -> None:
-    """A bold title with a line of remarks below it."""
+    """Draws a bold title with a line of remarks below it."""
     axes.set_title(title, loc='left', fontsize=TITLE, fontweight='bold', pad=LABEL + 5)
     axes.annotate(
         remark,
@@ -116,15 +116,15 @@ def two_line_title(axes: Axes, title: str, remark: str) -> None:
 
 
 def columns_for(number: int, aspect: float) -> int:
-    """Columns for some panels of one shape (width / height) in a figure as wide as a page: few empty places, large panels."""
-    most = 2 if aspect > 4 else 3  # remarks need their room
+    """Chooses the number of columns for panels of one aspect ratio on a page: few empty cells, large panels."""
+    most = 2 if aspect > 4 else 3  # remarks need space
     if number <= most:
         return number
     return min(range(2, most + 1), key=lambda columns: (-number % columns, -columns))
 
 
 def depth_axis(axes: Axes, names: Sequence[str], stages: Sequence[str]) -> None:
-    """Layers in a row from low to high, with a line between stages; with very many, only some are named."""
+    """Labels the x axis with layers from low to high, with a line between stages. If there are many, only some are labelled."""
     every = 1 + (len(names) - 1) // 48
     axes.set_xticks(range(0, len(names), every))
     axes.set_xticklabels(names[::every], rotation=90, fontsize=LABEL - 1.5)
@@ -135,11 +135,11 @@ def depth_axis(axes: Axes, names: Sequence[str], stages: Sequence[str]) -> None:
 
 
 def shortened(names: Sequence[str], longest: int = 40) -> List[str]:
-    """Names of which the beginning is left out where they are too long."""
+    """Cuts the beginning of names that are too long."""
     return [name if len(name) <= longest else '…' + name[1 - longest :] for name in names]
 
 
 def title_for(name: str, columns: int) -> str:
-    """A name that fits over a panel, where so many are beside each other."""
+    """Shortens a name to fit above a panel, in a figure with this number of columns."""
     room = 0.88 * WIDTH * 72 / columns
     return shortened([name], int(room / (0.72 * TITLE)))[0]

@@ -1,4 +1,4 @@
-"""One figure that compares segmentation models on one image, in the manner of Figure 4 of the FReLU paper."""
+"""Draw one figure that compares segmentation models on one image, similar to Figure 4 of the FReLU paper."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
@@ -21,7 +21,7 @@ FORMATS = ('png', 'pdf', 'svg')
 
 Found = TypeVar('Found')
 
-# TrueType in PDF: publishers refuse Type 3 fonts. Outlines in SVG: they need no font where the figure is looked at.
+# TrueType in PDF, because publishers reject Type 3 fonts. Outlines in SVG, because the viewer may lack the font.
 _VECTOR: Any = {'pdf.fonttype': 42, 'svg.fonttype': 'path'}
 
 
@@ -40,32 +40,32 @@ def draw_comparison(
     ignore_index: int = 255,
     sheet: Optional[Sheet] = None,
 ) -> Figure:
-    """Draws the image, the ground truth, the prediction of every model and where they are wrong or differ.
+    """Draws an image, its ground truth, the prediction of every model, and where models are wrong or differ.
 
-    With ground truth each model gets an error map beside or under its prediction, and the image's mean IoU and pixel accuracy in
-    the title. Without, and with two models or more, there is one map of the pixels on which the models differ. The scores are
-    always those of the whole image, also when a crop is shown.
+    With ground truth, each model has an error map next to or below its prediction, and its mean IoU and pixel accuracy on the image
+    in the title. Without ground truth, and with at least two models, one map shows the pixels on which the models differ. Scores are
+    always computed on the whole image, even if a crop is shown.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        predictions: Name of each model and its class numbers, an integer array (H, W).
-        ground_truth: Class numbers or ``ignore_index``, an integer array (H, W).
+        predictions: Class ids of each model, an integer array (H, W), by name of the model.
+        ground_truth: Class ids or ``ignore_index``, an integer array (H, W).
         classes: Names of the classes.
         palette: One RGB colour (0..255) for each class; Pascal VOC's colours if None.
-        palette_kind: ``'apart'`` to move colours that would merge with another, ``'dataset'`` to take them as they are.
-        crop: None for the whole image, ``'auto'`` for the region where the models differ most (one model: where it is wrong
-            most), or ``(x, y, width, height)`` in pixels. A small overview shows where the crop lies.
+        palette_kind: ``'apart'`` to change colours that are too similar to another, ``'dataset'`` to keep the dataset's colours.
+        crop: None for the whole image, ``'auto'`` for the region where the models differ most (for one model: where it has most
+            errors), or ``(x, y, width, height)`` in pixels. A small overview shows the position of the crop.
         opacity: Opacity of the class colours over the image, 0 to 1.
         only_mask: Draw only the class colours, not the image below them.
-        errors: Draw error maps, or the map of where the models differ.
-        ignore_index: The label that stands for "not labelled". Such pixels are hatched and count in no score.
+        errors: Draw error maps, or the map of differences between models.
+        ignore_index: The label that means "not labelled". Such pixels are hatched and do not count in scores.
         sheet: Measures of the figure.
 
     Returns:
-        A Matplotlib figure that belongs to no window; write it with :func:`save_figure`.
+        A Matplotlib figure without a window. Write it with :func:`save_figure`.
 
     Raises:
-        ValueError: Sizes that differ, class numbers without a class, an opacity or a crop out of range.
+        ValueError: If sizes differ, a class id is out of range, or the opacity or the crop is out of range.
     """
     table = choose_palette(palette, len(classes), palette_kind)
     check_opacity(opacity)
@@ -123,9 +123,9 @@ def _draw(scene: Scene, look: Look, errors: bool, sheet: Sheet) -> Figure:
 
 
 def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
-    """Writes a figure, whole or not at all; missing folders are made.
+    """Writes a figure atomically. Missing folders are created.
 
-    Text in PDF and SVG stays vector graphics: in TrueType fonts in PDF, as outlines in SVG.
+    Text in PDF and SVG is vector graphics: TrueType fonts in PDF, outlines in SVG.
 
     Args:
         figure: The figure.
@@ -135,7 +135,7 @@ def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
         The path.
 
     Raises:
-        ValueError: The path ends in something else.
+        ValueError: If the path has another ending.
     """
     path = Path(path)
     kind = path.suffix.lower()[1:]
@@ -151,7 +151,7 @@ def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
 def with_fonts(
     classes: Sequence[str], predictions: Sequence[Dict[str, Found]]
 ) -> Tuple[List[str], Sequence[str], List[Dict[str, Found]]]:
-    """Font families for these names, and the names with what no font has replaced by "class N" and "model N"."""
+    """Returns font families for these names, and the names, with "class N" and "model N" for those that no font can show."""
     models = list(dict.fromkeys(name for named in predictions for name in named))
     families, absent = families_for([*models, *classes, '→–…'])
     if absent:
@@ -165,6 +165,6 @@ def with_fonts(
 
 
 def check_opacity(opacity: float) -> None:
-    """Raises ValueError for an opacity that is none."""
+    """Raises ValueError if the opacity is out of range."""
     if not 0 <= opacity <= 1:
-        raise ValueError(f'opacity must lie between 0 and 1; found {opacity}.')
+        raise ValueError(f'opacity must be between 0 and 1; found {opacity}.')

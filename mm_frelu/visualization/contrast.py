@@ -1,7 +1,7 @@
-"""Class colours that can be told apart: of two that merge, one is moved.
+"""Change class colours that are hard to distinguish from another class.
 
-Differences are CIEDE2000 (Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", 2005). In CityScapes' palette ten pairs merge, among them
-car and truck, car and motorcycle, car and bus, bus and train, person and rider, fence and pole.
+Differences are CIEDE2000 (Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", 2005). CityScapes' palette has ten pairs that are
+too similar, among them car and truck, car and motorcycle, car and bus, bus and train, person and rider, fence and pole.
 """
 
 import itertools
@@ -11,10 +11,10 @@ from typing import List, Tuple
 import numpy as np
 
 MERGE = 18.0
-"""Two classes merge below this difference."""
+"""Two colours are too similar below this difference."""
 
 APART = 22.0
-"""A colour that is moved goes so far from all others, if there is such a colour; else at least as far as they do not merge."""
+"""Difference of a changed colour from all others, if such a colour exists; otherwise the difference is at least :data:`MERGE`."""
 
 # From linear sRGB to XYZ, as shares of the white point D65.
 _TO_XYZ = np.array(
@@ -27,7 +27,7 @@ _TO_XYZ = np.array(
 
 
 def lab(colors: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* (D65) of sRGB colours 0 to 255, (..., 3)."""
+    """Converts sRGB colours (0 to 255), shape (..., 3), to CIE L*a*b* (D65)."""
     share = np.asarray(colors, dtype=np.float64) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     x, y, z = np.moveaxis(_lab_step(linear @ _TO_XYZ.T), -1, 0)
@@ -39,7 +39,7 @@ def _lab_step(share: np.ndarray) -> np.ndarray:
 
 
 def color_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """CIEDE2000 between L*a*b* colours; the shapes (..., 3) are broadcast. The names are those of the paper."""
+    """Returns CIEDE2000 between L*a*b* colours. The shapes (..., 3) are broadcast. Variable names follow the paper."""
     l1, a1, b1 = np.moveaxis(first, -1, 0)
     l2, a2, b2 = np.moveaxis(second, -1, 0)
     c_mean = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
@@ -69,7 +69,7 @@ def color_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def merging_pairs(palette: np.ndarray) -> List[Tuple[int, int]]:
-    """Pairs of classes whose colours differ by less than :data:`MERGE`, the most alike first."""
+    """Returns pairs of classes whose colours differ by less than :data:`MERGE`, the most similar first."""
     places = lab(palette)
     differences = color_difference(places[:, None], places[None])
     pairs = itertools.combinations(range(len(palette)), 2)
@@ -78,10 +78,10 @@ def merging_pairs(palette: np.ndarray) -> List[Tuple[int, int]]:
 
 
 def moved_apart(palette: np.ndarray) -> np.ndarray:
-    """Moves the colour of each class that would merge with an earlier one; all others stay.
+    """Changes the colour of each class that is too similar to an earlier one; all others are unchanged.
 
-    It goes to the most similar colour that is far enough from all others. So the result depends on the palette alone, and a class
-    has one colour in all pictures. Where there is no such colour (more classes than can be told apart), it stays.
+    The new colour is the closest one that is far enough from all others. The result depends only on the palette, so a class has the
+    same colour in all pictures. If there is no such colour, because there are too many classes, the colour is unchanged.
 
     Args:
         palette: ``uint8`` array (num_classes, 3).
@@ -96,7 +96,7 @@ def moved_apart(palette: np.ndarray) -> np.ndarray:
         merges = bool(kept) and (color_difference(places[kept], place) < MERGE).any()
         (moved if merges else kept).append(index)
     candidates, candidate_places = _candidates()
-    # Difference of each candidate from the nearest colour that is taken.
+    # Difference of each candidate from the closest used colour.
     gaps = np.full(len(candidates), np.inf)
     for index in kept:
         gaps = np.minimum(gaps, color_difference(candidate_places, places[index]))
@@ -114,10 +114,10 @@ def moved_apart(palette: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _candidates() -> Tuple[np.ndarray, np.ndarray]:
-    """Colours to choose from and their L*a*b*."""
+    """Return the colours to choose from, and their L*a*b* values."""
     steps = np.arange(0, 256, 17)
     colors = np.array(list(itertools.product(steps, steps, steps)), dtype=np.uint8)
     places = lab(colors)
-    # Neither so dark nor so grey that a photograph has them.
+    # Leave out dark and grey colours, which are common in photographs.
     vivid = (places[:, 0] > 35) & (places[:, 0] < 90) & (np.hypot(*places[:, 1:].T) > 25)
     return colors[vivid], places[vivid]

@@ -1,4 +1,4 @@
-"""The part of an image to look at: given by hand, or found where the models differ most (FReLU paper, Figure 4)."""
+"""Choose the part of an image to show: given by the user, or found where the models differ most (FReLU paper, Figure 4)."""
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -8,15 +8,15 @@ import numpy as np
 from . import overlay
 from .differences import WRONG, count_answers, error_map
 
-# Shares of the image's width and height that an automatic crop may take. The window with the largest sum per square root of its
-# area wins: a difference in one place asks for the smallest, differences all over the image for the largest.
+# Sizes of an automatic crop, as shares of the image's width and height. The window with the largest sum divided by the square root
+# of its area is chosen. For a difference in one place that is the smallest size, for differences all over the image the largest.
 _SHARES = (1 / 4, 1 / 3, 1 / 2)
 _MIN_SIDE = 64
 
-# An object counts as slender where a square with this share of the image's diagonal does not fit in, and differences on it count more.
+# An object is slender where a square with this share of the image's diagonal does not fit into it. Differences there have more weight.
 _SLENDER_SHARE = 0.012
 _SLENDER_WEIGHT = 4
-# A window of one class counts so much of one in which this number of classes, or more, share the area equally.
+# Weight of a window with one class, relative to one in which at least _ENOUGH_CLASSES classes share the area equally.
 _DULL = 0.1
 _ENOUGH_CLASSES = 4
 # Classes are counted on maps reduced to this width or height.
@@ -40,16 +40,16 @@ class Box(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> 'Box':
-        """Reads ``x,y,w,h``.
+        """Parses ``x,y,w,h``.
 
         Args:
-            text: Four whole numbers with commas between.
+            text: Four integers, separated by commas.
 
         Returns:
             The box.
 
         Raises:
-            ValueError: Not four whole numbers, a negative corner or an empty box.
+            ValueError: If there are not four integers, a corner is negative, or the box is empty.
         """
         try:
             numbers = [int(part) for part in text.split(',')]
@@ -62,16 +62,16 @@ class Box(NamedTuple):
         return cls(*numbers)
 
     def check_inside(self, image_size: Tuple[int, int]) -> None:
-        """Raises ValueError when the box leaves an image of this (width, height)."""
+        """Raises ValueError if the box extends beyond an image of this (width, height)."""
         width, height = image_size
         if self.x + self.width > width or self.y + self.height > height:
             raise ValueError(
-                f'The crop {self.x},{self.y},{self.width},{self.height} (x,y,w,h) leaves the image, which is '
+                f'The crop {self.x},{self.y},{self.width},{self.height} (x,y,w,h) extends beyond the image, which is '
                 f'{width}x{height}: its right edge is {self.x + self.width}, its lower edge {self.y + self.height}.'
             )
 
     def enlarged(self, factor: int, image_size: Tuple[int, int]) -> 'Box':
-        """The same part of an image ``factor`` times as large, inside of its (width, height)."""
+        """Returns the same part of an image that is ``factor`` times as large, clipped to its (width, height)."""
         x, y, width, height = (number * factor for number in self)
         return Box(x, y, min(width, image_size[0] - x), min(height, image_size[1] - y))
 
@@ -85,15 +85,15 @@ def difference_density(
     ground_truth: Optional[np.ndarray] = None,
     ignore_index: int = 255,
 ) -> np.ndarray:
-    """What an automatic crop looks for: pixels with different answers or, for a single model, with errors.
+    """Computes the weight of each pixel for an automatic crop: where models differ or, for a single model, where it is wrong.
 
-    With ground truth a pixel counts only where a model is wrong there by more than a slip of a boundary. Pixels without a label do
-    not count: there (the bonnet of the own car in CityScapes) models say anything. Slender objects count more.
+    With ground truth, only pixels count at which a model is wrong by more than a small shift of a boundary. Unlabelled pixels do not
+    count, because predictions there are arbitrary (the ego vehicle's bonnet in CityScapes). Slender objects have more weight.
 
     Args:
-        predictions: One array (H, W) of class numbers for each model.
-        ground_truth: Class numbers or ``ignore_index``, (H, W).
-        ignore_index: The label that stands for "not labelled".
+        predictions: One array (H, W) of class ids for each model.
+        ground_truth: Class ids or ``ignore_index``, (H, W).
+        ignore_index: The label that means "not labelled".
 
     Returns:
         Array (H, W), larger where more answers differ; all zeros for one model without ground truth.
@@ -118,8 +118,8 @@ def difference_density(
 
 
 def _slender(labels: np.ndarray) -> np.ndarray:
-    """Pixels of objects into which a square of :data:`_SLENDER_SHARE` of the diagonal does not fit."""
-    # An odd side: an even square would move what it opens.
+    """Return the pixels of objects into which a square of :data:`_SLENDER_SHARE` of the diagonal does not fit."""
+    # The side is odd, because an even square would shift the result.
     side = 2 * max(round(_SLENDER_SHARE / 2 * float(np.hypot(*labels.shape))), 1) + 1
     square = np.ones((side, side), np.uint8)
     slender = np.zeros(labels.shape, dtype=bool)
@@ -130,15 +130,15 @@ def _slender(labels: np.ndarray) -> np.ndarray:
 
 
 def find_crop(density: np.ndarray, label_maps: Sequence[np.ndarray] = ()) -> Optional[Box]:
-    """Finds the window with most of the density and several classes; it has the proportions of the image.
+    """Finds the window with the most density and several classes. It has the aspect ratio of the image.
 
     Args:
-        density: Array (H, W) of whole numbers, zero where nothing is to be seen.
-        label_maps: Class numbers (H, W), such as ground truth and predictions. A window in which they hold one class only is
-            nothing to look at, however much of the density it has.
+        density: Integer array (H, W), from :func:`difference_density`.
+        label_maps: Class ids (H, W), such as ground truth and predictions. Windows with a single class get little weight, even
+            if their density is high.
 
     Returns:
-        The window, or None when the density is zero everywhere or the image too small to be cut.
+        The window, or None if the density is zero everywhere or the image is too small to be cropped.
     """
     height, width = density.shape
     if not density.any():
@@ -159,7 +159,7 @@ def find_crop(density: np.ndarray, label_maps: Sequence[np.ndarray] = ()) -> Opt
 
 
 class _Variety:
-    """How many classes share the windows of some label maps: the exponential of the entropy of the classes, counted over all maps."""
+    """Effective number of classes in windows of label maps: the exponential of the entropy of the classes over all maps."""
 
     def __init__(self, label_maps: Sequence[np.ndarray]) -> None:
         self.integrals = []
@@ -174,7 +174,7 @@ class _Variety:
             self.integrals.append(np.pad(count, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1))
 
     def of_windows(self, size: Tuple[int, int], shape: Tuple[int, int]) -> np.ndarray:
-        """For each window of this (width, height) in an image of this shape, from :data:`_DULL` to 1; one 1 without label maps."""
+        """Returns a weight from :data:`_DULL` to 1 for each window of this (width, height) in an image of this shape."""
         if not self.integrals:
             return np.ones((1, 1))
         rows, columns = (side - 1 for side in self.integrals[0].shape)
@@ -193,10 +193,10 @@ class _Variety:
 def _densest_window(
     integral: np.ndarray, size: Tuple[int, int], variety: np.ndarray
 ) -> Tuple[Box, float]:
-    """The window of ``size`` with the largest mass times its variety, and that product.
+    """Return the window of ``size`` with the largest mass times variety, and that product.
 
-    What lies in the middle of the window counts more (the window, its middle half and its middle quarter are added), so that
-    the thing of interest does not end up in a corner. Of equal windows, the one nearest to the middle of all of them is taken.
+    The middle of the window has more weight (the sums of the window, its middle half and its middle quarter are added), so that
+    the object of interest is not in a corner. Of equal windows, the one closest to their mean position is chosen.
     """
     width, height = size
     weighted = np.zeros(())
@@ -217,7 +217,7 @@ def _densest_window(
 
 
 def _window_sums(integral: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Sums over all windows of this size, from an integral image with a leading row and column of zeros."""
+    """Return the sums over all windows of this size, from an integral image with a leading row and column of zeros."""
     return (
         integral[height:, width:]
         - integral[:-height, width:]

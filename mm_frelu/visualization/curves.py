@@ -1,4 +1,4 @@
-"""Curves of trainings: one colour for each group of runs, their mean as a line and their spread as a band."""
+"""Draw training curves: one colour for each group of runs, with the mean as a line and the spread as a band."""
 
 from typing import Dict, List, NamedTuple, Sequence
 
@@ -18,7 +18,7 @@ BANDS = ('std', 'range', 'none')
 
 
 class Spread(NamedTuple):
-    """Mean and spread of several runs at the steps that all of them have."""
+    """Mean and spread of several runs, at the steps that they have in common."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -27,11 +27,11 @@ class Spread(NamedTuple):
 
 
 def spread_of(curves: Sequence[Curve], band: str) -> Spread:
-    """Mean of runs with other seeds.
+    """Computes mean and spread of runs that differ in their seed.
 
     Args:
         curves: The same key of each run.
-        band: ``'std'`` for one standard deviation (of the sample) to either side, ``'range'`` for the smallest and the largest
+        band: ``'std'`` for plus and minus one standard deviation (of the sample), ``'range'`` for the smallest and the largest
             value, ``'none'`` for no spread.
     """
     steps = sorted(set(curves[0].steps).intersection(*(curve.steps for curve in curves[1:])))
@@ -57,14 +57,14 @@ def draw_curves(
     """Draws one panel for each key.
 
     Args:
-        groups: By name of a group, then by key, the curves of its runs. A group may lack a key.
+        groups: Curves of the runs, by name of the group, then by key. A group may lack a key.
         keys: The keys.
         band: See :func:`spread_of`.
-        title: Title of the figure, or an empty text.
-        style: A style of Matplotlib.
+        title: Title of the figure; may be empty.
+        style: A Matplotlib style.
 
     Returns:
-        A figure that belongs to no window.
+        A figure without a window.
     """
     from matplotlib import style as styles
 
@@ -112,7 +112,7 @@ def _draw(axes: Axes, curves: List[Curve], name: str, color: str, band: str) -> 
         label=label,
     )
     if len(curves) > 1 and band != 'none':
-        if len(spread.steps) == 1:  # a band has no width there
+        if len(spread.steps) == 1:  # a band would have no width
             errors = [spread.mean - spread.low, spread.high - spread.mean]
             axes.errorbar(spread.steps, spread.mean, errors, color=color, capsize=3, linewidth=1)
         axes.fill_between(

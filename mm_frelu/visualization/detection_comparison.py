@@ -1,4 +1,4 @@
-"""One figure that compares detectors on one image: true boxes, then what each model found and what is wrong with it."""
+"""Draw one figure that compares detectors on one image: the true boxes, then the boxes of each model and their errors."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -31,8 +31,8 @@ OUTCOME_COLORS: Dict[Outcome, colors.Color] = {
     Outcome.BACKGROUND: (240, 228, 66),
     Outcome.IN_CROWD: (160, 160, 160),
 }
-_LISTED: Any = colormaps['tab20']  # has its colours, unlike other colormaps
-# The strong ones first, then the pale ones.
+_LISTED: Any = colormaps['tab20']  # a listed colormap, with the attribute ``colors``
+# The strong colours first, then the pale ones.
 _TAB20 = [
     tuple(round(255 * c) for c in _LISTED.colors[index])
     for index in (*range(0, 20, 2), *range(1, 20, 2))
@@ -51,7 +51,7 @@ MISSED_NAME = 'missed (dashed)'
 
 
 class BoxPanel(NamedTuple):
-    """A panel of the figure: its title, what stands beside it in several lengths, and the boxes."""
+    """A panel of the figure: its title, remarks of several lengths next to it, and the boxes."""
 
     title: str
     remarks: Sequence[str]
@@ -68,22 +68,23 @@ def draw_detections(
     score_thrs: Optional[Dict[str, float]] = None,
     sheet: Optional[Sheet] = None,
 ) -> Figure:
-    """Draws true boxes and those of every model, each on its own panel.
+    """Draws the true boxes and those of every model, each on its own panel.
 
-    With ground truth the outline of a detection says what became of it (:class:`~mm_frelu.evaluation.outcomes.Outcome`), and what a model
-    missed is dashed; the colour behind a label is always that of the class. Without ground truth outlines have it, too.
+    With ground truth, the outline of a detection shows its outcome (:class:`~mm_frelu.evaluation.outcomes.Outcome`), and missed
+    objects are dashed. The background of a label always has the colour of the class. Without ground truth, outlines have the colour of
+    the class too.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        predictions: Name of each model and what it found.
+        predictions: Detections of each model, by name.
         truth: The annotations.
         classes: Names of the classes.
-        palette: One RGB colour (0..255) for each class; chosen here if None. Colours that would merge are moved apart.
-        score_thrs: Score from which the detections of a model are drawn; 0.3 for a model without an entry.
+        palette: One RGB colour (0..255) for each class, or None to choose colours. Colours that are too similar are changed.
+        score_thrs: Minimum score of the detections to draw, by model. Default: 0.3.
         sheet: Measures of the figure.
 
     Returns:
-        A Matplotlib figure that belongs to no window; write it with :func:`~mm_frelu.visualization.comparison.save_figure`.
+        A Matplotlib figure without a window. Write it with :func:`~mm_frelu.visualization.comparison.save_figure`.
     """
     thresholds = {name: (score_thrs or {}).get(name, 0.3) for name in predictions}
     families, classes, (predictions,) = with_fonts(classes, [predictions])
@@ -123,7 +124,7 @@ def draw_panels(
         image: RGB ``uint8`` array (H, W, 3).
         panels: The panels.
         groups: Entries of the legend; each group starts a new row.
-        note: A text under the legend.
+        note: Text below the legend.
         sheet: Measures of the figure.
 
     Returns:
@@ -141,7 +142,7 @@ def draw_panels(
     )
     figure = compose(grid, units, [[heading] for heading in headings], groups, note)
     scale = (grid.panel[0] / size[0], grid.panel[1] / size[1])
-    # Its axes come in the order of the panels.
+    # The axes are in the order of the panels.
     for axes, panel in zip(figure.axes, panels):
         left_out = draw_marks(axes, panel.marks, scale, grid.sheet)
         if left_out:
@@ -163,7 +164,7 @@ def draw_panels(
 def true_panel(
     truth: TrueBoxes, classes: Sequence[str], table: np.ndarray, title: str = TRUTH
 ) -> BoxPanel:
-    """The annotations: outlines and labels in the colours of the classes, crowds dashed."""
+    """Creates the panel of the annotations: outlines and labels in the colours of the classes, crowds dashed."""
     marks = []
     for box, label, crowd in zip(truth.boxes, truth.labels, truth.crowd):
         color = tuple(table[label].tolist())
@@ -181,7 +182,7 @@ def model_panel(
     classes: Sequence[str],
     table: np.ndarray,
 ) -> BoxPanel:
-    """What a model found, the best scored first, and what it missed."""
+    """Creates the panel of a model: its detections, highest scores first, and the objects that it missed."""
     marks = []
     for index, (box, label, score) in enumerate(zip(*found)):
         fill = tuple(table[label].tolist())
@@ -199,14 +200,14 @@ def model_panel(
 
 
 def box_palette(palette, num_classes: int) -> np.ndarray:
-    """A colour for each class: those given, else the 20 of Matplotlib's ``tab20``, which differ most, else those of Pascal VOC."""
+    """Returns a colour for each class: the given ones, otherwise Matplotlib's ``tab20`` (up to 20 classes), otherwise Pascal VOC's."""
     if palette is None and num_classes <= len(_TAB20):
         return np.array(_TAB20[:num_classes])
     return choose_palette(palette, num_classes, 'apart')
 
 
 def _meanings(outcomes) -> List[Entry]:
-    """Entries for the kinds that occur."""
+    """Create legend entries for the outcomes that occur."""
     kinds = sorted({kind for found in outcomes for kind in found.kinds.tolist()})
     entries = [Entry(OUTCOME_NAMES[Outcome(kind)], OUTCOME_COLORS[Outcome(kind)]) for kind in kinds]
     if any(found.missed.any() for found in outcomes):

@@ -1,4 +1,4 @@
-"""The HTML page over the boxes of several detectors: what goes on :mod:`mm_frelu.visualization.page`, and its scores."""
+"""HTML page that compares the boxes of several detectors, with scores. It uses :mod:`mm_frelu.visualization.page`."""
 
 import importlib.resources
 import json
@@ -22,28 +22,28 @@ from .detection_comparison import (
 from .page import Layer, PageClass, PageImage, PageWriter
 
 _LOWEST = 0.05
-"""Detections below this score are not on the page: nobody looks at them, and a detector gives hundreds."""
+"""Detections below this score are left out of the page, because a detector returns hundreds of them."""
 
 _NOTES = (
-    'Outcomes: the outline of a box says what became of it, its label has the colour of the class. The types are those of TIDE (Bolya et '
-    f'al., ECCV 2020): a hit has an IoU of at least {HIT_IOU:g} with a free object of its class. What a model missed is dashed.',
+    'Outcomes: the outline of a box shows its outcome, its label has the colour of the class. The types are those of TIDE (Bolya et '
+    f'al., ECCV 2020): a hit has an IoU of at least {HIT_IOU:g} with an unmatched object of its class. Missed objects are dashed.',
     'Classes: outlines have the colour of the class, too.',
-    'AP of an image is the mean over the classes that it has objects of, and over IoU 0.5 to 0.95, whatever the thresholds of the '
-    'sliders; boxes of other classes do not count in it. "All images" is AP as COCO defines it.',
+    'AP of an image is the mean over the classes of its objects, and over IoU 0.5 to 0.95. It does not depend on the sliders, and '
+    'boxes of other classes do not count. "All images" is AP as defined by COCO.',
 )
 
 
 class DetectionPage:
-    """Writes the page; a context manager. The file appears when the block ends without an error.
+    """Context manager that writes the page. The file is created if the block ends without an error and has added an image.
 
     Args:
         path: The file to write, ending in ``.html``.
         models: Names of the models, the baseline first.
         classes: Names of the classes.
         palette: One RGB colour (0..255) for each class.
-        score_thrs: Where the slider of each model stands at first.
-        precisions: AP of each model, where there is ground truth.
-        title: Title of the page; the names of the models if empty.
+        score_thrs: Initial position of each model's slider.
+        precisions: AP of each model, if there is ground truth.
+        title: Title of the page; if empty, it has the names of the models.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class DetectionPage:
 
         Args:
             key: Its id in ``precisions``.
-            name: What the list of images calls it.
+            name: Name in the list of images.
             image: RGB ``uint8`` array (H, W, 3).
-            predictions: What each model found.
+            predictions: Detections of each model, by name.
             truth: The annotations.
         """
         scores, class_scores, layers = {}, {}, {}
@@ -117,7 +117,7 @@ class DetectionPage:
 
 
 def _model_layer(found: Detections, truth: Optional[TrueBoxes]) -> Layer:
-    """Detections in the order of their scores. What became of one does not depend on lower scored ones, so the slider only cuts."""
+    """Create a layer of detections, sorted by score. An outcome does not depend on lower scores, so the slider only hides boxes."""
     data = dict(
         boxes=_rounded(found.boxes),
         labels=found.labels.tolist(),

@@ -1,6 +1,6 @@
-"""Loading detectors for inference, with their classes and colours, and asking them for boxes.
+"""Load detectors for inference, with their classes and colours, and predict boxes.
 
-MMDetection does the work; it is imported when a model is loaded, so that drawing needs only NumPy, Pillow and Matplotlib.
+MMDetection does the inference. It is imported when a model is loaded, so that drawing needs only NumPy, Pillow and Matplotlib.
 """
 
 import warnings
@@ -31,12 +31,12 @@ class Detector(NamedTuple):
     """A detector in eval mode.
 
     Attributes:
-        name: What the pictures call it.
+        name: Name of the model in pictures.
         model: The model.
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
         loader: The step of its test pipeline that reads an image.
-        pipeline: The steps behind it.
+        pipeline: The steps after it.
     """
 
     name: str
@@ -50,34 +50,38 @@ class Detector(NamedTuple):
         """Finds the objects of an image.
 
         Args:
-            image: What :func:`~mm_frelu.visualization.image_files.read_image` reads with ``loader``.
+            image: Result of :func:`~mm_frelu.visualization.image_files.read_image` with ``loader``.
 
         Returns:
             The detections, in pixels of the image.
 
         Raises:
-            UserError: When the image does not have the channels that the model takes, or a step of the pipeline fails on it.
+            UserError: If the image has another number of channels than the model expects, or a step of the pipeline fails.
         """
         try:
             data = self.pipeline(dict(img=image, img_id=0))
-        except Exception as error:  # as each step has it; OpenCV refuses to make a side of 0 pixels of a narrow image
+        except (
+            Exception
+        ) as error:  # any step may fail; OpenCV cannot resize a narrow image to 0 pixels
             height, width = image.shape[:2]
             raise UserError(
-                f'the test pipeline of {self.name} fails on an image of {width}x{height} ({str(error).strip().splitlines()[0]}). Try a '
-                'Resize with another scale, or cut the image.'
+                f'the test pipeline of {self.name} fails on an image of {width}x{height} ({str(error).strip().splitlines()[0]}). Use a '
+                'Resize with another scale, or crop the image.'
             ) from error
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
         test_step: Any = self.model.test_step
         try:
             with torch.no_grad():
                 found = test_step(batch)[0].pred_instances
-        except RuntimeError as error:  # of the first convolution, or of mean and std before it
+        except (
+            RuntimeError
+        ) as error:  # raised by the first convolution or by the normalisation before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]
             raise UserError(
-                f'the model {self.name} does not take images of {channels} channels ({str(error).splitlines()[0]}). Give images '
-                f'such as it was trained on, or mend {self.loader} of its test pipeline.'
+                f'the model {self.name} does not support images of {channels} channels ({str(error).splitlines()[0]}). Give images '
+                f'like those that it was trained on, or change {self.loader} of its test pipeline.'
             ) from None
         boxes = getattr(found.bboxes, 'tensor', found.bboxes)
         return Detections.of(*(part.cpu().numpy() for part in (boxes, found.labels, found.scores)))
@@ -92,20 +96,21 @@ def load_detector(
 ) -> Detector:
     """Builds a detector and loads its weights.
 
-    Classes are those that the checkpoint was trained with or, if it says nothing, those of the config's test set.
+    The classes come from the checkpoint or, if it does not record them, from the config's test set.
 
     Args:
-        name: What the pictures will call the model.
+        name: Name of the model in pictures.
         config: Config file.
-        checkpoint: Checkpoint file, or an address that MMEngine can fetch.
-        device: Device of PyTorch.
-        change: Changes the config before the model is built.
+        checkpoint: Checkpoint file, or a URL that MMEngine can download.
+        device: PyTorch device.
+        change: Function that changes the config before the model is built.
 
     Returns:
-        The detector in eval mode; SyncBN has become BN, which computes the same there.
+        The detector in eval mode, with BN instead of SyncBN, which computes the same in eval mode.
 
     Raises:
-        UserError: No such file, no detection config, a checkpoint that does not fit, or no way to know the classes.
+        UserError: If a file is missing, the config is not a detection config, the checkpoint does not fit, or the classes are
+            unknown.
     """
     cfg = read_config(config)
     if change is not None:
@@ -123,7 +128,7 @@ def load_detector(
 
     register_all_modules(init_default_scope=False)
     with warnings.catch_warnings(), DefaultScope.overwrite_default_scope('mmdet'):
-        warnings.simplefilter('ignore')  # advice about how to train
+        warnings.simplefilter('ignore')  # advice on training
         model = MODELS.build(cfg.model)
     if not isinstance(model, BaseDetector):
         raise UserError(
@@ -141,7 +146,7 @@ def load_detector(
     outputs = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
     if isinstance(outputs, int) and outputs != len(classes):
         raise UserError(
-            f'{name}: the model tells {outputs} classes apart (bbox_head.num_classes in {config}), but its dataset has '
+            f'{name}: the model has {outputs} classes (bbox_head.num_classes in {config}), but its dataset has '
             f'{len(classes)}: {listed(classes)}.'
         )
     loader, *steps = _steps(cfg, config)
@@ -152,7 +157,7 @@ def load_detector(
 
 
 def check_same_boxes(names: Sequence[str], classes: Sequence[Sequence[str]]) -> None:
-    """Raises UserError unless all models have the same classes in the same order."""
+    """Raises :class:`UserError` unless all models have the same classes in the same order."""
     for name, own in zip(names[1:], classes[1:]):
         if tuple(own) != tuple(classes[0]):
             raise UserError(

@@ -1,4 +1,4 @@
-"""Where a prediction is wrong and what was taken for what, where models differ, and how well a prediction does."""
+"""Compare label maps: errors, confusions, differences between models, and scores."""
 
 from typing import List, NamedTuple, Sequence, Tuple
 
@@ -10,16 +10,16 @@ CORRECT, WRONG, IGNORED, SLIP = 0, 1, 2, 3
 _BAND = 512
 
 _SLIP_SHARE = 0.002
-"""Of the image's diagonal: 1 pixel of 256 x 128, 5 of CityScapes' 2048 x 1024."""
+"""Tolerance at boundaries, as a share of the image's diagonal: 1 pixel for 256 x 128, 5 pixels for CityScapes' 2048 x 1024."""
 
 
 class Scores(NamedTuple):
-    """How well a prediction does, all in 0..1; NaN where no pixel is labelled.
+    """Scores of a prediction, all in 0..1; NaN if no pixel is labelled.
 
     Attributes:
-        mean_iou: Mean of the IoUs of the classes that ground truth or prediction hold.
-        accuracy: Share of the labelled pixels that are right.
-        class_ious: IoU of each class, (num_classes,); NaN for a class that neither holds.
+        mean_iou: Mean IoU over the classes in the ground truth or in the prediction.
+        accuracy: Share of the labelled pixels that are correct.
+        class_ious: IoU of each class, (num_classes,); NaN for a class that is in neither.
     """
 
     mean_iou: float
@@ -33,12 +33,12 @@ class Scores(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Pixels of one class that were taken for another.
+    """Pixels of one class that were predicted as another.
 
     Attributes:
-        truth: Class of the ground truth.
-        answer: Class that was predicted.
-        share: Such pixels, of all labelled ones of the image.
+        truth: Class in the ground truth.
+        answer: Predicted class.
+        share: Share of such pixels among all labelled pixels of the image.
     """
 
     truth: int
@@ -47,23 +47,23 @@ class Confusion(NamedTuple):
 
 
 def slip_radius(size: Tuple[int, int]) -> int:
-    """How far a boundary may be off before it counts as wrong in error maps, in pixels of an image of this (width, height)."""
+    """Returns by how many pixels a boundary may be shifted in error maps, for an image of this (width, height)."""
     return max(round(_SLIP_SHARE * float(np.hypot(*size))), 1)
 
 
 def error_map(
     prediction: np.ndarray, ground_truth: np.ndarray, ignore_index: int = 255
 ) -> np.ndarray:
-    """Tells for every pixel whether the prediction is right, and boundaries that are slightly off from what is wrong.
+    """Classifies every pixel as correct, wrong, or a slip: a boundary that is slightly shifted.
 
-    A wrong pixel is a slip when, at most :func:`slip_radius` rows and columns away, the class that was predicted is true, and the
-    class that is true was predicted: both objects are there, and only the edge between them is drawn elsewhere. A slender object that
-    is missing is no slip. Scores make no such difference.
+    A wrong pixel is a slip if, at most :func:`slip_radius` rows and columns away, the predicted class is in the ground truth and the
+    true class is in the prediction. Both objects are found then, and only the boundary between them is shifted. A missing slender
+    object is not a slip. Scores count slips as wrong.
 
     Args:
-        prediction: Class numbers, (H, W).
-        ground_truth: Class numbers or ``ignore_index``, (H, W).
-        ignore_index: The label that stands for "not labelled".
+        prediction: Class ids, (H, W).
+        ground_truth: Class ids or ``ignore_index``, (H, W).
+        ignore_index: The label that means "not labelled".
 
     Returns:
         ``uint8`` array (H, W) of ``CORRECT``, ``WRONG``, ``SLIP`` and ``IGNORED``.
@@ -78,7 +78,7 @@ def error_map(
 
 
 def _near(labels: np.ndarray, others: np.ndarray, where: np.ndarray, radius: int) -> np.ndarray:
-    """Pixels of ``where`` whose label is among those that ``others`` has at most ``radius`` rows and columns away."""
+    """Return the pixels of ``where`` whose label occurs in ``others`` at most ``radius`` rows and columns away."""
     square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     found = np.zeros(labels.shape, dtype=bool)
     for label in np.unique(labels[where]):
@@ -88,13 +88,13 @@ def _near(labels: np.ndarray, others: np.ndarray, where: np.ndarray, radius: int
 
 
 def count_answers(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Counts the different answers that the models give for each pixel.
+    """Counts the different predictions of the models for each pixel.
 
     Args:
-        predictions: One array (H, W) of class numbers for each model.
+        predictions: One array (H, W) of class ids for each model.
 
     Returns:
-        ``uint8`` array (H, W); 1 where all models agree, up to the number of models.
+        ``uint8`` array (H, W), from 1 (all models agree) to the number of models.
     """
     ordered = np.sort(np.stack(predictions), axis=0)
     return (1 + (np.diff(ordered, axis=0) != 0).sum(axis=0)).astype(np.uint8)
@@ -103,19 +103,19 @@ def count_answers(predictions: Sequence[np.ndarray]) -> np.ndarray:
 def count_pairs(
     prediction: np.ndarray, ground_truth: np.ndarray, num_classes: int, ignore_index: int = 255
 ) -> np.ndarray:
-    """Counts the labelled pixels by what they are and what was predicted.
+    """Computes the confusion matrix of the labelled pixels.
 
     Args:
-        prediction: Class numbers, (H, W).
-        ground_truth: Class numbers or ``ignore_index``, (H, W).
+        prediction: Class ids, (H, W).
+        ground_truth: Class ids or ``ignore_index``, (H, W).
         num_classes: Number of classes.
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label that means "not labelled".
 
     Returns:
         ``int64`` array (num_classes, num_classes); rows are the ground truth, columns the prediction.
     """
     counts = np.zeros(num_classes**2, dtype=np.int64)
-    # In bands of rows: the numbers of the pairs take eight bytes for each pixel.
+    # In bands of rows, because the indices of the pairs take eight bytes per pixel.
     for top in range(0, len(prediction), _BAND):
         answers, truth = prediction[top : top + _BAND], ground_truth[top : top + _BAND]
         labelled = truth != ignore_index
@@ -125,10 +125,10 @@ def count_pairs(
 
 
 def scores_of(counts: np.ndarray) -> Scores:
-    """Mean IoU, pixel accuracy and IoU by class, as MMSegmentation's ``IoUMetric`` defines them.
+    """Computes mean IoU, pixel accuracy and IoU per class, as defined by MMSegmentation's ``IoUMetric``.
 
     Args:
-        counts: The result of :func:`count_pairs`, or a sum of such results.
+        counts: Result of :func:`count_pairs`, or a sum of such results.
 
     Returns:
         The scores.
@@ -144,13 +144,13 @@ def scores_of(counts: np.ndarray) -> Scores:
 def image_scores(
     prediction: np.ndarray, ground_truth: np.ndarray, num_classes: int, ignore_index: int = 255
 ) -> Scores:
-    """Compute :func:`scores_of` one image.
+    """Computes the scores of one image, see :func:`scores_of`.
 
     Args:
-        prediction: As in :func:`count_pairs`.
-        ground_truth: As there.
-        num_classes: As there.
-        ignore_index: As there.
+        prediction: Class ids, (H, W).
+        ground_truth: Class ids or ``ignore_index``, (H, W).
+        num_classes: Number of classes.
+        ignore_index: The label that means "not labelled".
 
     Returns:
         The scores.
@@ -161,16 +161,16 @@ def image_scores(
 def largest_confusions(
     prediction: np.ndarray, ground_truth: np.ndarray, states: np.ndarray, number: int = 3
 ) -> List[Confusion]:
-    """What was most often taken for what, without the slips of boundaries.
+    """Finds the most frequent confusions, without slips.
 
     Args:
-        prediction: Class numbers, (H, W).
-        ground_truth: Class numbers or the label of pixels without one, (H, W).
-        states: The result of :func:`error_map` for them.
-        number: How many to return at most.
+        prediction: Class ids, (H, W).
+        ground_truth: Class ids or the ignored label, (H, W).
+        states: Result of :func:`error_map` for them.
+        number: Maximum number of confusions to return.
 
     Returns:
-        The largest first.
+        The confusions, largest first.
     """
     wrong = states == WRONG
     labelled = np.count_nonzero(states != IGNORED)

@@ -1,4 +1,4 @@
-"""Figures of DY-ReLU: output against input, slope differences, coefficients, attention (DY-ReLU paper, section on what it learns)."""
+"""Figures of DY-ReLU: output against input, slope differences, coefficients and attention, like in the DY-ReLU paper."""
 
 import math
 from typing import Any, Dict, Sequence
@@ -28,15 +28,15 @@ from .loaded_model import Prepared
 
 MAX_PANELS, MAX_LAYERS_OF_COEFFICIENTS, MAX_DOTS = 12, 4, 6000
 START = ((1.0, 0.0), (0.0, 0.0))
-"""Slopes and intercepts of ReLU, which the coefficients start near."""
+"""Slopes and intercepts of ReLU, close to the initial coefficients."""
 
 
 def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
-    """Output against input for each layer: one input has a range of outputs where the activation is dynamic.
+    """Draws output against input for each layer. Where the activation is dynamic, one input has a range of outputs.
 
     Args:
-        records: By layer, from low to high.
-        images: Number of images that they are of.
+        records: Records by layer, from low to high.
+        images: Number of recorded images.
     """
     layers = evenly(list(records), MAX_PANELS)
     columns = min(len(layers), 4)
@@ -96,11 +96,11 @@ def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
 
 
 def draw_slope_differences(records: Dict[str, DynamicRecord], images: int) -> Figure:
-    """The distribution of |a1 - a2| for each layer, from low to high: 0 is a straight line, 1 bends as ReLU.
+    """Draws the distribution of |a1 - a2| for each layer, from low to high. 0 is a straight line, 1 bends as much as ReLU.
 
     Args:
-        records: By layer, from low to high.
-        images: Number of images that they are of.
+        records: Records by layer, from low to high.
+        images: Number of recorded images.
     """
     names = list(records)
     values = [torch.cat(record.differences).numpy() for record in records.values()]
@@ -142,10 +142,10 @@ def draw_slope_differences(records: Dict[str, DynamicRecord], images: int) -> Fi
 
 
 def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -> Figure:
-    """The coefficients as heat maps: a row for each image, a column for each channel.
+    """Draws the coefficients as heat maps, with a row for each image and a column for each channel.
 
     Args:
-        records: By layer, from low to high.
+        records: Records by layer, from low to high.
         names: Names of the images.
     """
     layers = evenly(list(records), MAX_LAYERS_OF_COEFFICIENTS)
@@ -206,7 +206,7 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
 
 
 def _tables(record: DynamicRecord) -> Dict[str, np.ndarray]:
-    """Each coefficient of a layer, of shape (images, channels)."""
+    """Return each coefficient of a layer, of shape (images, channels)."""
     slopes = torch.stack(record.slopes)
     tables = {f'a{k + 1}': slopes[:, k].numpy() for k in range(slopes.shape[1])}
     found = [values for values in record.intercepts if values is not None]
@@ -217,16 +217,16 @@ def _tables(record: DynamicRecord) -> Dict[str, np.ndarray]:
 
 
 def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) -> Figure:
-    """The spatial attention of DY-ReLU-C over the picture.
+    """Draws the spatial attention of DY-ReLU-C over the picture.
 
     Args:
         name: Name of the image.
         prepared: The image.
-        attention: By layer, of shape (H, W), the padding included.
+        attention: Attention by layer, of shape (H, W), including the padding.
     """
     seen, fed = prepared.picture.shape[:2], tuple(prepared.tensor.shape[-2:])
     inside = {layer: prepared.inside(values) for layer, values in attention.items()}
-    # Far from 0 and 1 where the paper's mean of 1/3 is spread over the picture, so the scale is from the smallest to the largest.
+    # Values may be far from 0 and 1 (the paper's mean is 1/3), so the scale ranges from the smallest to the largest value.
     smallest = min(float(values.min()) for values in inside.values())
     largest = max(float(values.max()) for values in inside.values())
     smallest = smallest if smallest < largest else 0.0  # an identity start is 1 everywhere
@@ -268,7 +268,7 @@ def draw_attention(name: str, prepared: Prepared, attention: Dict[str, Tensor]) 
 
 
 def attention_of(records: Dict[str, DynamicRecord], most: int = 8) -> Dict[str, Tensor]:
-    """The attention of the last image in some layers, evenly chosen."""
+    """Returns the attention of the last image, in evenly spaced layers."""
     found = {
         name: record.attention for name, record in records.items() if record.attention is not None
     }

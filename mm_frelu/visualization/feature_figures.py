@@ -1,4 +1,4 @@
-"""The same layer of two models for one image: means, channels and receptive fields, drawn by MMEngine's Visualizer."""
+"""Compare the same layer of two models on one image: means, channels and receptive fields, drawn by MMEngine's Visualizer."""
 
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -18,7 +18,7 @@ from .charts import LABEL, TITLE, WIDTH, new_figure, shortened, style
 from .loaded_model import Prepared
 
 SHARES = (0.5, 0.95)
-"""Shares of the gradient whose squares are drawn."""
+"""Shares of the gradient inside the squares that are drawn."""
 OPACITY = 0.55
 COLORS = ('tab:blue', 'tab:orange')
 
@@ -30,17 +30,17 @@ def draw_comparison_of_features(
     channels: Sequence[int],
     pixel: Tuple[float, float],
 ) -> Figure:
-    """A row for each model: mean over the channels, effective receptive field, chosen channels; below, the means of all channels.
+    """Draws a row for each model (mean over the channels, effective receptive field, chosen channels) and the means of all channels.
 
-    Maps of one column have one scale, from the smallest value of both models to the largest, so that they can be compared. That of the
-    receptive field ends at each model's own largest gradient; its root is drawn, or the tails would be invisible.
+    Maps of one column share a scale, from the smallest to the largest value of both models, so that they can be compared. Each receptive
+    field has its own scale, up to its largest gradient. The square root of the gradient is drawn, because its tails would be invisible.
 
     Args:
         name: Name of the image.
         layer: Name of the layer.
-        models: The image as each model sees it, and the features, by the model's name.
+        models: The prepared image and the features of each model, by name.
         channels: Channels to draw.
-        pixel: Row and column of the pixel of the receptive field, as shares of the picture's height and width.
+        pixel: Row and column of the receptive field's pixel, as shares of the picture's height and width.
     """
     columns = ['mean of the channels', 'effective receptive field']
     columns += [f'channel {channel}' for channel in channels]
@@ -76,7 +76,7 @@ def draw_comparison_of_features(
 def _columns_of_maps(
     models: Dict[str, Tuple[Prepared, Features]], channels: Sequence[int]
 ) -> List[List[np.ndarray]]:
-    """For each column the maps of all models over their pictures."""
+    """Return, for each column, the maps of all models over their pictures."""
     prepared = [prepared for prepared, _ in models.values()]
     features = [features for _, features in models.values()]
     columns = [_overlaid(prepared, [f.maps.mean(dim=0) for f in features])]
@@ -87,9 +87,9 @@ def _columns_of_maps(
 
 
 def _overlaid(prepared: Sequence[Prepared], maps: Sequence[Tensor]) -> List[np.ndarray]:
-    """Maps over the pictures, in one scale.
+    """Draw maps over the pictures, with a common scale.
 
-    MMEngine scales what it draws from its smallest to its largest value. Side by side in one picture, maps share that scale.
+    MMEngine scales each map from its smallest to its largest value. The maps are put side by side into one array to share that scale.
     """
     height, width = (max(one.picture.shape[side] for one in prepared) for side in (0, 1))
     pictures, enlarged = [], []
@@ -111,7 +111,7 @@ def _overlaid(prepared: Sequence[Prepared], maps: Sequence[Tensor]) -> List[np.n
 
 
 def _mark(axes: Axes, prepared: Prepared, features: Features, pixel: Tuple[float, float]) -> None:
-    """The squares around the pixel that hold half and nearly all of the gradient."""
+    """Draw the squares around the pixel that contain 50 % and 95 % of the gradient."""
     height, width = prepared.picture.shape[:2]
     row, column = pixel[0] * height, pixel[1] * width
     sides = [side_that_holds(features.gradient, (row, column), share) for share in SHARES]

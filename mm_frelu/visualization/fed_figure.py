@@ -1,4 +1,4 @@
-"""A picture of what a pipeline feeds: the image with its boxes, its label map beside it, or its class as the title."""
+"""Draw the output of a pipeline: an image with its boxes, with its label map, or with its class as the title."""
 
 from typing import List, Optional, Sequence
 
@@ -33,11 +33,11 @@ def draw_boxes(
         image: RGB ``uint8`` array (H, W, 3).
         boxes: The boxes.
         classes: Names of the classes.
-        palette: One RGB colour for each, or None.
-        title: What stands above.
+        palette: One RGB colour for each class, or None.
+        title: Title of the figure.
 
     Returns:
-        A Matplotlib figure that belongs to no window.
+        A Matplotlib figure without a window.
     """
     table = box_palette(palette, len(classes))
     families, classes, _ = with_fonts(classes, [{title: image}])
@@ -59,18 +59,18 @@ def draw_label_map(
     ignore_index: int,
     title: str,
 ) -> Figure:
-    """Draws an image and its label map beside each other.
+    """Draws an image and its label map side by side.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        labels: Class numbers or ``ignore_index``, (H, W).
+        labels: Class ids or ``ignore_index``, (H, W).
         classes: Names of the classes.
-        palette: One RGB colour for each, or None.
-        ignore_index: The label that stands for "not labelled"; hatched.
-        title: What stands above the image.
+        palette: One RGB colour for each class, or None.
+        ignore_index: The label that means "not labelled". Such pixels are hatched.
+        title: Title of the image.
 
     Returns:
-        A Matplotlib figure that belongs to no window.
+        A Matplotlib figure without a window.
     """
     table = choose_palette(palette, len(classes), 'apart')
     families, classes, _ = with_fonts(classes, [{title: image}])
@@ -95,7 +95,7 @@ def draw_label_map(
 
 
 def draw_plain(image: np.ndarray, title: str) -> Figure:
-    """Draws an image below its title."""
+    """Draws an image with a title."""
     families, _, _ = with_fonts([], [{title: image}])
     with rc_context({'font.family': families}):
         return draw_panels(image, [BoxPanel(title, (), [])], [], '', Sheet(width=3.6))

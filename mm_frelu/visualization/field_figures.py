@@ -1,4 +1,4 @@
-"""Figures of funnel activations: activate fields (FReLU paper, figure 3), choices by depth, learned windows."""
+"""Figures of funnel activations: activate fields (FReLU paper, Figure 3), choices by depth, and learned windows."""
 
 import math
 from typing import Dict, NamedTuple, Sequence
@@ -39,9 +39,9 @@ class FieldPanel(NamedTuple):
     """A layer in the figure of an image.
 
     Attributes:
-        field: How far its values looked, the padding included.
-        histogram: Share of the layer's value by side, without the padding.
-        share: Share of the values that chose the window; negative for a layer that does not choose.
+        field: The activate field of its values, including the padding.
+        histogram: Share of the layer's value by side of the field, without the padding.
+        share: Share of the values that chose the window; negative for a layer without a choice.
         largest: The largest side that occurs.
     """
 
@@ -52,12 +52,12 @@ class FieldPanel(NamedTuple):
 
 
 def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) -> Figure:
-    """The image, a map of the mean side for each layer, and below it how the value of the layer is divided among the sides.
+    """Draws the image and, for each layer, a map of the mean side and how the layer's value is divided among the sides.
 
     Args:
         name: Name of the image.
         prepared: The image.
-        panels: By layer.
+        panels: Panels by layer.
     """
     seen, fed = prepared.picture.shape[:2], tuple(prepared.tensor.shape[-2:])
     last = _last_side([panel.histogram for panel in panels.values()])
@@ -80,7 +80,7 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
             values = panel.field.mean_sides.numpy()
             norm = Normalize(*np.nanquantile(values, (0.005, 0.995)))
             image = show_map(upper[index], values, fed, seen, cmap=MAP_COLORS, norm=norm)
-            # As high as the map, whose height follows from its width.
+            # The colour bar is as high as the map, whose height follows from its width.
             place = upper[index].inset_axes((1.015, 0, 0.022, 1))
             bar = figure.colorbar(image, cax=place)
             bar.outline.set_linewidth(0.4)
@@ -100,7 +100,7 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
 
 
 def _last_side(histograms: Sequence[Dict[int, float]]) -> int:
-    """The side up to which 99.8 % of every layer's value lies."""
+    """Return the side below which 99.8 % of every layer's value is."""
     last = 3
     for histogram in histograms:
         total = 0.0
@@ -132,19 +132,19 @@ def _draw_histogram(axes: Axes, histogram: Dict[int, float], last: int, labelled
 def draw_choices(
     counts: Dict[str, ChannelCounts], histograms: Dict[str, Dict[int, float]], images: int
 ) -> Figure:
-    """Share of pixels that choose the window, per layer and channel, against depth; and the fields of all layers.
+    """Draws the share of pixels that choose the window, per layer and channel, by depth; and the fields of all layers.
 
     Args:
-        counts: By layer, from low to high.
+        counts: Counts by layer, from low to high.
         histograms: Share of each layer's value by side, for the same layers.
-        images: Number of images that were counted.
+        images: Number of counted images.
     """
     names = list(counts)
     stages = [stage_of(name) for name in names]
     with style():
         figure = new_figure(4.6)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.15, 1])
-        generator = np.random.default_rng(0)  # places of the dots side by side, no data
+        generator = np.random.default_rng(0)  # for the horizontal positions of the dots
         always = never = 0
         for index, name in enumerate(names):
             shares = 100 * counts[name].shares.numpy()
@@ -218,11 +218,11 @@ def draw_choices(
 
 
 def draw_windows(windows: Dict[str, Tensor], counts: Dict[str, ChannelCounts]) -> Figure:
-    """The learned windows, layers from low to high, channels from those that choose their window most often to the others.
+    """Draws the learned windows: layers from low to high, channels by how often they choose their window, most often first.
 
     Args:
-        windows: By layer, of shape (C, k, k), with the scale of the norm behind them (see :func:`effective_windows`).
-        counts: By layer.
+        windows: Windows by layer, of shape (C, k, k), including the scale of the norm after them (see :func:`effective_windows`).
+        counts: Counts by layer.
     """
     layers = evenly(list(windows), MAX_WINDOW_ROWS)
     columns = min(max(len(windows[layer]) for layer in layers), MAX_WINDOW_COLUMNS)
@@ -252,7 +252,7 @@ def draw_windows(windows: Dict[str, Tensor], counts: Dict[str, ChannelCounts]) -
 def _draw_row(
     axes: Axes, windows: Tensor, shares: Tensor, order: Sequence[int], columns: int
 ) -> AxesImage:
-    """Windows beside each other in one picture: axes of their own would take matplotlib seconds to set out."""
+    """Draw windows side by side on one pair of axes, because Matplotlib takes seconds to arrange separate ones."""
     side = windows.shape[-1]
     pitch = side * 1.18
     for place, channel in enumerate(order):

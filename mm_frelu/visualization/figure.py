@@ -1,4 +1,4 @@
-"""Putting panels, overview and legend on a white Matplotlib figure, pixel by pixel."""
+"""Draw panels, overview and legend on a white Matplotlib figure, without resampling pixels."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -17,7 +17,7 @@ from .text import text_points
 from .titles import Heading
 
 _OVERVIEW_TITLE = 'Whole image'
-# The overview fills at most these shares of the figure's width, in width and in height.
+# Maximum width and height of the overview, as shares of the figure's width.
 _OVERVIEW_SHARES = (0.26, 0.18)
 
 
@@ -26,7 +26,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: Shown in bold over the picture.
-        remark: Shown at the right of the title, or below it where the two do not fit into one line.
+        remark: Shown to the right of the title, or below it if the two do not fit into one line.
         picture: RGB ``uint8`` array of the size of the grid's panels.
         frame: A part of the picture to frame, in shares of its width and height (left, top, width, height), or None.
     """
@@ -38,7 +38,7 @@ class Panel(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A panel, the pixel of the figure where its upper left corner goes, the text above it and the height kept for that."""
+    """A panel, the position of its upper left corner in pixels, the text above it and the height reserved for that text."""
 
     panel: Panel
     place: Tuple[int, int]
@@ -57,11 +57,11 @@ def draw_figure(
     Args:
         sheet: The sheet, with a number of pixels per inch.
         size: Width and height of the figure in pixels.
-        placed: The panels and where they go.
-        legend: The legend and where it goes, or None.
+        placed: The panels and their positions.
+        legend: The legend and its position, or None.
 
     Returns:
-        A figure of ``sheet.dpi`` dots per inch. The label of each of its axes is the title of the panel or ``'legend'``.
+        A figure of ``sheet.dpi`` dots per inch. Each of its axes has the panel's title or ``'legend'`` as label.
     """
     inches = (size[0] / sheet.resolution, size[1] / sheet.resolution)
     figure = Figure(figsize=inches, dpi=sheet.resolution, facecolor='white')
@@ -92,18 +92,18 @@ def compose(
     note: str,
     overview: Optional[Tuple[np.ndarray, Box]] = None,
 ) -> Figure:
-    """Puts panels, overview and legend on a figure.
+    """Arranges panels, overview and legend on a figure.
 
     Args:
-        grid: Where the panels go.
+        grid: Positions of the panels.
         units: The panels of each unit of the grid.
-        headings: The text above each.
+        headings: The text above each panel.
         groups: Entries of the legend; each group starts a new row.
-        note: A text under the legend, or an empty one.
+        note: Text below the legend; may be empty.
         overview: The whole image, and the box of it that the panels show.
 
     Returns:
-        As :func:`draw_figure`; the label of the overview's axes is ``'overview'``.
+        Same as :func:`draw_figure`. The axes of the overview have the label ``'overview'``.
     """
     sheet = grid.sheet
     heights = [0] * grid.rows
@@ -132,9 +132,9 @@ def compose(
 
 
 class _Places:
-    """Where overview and legend go: into the grid's empty place if it has one, else into a band below it.
+    """Positions of overview and legend: in the empty cell of the grid if there is one, otherwise below the grid.
 
-    The overview comes first; a legend goes into the empty place only when there is no overview and it fits.
+    The overview takes the empty cell first. The legend goes there only if there is no overview and it fits.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class _Places:
             self._place_overview(image_size)
 
     def _place_overview(self, image_size: Tuple[int, int]) -> None:
-        """The place of the overview's picture; its title stands above."""
+        """Set position and size of the overview's picture; its title is above."""
         limits: Tuple[float, ...]
         if self.hole:
             (left, top), (width, height) = self.hole
@@ -179,7 +179,7 @@ class _Places:
     def for_legend(
         self, groups: List[List[Entry]], note: str
     ) -> Tuple[Legend, Tuple[int, int], int]:
-        """The legend, its place and the height of the figure that this makes."""
+        """Return the legend, its position and the resulting height of the figure."""
         sheet = self.sheet
         if self.hole and not self.in_hole:
             (left, top), (width, height) = self.hole
@@ -204,7 +204,7 @@ def _add_overview(
     size: Tuple[int, int],
     place: Tuple[int, int],
 ) -> None:
-    """The whole image, small, with a thin frame around the crop."""
+    """Draw the whole image at a small size, with a thin frame around the crop."""
     axes = add_axes(figure, place, size)
     axes.set_label('overview')
     show(axes, overlay.fit_image(image, size))
@@ -216,13 +216,13 @@ def _add_overview(
 
 
 def _add_frame(axes: Axes, corner: Tuple[float, float], size: Tuple[float, float]) -> None:
-    # White below the colour, so that the frame stands out from any scene.
+    # A white line below the coloured one makes the frame visible on any image.
     for color, line in (('white', 2.0), (np.array(colors.FRAME) / 255, 1.0)):
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=line))
 
 
 def add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> Axes:
-    """Axes whose coordinates are pixels, y down, at a place counted from the top left of the figure."""
+    """Adds axes with pixel coordinates, y down. ``place`` is measured from the top left of the figure."""
     figure_width, figure_height = (figure.get_size_inches() * figure.dpi).round()
     axes = figure.add_axes(
         (
@@ -238,9 +238,9 @@ def add_axes(figure: Figure, place: Tuple[int, int], size: Tuple[int, int]) -> A
 
 
 def show(axes: Axes, picture: np.ndarray) -> None:
-    """Fills axes with a picture of their size, pixel by pixel, in a hairline frame."""
+    """Fills axes with a picture of the same size, without resampling, in a thin frame."""
     height, width = picture.shape[:2]
-    # 'none': files of vector graphics keep the pixels as they are.
+    # 'none' keeps the pixels unchanged in vector formats.
     axes.imshow(picture, extent=(0, width, height, 0), interpolation='none', aspect='auto')
     axes.set_xticks([])
     axes.set_yticks([])

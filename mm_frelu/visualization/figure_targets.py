@@ -1,4 +1,4 @@
-"""Where a figure of a tool goes: a file of a format that Matplotlib writes, or a window where there is a screen."""
+"""Check that a figure can be written to a file or shown in a window."""
 
 import os
 from pathlib import Path
@@ -11,31 +11,33 @@ from .comparison import FORMATS
 
 
 def require_figure_file(option: str, path: Union[str, Path]) -> None:
-    """Refuse a name that a figure cannot be written to, before anything is computed.
+    """Raises if a figure cannot be written to this file, before anything is computed.
 
     Raises:
-        UserError: For an ending that Matplotlib has no format for, and where no file can be written.
+        UserError: If the ending is not a supported format, or the file cannot be written.
     """
     if Path(path).suffix.lower()[1:] not in FORMATS:
         endings = ', '.join(f'.{kind}' for kind in FORMATS)
-        raise UserError(f'{option} {path}: a figure ends in {endings}. Give another name.')
+        raise UserError(
+            f'{option} {path}: the name of a figure must end in {endings}. Give another name.'
+        )
     require_target(option, path)
 
 
 def require_screen(option: str) -> None:
-    """Refuse an option that opens a window where there is no screen.
+    """Raises if an option would open a window and there is no display.
 
     Raises:
-        UserError: Without a display.
+        UserError: If there is no display.
     """
     if os.name == 'posix' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
         raise UserError(
-            f'{option}: there is no screen here (DISPLAY is not set). Look at the files instead.'
+            f'{option}: there is no display (DISPLAY is not set). Open the files instead.'
         )
 
 
 def show_picture(path: Union[str, Path], seconds: float = 0) -> None:
-    """Show a PNG in a window, until it is closed or for some seconds."""
+    """Shows a PNG in a window, for some seconds or until it is closed."""
     from matplotlib import image, pyplot
 
     figure, axes = pyplot.subplots(layout='constrained')

@@ -1,4 +1,4 @@
-"""Fonts for class names in any script. Matplotlib's own font has no Chinese, Japanese or Korean, and draws empty boxes for them."""
+"""Choose fonts for class names in any script. Matplotlib's default font draws empty boxes for Chinese, Japanese and Korean."""
 
 import contextlib
 import warnings
@@ -10,14 +10,14 @@ from matplotlib.ft2font import FT2Font
 
 
 def families_for(texts: Iterable[str]) -> Tuple[List[str], str]:
-    """Font families which together have the characters of some texts, as far as the installed fonts have them.
+    """Chooses font families that together have the characters of some texts.
 
     Args:
-        texts: What is to be drawn.
+        texts: The texts to draw.
 
     Returns:
-        Families for ``rcParams['font.family']``: those that are set, then others for what their fonts lack. And the
-        characters that no installed font has, each once.
+        Families for ``rcParams['font.family']``: the current ones, then others for missing characters. And the characters that
+        no installed font has, each once.
     """
     letters = ''.join(letter for letter in dict.fromkeys(''.join(texts)) if letter.isprintable())
     families, absent = _choose(letters)
@@ -41,7 +41,7 @@ def _choose(absent: str) -> Tuple[List[str], str]:
 
 @cache
 def _find_new_fonts() -> bool:
-    """Whether there are fonts that were installed after Matplotlib made its list of them, which it keeps on disk; they are added."""
+    """Add fonts that were installed after Matplotlib cached its font list on disk; return whether there are any."""
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     found = False
     for path in sorted(set(font_manager.findSystemFonts()) - known):
@@ -54,24 +54,24 @@ def _find_new_fonts() -> bool:
 
 
 def drawable(names: Iterable[str], noun: str, absent: str) -> List[str]:
-    """Names to draw: ``noun`` and a number, counted from 0, in place of each that has one of the characters ``absent``."""
+    """Replaces each name that has a character of ``absent`` with ``noun`` and its index."""
     return [
         f'{noun} {number}' if set(name) & set(absent) else name for number, name in enumerate(names)
     ]
 
 
 def tell_lacking(text: str) -> None:
-    """Warn that pictures cannot show some characters."""
+    """Warns that pictures cannot show some characters."""
     shown = text[:8] + ('...' if len(text) > 8 else '')
     warnings.warn(
-        f'No installed font has the characters {shown}: pictures show "class N" or "model N" in place of such names. Install a font '
+        f'No installed font has the characters {shown}: pictures show "class N" or "model N" instead of such names. Install a font '
         'that has them (Linux: fonts-noto-cjk).',
         stacklevel=2,
     )
 
 
 def _characters(family: str) -> FrozenSet[int]:
-    """What the font of a family has; of one that is not installed, and of 'sans-serif', the font that Matplotlib takes."""
+    """Return the characters of a family's font. For 'sans-serif' and missing families, use the font that Matplotlib falls back to."""
     path = _installed().get(family) or font_manager.findfont(
         font_manager.FontProperties(family=[family])
     )
@@ -88,7 +88,7 @@ def _characters_of_file(path: str) -> FrozenSet[int]:
 
 @cache
 def _installed() -> Dict[str, str]:
-    """The installed families and a file of each, those without serifs first, as the rest of a picture is."""
+    """Return the installed families and a file of each, sans-serif fonts first."""
     entries = sorted(
         font_manager.fontManager.ttflist,
         key=lambda entry: (
@@ -101,7 +101,7 @@ def _installed() -> Dict[str, str]:
     )
     files: Dict[str, str] = {}
     for entry in entries:
-        # The fonts of last resort have a box for every character.
+        # Last-resort fonts have a placeholder box for every character.
         if 'lastresort' not in entry.name.lower().replace(' ', ''):
             files.setdefault(entry.name, entry.fname)
     return files

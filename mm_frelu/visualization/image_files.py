@@ -1,4 +1,4 @@
-"""Finding the images to draw, the label file of each, and reading both."""
+"""Find the images to draw and their label files, and read both."""
 
 import os
 from pathlib import Path
@@ -16,11 +16,11 @@ _CITYSCAPES_OTHERS = ('_gtFine_', '_gtCoarse_')
 
 
 class ImageFile(NamedTuple):
-    """An image and where it was found.
+    """An image file and its path inside the searched folder.
 
     Attributes:
         path: The file.
-        relative: Its path below the folder that was searched; the bare name for a file that was named itself.
+        relative: Its path relative to the searched folder; only the name for a file that was given directly.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class ImageFile(NamedTuple):
 
     @property
     def key(self) -> Path:
-        """The relative path without suffix, and without what CityScapes adds to the names of images."""
+        """The relative path without suffix and without CityScapes' ``_leftImg8bit``."""
         name = self.relative.stem
         if name.endswith(_CITYSCAPES_IMAGE):
             name = name[: -len(_CITYSCAPES_IMAGE)]
@@ -36,19 +36,19 @@ class ImageFile(NamedTuple):
 
 
 def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[ImageFile]:
-    """Lists the named files, and the images in the named folders and the folders below them.
+    """Lists the given files, and the images in the given folders and their subfolders.
 
-    Label maps in CityScapes' naming are not images.
+    Files named like CityScapes' label maps are skipped.
 
     Args:
         paths: Files and folders.
-        leave_out: A folder that is not searched; the one that is written to.
+        leave_out: A folder that is not searched, such as the output folder.
 
     Returns:
-        The images, in the order of ``paths``, sorted within a folder; none twice.
+        The images in the order of ``paths``, sorted within a folder, without duplicates.
 
     Raises:
-        UserError: A path that does not exist, or a folder without an image.
+        UserError: If a path does not exist, or a folder has no image.
     """
     found: Dict[Path, ImageFile] = {}
     for path in map(Path, paths):
@@ -69,7 +69,7 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
         ]
         if not inside:
             raise UserError(
-                f'--images {path}: neither this folder nor those below it hold an image; looked for '
+                f'--images {path}: this folder and its subfolders have no image; looked for '
                 f'{", ".join("*" + suffix for suffix in IMAGE_SUFFIXES)}.'
             )
         for file in inside:
@@ -78,16 +78,16 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
 
 
 class LabelFolder:
-    """A folder of label maps, searched with the folders below it.
+    """A folder of label maps, including its subfolders.
 
-    CityScapes' ``X_leftImg8bit.png`` belongs to ``X_gtFine_labelTrainIds.png``. Any other image belongs to the file of the same
-    name with another suffix, first at the same place below the folder, then anywhere in it.
+    The label map of CityScapes' ``X_leftImg8bit.png`` is ``X_gtFine_labelTrainIds.png``. The label map of any other image has the
+    same name and may have another suffix. It is looked up at the same relative path first, then anywhere in the folder.
 
     Args:
         folder: The folder.
 
     Raises:
-        UserError: The folder does not exist or holds no label map.
+        UserError: If the folder does not exist or has no label map.
     """
 
     def __init__(self, folder: str) -> None:
@@ -114,13 +114,15 @@ class LabelFolder:
             self._by_key[file.relative_to(self.folder).with_name(name)] = file
             self._by_name.setdefault(name, []).append(file)
         if not self._by_key:
-            raise UserError(f'--gt {folder}: no label maps (PNG files) in it.{self._hint()}')
+            raise UserError(
+                f'--gt {folder}: the folder has no label maps (PNG files).{self._hint()}'
+            )
 
     def find(self, image: ImageFile) -> Path:
-        """The label map of an image.
+        """Returns the label map of an image.
 
         Raises:
-            UserError: There is none, or there are several of that name.
+            UserError: If there is none, or several files have that name.
         """
         key = image.key
         if key in self._by_key:
@@ -131,7 +133,7 @@ class LabelFolder:
         if candidates:
             raise UserError(
                 f'{image.path}: {len(candidates)} label maps could belong to it, {candidates[0]} and {candidates[1]} '
-                'for example. Give --images and --gt the same folders inside.'
+                'for example. Use the same subfolders in --images and --gt.'
             )
         cityscapes = image.path.stem.endswith(_CITYSCAPES_IMAGE)
         expected = f'{key.name}{_CITYSCAPES_LABELS}' if cityscapes else f'{key.name}.png'
@@ -145,23 +147,23 @@ class LabelFolder:
         ):
             return ''
         return (
-            ' There are the labelIds that CityScapes ships; make the train ids from them with '
+            ' It has the labelIds of the CityScapes download; create the train ids from them with '
             'CITYSCAPES_DATASET=<data_root> csCreateTrainIdLabelImgs.'
         )
 
 
 def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarray:
-    """Reads an image as the pipeline of a model does, for it to predict on.
+    """Reads an image with the loading step of a model's pipeline.
 
     Args:
         path: The file.
-        loader: The first step of the pipeline; ``LoadImageFromFile`` without settings if None, which turns photographs upright.
+        loader: The first step of the pipeline; if None, ``LoadImageFromFile`` with defaults, which applies the EXIF orientation.
 
     Returns:
-        Array (H, W, C), or (H, W) where the step gives that; the first three channels are blue, green, red.
+        Array (H, W, C), or (H, W) if the step returns that. The first three channels are blue, green, red.
 
     Raises:
-        UserError: The file is no image or is damaged.
+        UserError: If the file is not an image or is damaged.
     """
     import mmseg.datasets  # noqa: F401  (registers its loaders)
     from mmseg.registry import TRANSFORMS
@@ -169,19 +171,19 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
     step = TRANSFORMS.build({'_scope_': 'mmseg', **(loader or dict(type='LoadImageFromFile'))})
     try:
         return step(dict(img_path=str(path)))['img']
-    except Exception as error:  # each decoder has its own
+    except Exception as error:  # each decoder raises its own types
         raise UserError(f'{path} cannot be read as an image ({error}).') from None
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """An image of :func:`read_image` to look at.
+    """Converts an image of :func:`read_image` for display.
 
     Args:
         image: Array (H, W) or (H, W, C).
 
     Returns:
-        RGB ``uint8`` array (H, W, 3). One channel is shown three times; of four or more the first three are shown; of numbers
-        beyond 8 bits the largest becomes white.
+        RGB ``uint8`` array (H, W, 3). A single channel is repeated; of four or more channels the first three are used. Values
+        above 8 bits are scaled so that the largest one is white.
     """
     if image.ndim == 2:
         image = image[..., None]
@@ -201,38 +203,36 @@ def read_labels(
     ignore_index: int = 255,
     reduce_zero_label: Union[bool, Renumbering] = False,
 ) -> np.ndarray:
-    """Reads a label map as the dataset of a model does, and checks it.
+    """Reads a label map like the dataset of a model does, and checks it.
 
     Args:
-        path: A file with one channel of class numbers; a palette in it is not looked at.
+        path: A file with one channel of class ids. A palette in it is ignored.
         size: Width and height of the image.
         num_classes: Number of classes.
-        ignore_index: The label that stands for "not labelled".
-        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class; or all that the dataset makes of
-            the ids in its files.
+        ignore_index: The label that means "not labelled".
+        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class; or a :class:`Renumbering` with the
+            dataset's whole mapping of ids.
 
     Returns:
         Integer array (H, W).
 
     Raises:
-        UserError: Unreadable, in colours, of another size, or with numbers that belong to no class.
+        UserError: If the file is unreadable, a colour image or of another size, or has ids that are not classes.
     """
     check_label_file(str(path))
     if not isinstance(reduce_zero_label, Renumbering):
         reduce_zero_label = Renumbering(reduce_zero_label)
     try:
         labels = reduce_zero_label.load(path).astype(np.int64)
-    except Exception as error:  # each decoder has its own
+    except Exception as error:  # each decoder raises its own types
         raise UserError(f'{path} cannot be read as an image ({error}).') from None
     if labels.ndim < 2 and labels.size == size[0] * size[1]:
-        labels = labels.reshape(size[::-1])  # mmseg drops a side of one pixel
+        labels = labels.reshape(size[::-1])  # mmseg squeezes a side of one pixel
     if labels.shape != tuple(size[::-1]):
         found = 'x'.join(str(side) for side in labels.shape[::-1])
         hint = ''
         if labels.shape == tuple(size):
-            hint = (
-                ' Did the image have an EXIF tag that turns it? Turn its label map in the same way.'
-            )
+            hint = ' If the image has an EXIF orientation, rotate its label map in the same way.'
         raise UserError(
             f'{path} is {found}, its image {size[0]}x{size[1]}; they must have the same size.{hint}'
         )
@@ -241,16 +241,16 @@ def read_labels(
     if outside:
         shown = ', '.join(map(str, outside[:6])) + (', ...' if len(outside) > 6 else '')
         raise UserError(
-            f'{path} holds labels that belong to no class: {shown}. Expected 0 to {num_classes - 1}, or {ignore_index} '
-            'for "not labelled". Are they ids of another label set (CityScapes: labelIds in place of labelTrainIds)?'
+            f'{path} has labels that are not classes: {shown}. Expected 0 to {num_classes - 1}, or {ignore_index} '
+            'for "not labelled". Check that they are the right ids (CityScapes: labelTrainIds, not labelIds).'
         )
     return labels
 
 
 def files_below(folder: Path) -> List[Path]:
-    """The files in a folder and those below it, sorted. Links to folders are followed, as datasets follow them.
+    """Returns the files in a folder and its subfolders, sorted. Links to folders are followed, like in datasets.
 
-    A folder that a link leads back into is not searched again.
+    A link to a parent folder is not followed.
     """
     found: List[Path] = []
     above: Dict[str, Set[str]] = {str(folder): {os.path.realpath(folder)}}

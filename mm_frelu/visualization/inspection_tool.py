@@ -1,4 +1,4 @@
-"""What the tools that look inside a network share: their arguments, images in turn with the time left, what was written."""
+"""Common parts of the tools that inspect a network: arguments, the loop over images with a progress bar, and the report."""
 
 import argparse
 from pathlib import Path
@@ -22,52 +22,52 @@ def add_inspection_arguments(
     """Add the options for images, layers, output, device, settings and ``--act``.
 
     Args:
-        parser: The tool's.
-        images: Images that are taken from the test set by default.
-        layers: Help of ``--layers``; None for a tool without it.
+        parser: The tool's parser.
+        images: Default number of images from the test set.
+        layers: Help text of ``--layers``; None for a tool without this option.
     """
     parser.add_argument(
         '--images',
         nargs='+',
         metavar='PATH',
-        help='image files, or folders, which are searched with the folders below them; default: '
-        "evenly spaced images of the config's test set",
+        help='image files, or folders (including their subfolders); default: evenly spaced images of the '
+        "config's test set",
     )
     parser.add_argument(
         '--num-images',
         type=positive,
         metavar='N',
-        help=f'take at most so many images; default: all of --images, {images} of a test set',
+        help=f'maximum number of images; default: all of --images, or {images} of the test set',
     )
     if layers is not None:
         parser.add_argument('--layers', nargs='+', metavar='NAME', help=layers)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
-    parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
+    parser.add_argument('--device', help='device; default: cuda:0 if available, otherwise cpu')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of the config, as for tools/test.py',
+        help='change settings of the config, like in tools/test.py',
     )
     add_act_arguments(parser)
     parser.set_defaults(default_images=images)
 
 
 def positive(text: str) -> int:
-    """A number of one or more."""
+    """Parse an integer of at least 1."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'expected a number of 1 or more, found {text}')
+        raise argparse.ArgumentTypeError(f'expected an integer of at least 1, found {text}')
     return int(text)
 
 
 def default_device(device: Optional[str]) -> str:
-    """The device that was asked for, or the first GPU, or the CPU."""
+    """Return the given device, otherwise the first GPU, otherwise the CPU."""
     return device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
 
 
 def images_of(args: argparse.Namespace, loaded: LoadedModel) -> List[ImageFile]:
-    """The images that a command line asks for."""
+    """Return the images that the command line selects."""
     if not args.images:
         return loaded.dataset_images(args.num_images or args.default_images)
     found = find_images(args.images, leave_out=Path(args.out))
@@ -78,13 +78,13 @@ def images_of(args: argparse.Namespace, loaded: LoadedModel) -> List[ImageFile]:
 def each_image(
     console: Console, title: str, images: Sequence[ImageFile], look: Callable[[ImageFile], Any]
 ) -> List[str]:
-    """Look at each image; one that cannot be read does not stop the others.
+    """Call ``look`` for each image. An image that cannot be read does not stop the loop.
 
     Returns:
-        What was wrong, a sentence for each such image.
+        An error message for each image that failed.
 
     Raises:
-        UserError: When no image could be looked at; with the first reason.
+        UserError: When all images failed; with the first reason.
     """
     problems = []
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -101,10 +101,10 @@ def each_image(
 
 
 def report(console: Console, files: Sequence[Path], out: Path, problems: Sequence[str]) -> None:
-    """Say where the files are, and what was left out.
+    """Print where the files are, and which images were left out.
 
     Raises:
-        UserError: When an image failed, for exit code 1; the others are drawn then.
+        UserError: When an image failed, so that the exit code is 1. The other images have been drawn.
     """
     for file in files:
         plain(console, f'Wrote {file}')
@@ -116,15 +116,15 @@ def report(console: Console, files: Sequence[Path], out: Path, problems: Sequenc
 
 
 def plain(console: Console, text: str) -> None:
-    """Print a line as it is."""
+    """Print a line without markup, highlighting or wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def targets_of(images: Sequence[ImageFile], out: Path, suffix: str) -> dict:
-    """A file for each image, in the folders that the images were found in; a number tells equal names apart.
+    """Return an output file for each image, in the image's subfolder. Equal names get a number.
 
     Returns:
-        By path of the image.
+        Output files by path of the image.
     """
     targets, taken = {}, set()
     for image in images:

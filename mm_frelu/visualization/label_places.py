@@ -1,4 +1,4 @@
-"""Places for the labels of boxes, so that no two labels lie over each other."""
+"""Place the labels of boxes so that no two labels overlap."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -8,7 +8,7 @@ Size = Tuple[float, float]
 
 
 class Place(NamedTuple):
-    """Where a label goes: the left upper corner, and whether it lies so far from its box that a line has to lead to it."""
+    """Position of a label: its upper left corner, and whether it is so far from its box that a line must connect them."""
 
     x: float
     y: float
@@ -18,18 +18,18 @@ class Place(NamedTuple):
 def place_labels(
     boxes: np.ndarray, sizes: Sequence[Optional[Size]], area: Size
 ) -> List[Optional[Place]]:
-    """Finds a place for the label of every box, the first boxes first.
+    """Finds a position for the label of every box, in the order of the boxes.
 
-    A label goes above its box if it can, else below, into a corner of it or to its side, and of these where it covers least of any box.
-    Where all of them are taken it goes to the nearest free place.
+    Candidates are above the box, below it, in its corners and at its sides. The free one that covers the least of any box is chosen, and
+    earlier candidates are preferred. If none is free, the label goes to the nearest free position.
 
     Args:
         boxes: Array (N, 4): left, top, right, bottom in pixels of the panel.
-        sizes: Width and height of each label; None for a box without one.
-        area: Width and height of the panel, in which all labels stay.
+        sizes: Width and height of each label; None for a box without a label.
+        area: Width and height of the panel. All labels stay inside it.
 
     Returns:
-        The places; None where there was no label, or no room is left.
+        The positions; None for a box without a label, or if no space is left.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
     taken: np.ndarray = np.zeros((0, 4))
@@ -63,7 +63,7 @@ def _beside(
             (left - width, top),
         ]
     )
-    # At the edge of the panel a label moves along; it may not leave its box, though.
+    # A label is moved inside the panel, but must still touch its box.
     moved = np.clip(corners, 0, np.subtract(area, size))
     near = np.abs(moved - corners).max(axis=1) <= max(width, height)
     touches = _overlap(moved, size, box[None] + [-1, -1, 1, 1]).any(axis=1)
@@ -93,7 +93,7 @@ def _anywhere(box: np.ndarray, size: Size, area: Size, taken: np.ndarray) -> Opt
 
 
 def _overlap(corners: np.ndarray, size: Size, boxes: np.ndarray) -> np.ndarray:
-    """Areas (N, M) that labels of one size at N corners share with M boxes."""
+    """Return the overlaps (N, M), in pixels, of labels of one size at N corners with M boxes."""
     low = np.maximum(corners[:, None], boxes[None, :, :2])
     high = np.minimum(corners[:, None] + size, boxes[None, :, 2:])
     return np.prod(np.maximum(high - low, 0), axis=2)

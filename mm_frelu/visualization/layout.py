@@ -1,19 +1,19 @@
-"""The sheet that a figure is drawn on, and which panel goes where, in whole pixels, so that no panel is resampled.
+"""Measures of a figure, and positions of its panels in whole pixels, so that no panel is resampled.
 
-The panels come in units. With ground truth a unit is a pair: image and ground truth, or a prediction and its errors. Pairs lie in
-rows when two columns do, and stand in columns, one over the other, when there are three or more. Either way predictions line
-up with predictions and errors with errors. Without pairs a unit is one panel.
+Panels are grouped in units. With ground truth, a unit is a pair: image and ground truth, or a prediction and its errors. In a grid of two
+columns, a pair is a row. With three or more columns, the panels of a pair are above one another. In both cases, predictions are aligned
+with predictions and errors with errors. Without pairs, a unit is one panel.
 """
 
 import math
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 DEFAULT_WIDTH = 7.2
-"""Width of a figure in inches, unless told."""
+"""Default width of a figure in inches."""
 
 _LEAST_DPI = 200
 _LARGEST_PANEL = 2048
-_LARGEST_SIDE = 60_000  # Matplotlib draws at most 2 ** 16 pixels a side.
+_LARGEST_SIDE = 60_000  # Matplotlib supports at most 2 ** 16 pixels per side.
 _MAX_GRID_HEIGHT = 7.2
 _MIN_PANEL_WIDTH = 0.6
 _LEAST_PANEL_SIDE = 8  # pixels
@@ -23,10 +23,10 @@ class Sheet(NamedTuple):
     """Measures of a figure.
 
     Attributes:
-        width: Width in inches; with ``panel_width`` it follows from that.
+        width: Width in inches. If ``panel_width`` is set, the width follows from it.
         panel_width: Width of a panel in inches, or None.
-        columns: Number of columns, or None for those that make the panels largest.
-        dpi: Pixels per inch; None for at least 200 and as many as make no panel smaller than what it shows, up to 2048 pixels.
+        columns: Number of columns, or None to make the panels as large as possible.
+        dpi: Pixels per inch. None for at least 200, and enough that no panel has fewer pixels than its image, up to 2048.
         font_size: Size of titles in points; other text is a little smaller.
         legend: Whether there is a legend.
         scores: Whether scores are shown.
@@ -42,7 +42,7 @@ class Sheet(NamedTuple):
 
     @property
     def remark_size(self) -> float:
-        """Size of the text beside titles, in points."""
+        """Size of the text next to titles, in points."""
         return self.font_size - 1
 
     @property
@@ -52,46 +52,46 @@ class Sheet(NamedTuple):
 
     @property
     def resolution(self) -> float:
-        """``dpi`` of a sheet from :meth:`with_dpi`, which is a number."""
+        """``dpi`` as a number, for a sheet from :meth:`with_dpi`."""
         assert self.dpi is not None
         return self.dpi
 
     def px(self, inches: float) -> int:
-        """Pixels of a length."""
+        """Converts a length to pixels."""
         return round(inches * self.resolution)
 
     @property
     def margin(self) -> int:
-        """Empty edge around everything, in pixels; so are the following."""
+        """Empty margin of the figure, in pixels."""
         return self.px(0.04)
 
     @property
     def gap(self) -> int:
-        """Between panels."""
+        """Distance between panels, in pixels."""
         return self.px(0.06)
 
     @property
     def line(self) -> int:
-        """Height of a line of text."""
+        """Height of a line of text, in pixels."""
         return self.px(1.5 * self.font_size / 72)
 
     @property
     def small_line(self) -> int:
-        """Height of a line of the legend and of remarks."""
+        """Height of a line of the legend and of remarks, in pixels."""
         return self.px(1.45 * self.legend_size / 72)
 
     def panel_inches(self, columns: int) -> float:
-        """Width of a panel when so many stand side by side."""
+        """Returns the width of a panel, for this number of columns."""
         if self.panel_width:
             return self.panel_width
         return max((self.width - 2 * 0.04 - (columns - 1) * 0.06) / columns, 0.02)
 
     def with_dpi(self, panel_inches: float, shown: Sequence[Tuple[int, int]]) -> 'Sheet':
-        """This sheet with a number of pixels per inch, if it has none.
+        """Returns this sheet with ``dpi`` set, if it is None.
 
         Args:
             panel_inches: Width of the panels.
-            shown: Width and height, in pixels, of what the panels show.
+            shown: Width and height, in pixels, of the images in the panels.
 
         Returns:
             A sheet whose ``dpi`` is a number.
@@ -127,10 +127,10 @@ class Grid(NamedTuple):
         return 2 * self.sheet.margin + across
 
     def cell(self, unit: int, part: int = 0) -> Tuple[int, int]:
-        """Row and column of a panel.
+        """Returns row and column of a panel.
 
         Args:
-            unit: Number of the unit.
+            unit: Index of the unit.
             part: 0 for the first panel of a pair (image, prediction), 1 for the second (ground truth, errors).
 
         Returns:
@@ -143,13 +143,13 @@ class Grid(NamedTuple):
         return 2 * (unit // self.columns) + part, unit % self.columns
 
     def hole(self, num_units: int) -> Optional[Tuple[int, int, int]]:
-        """The empty place at the end of the grid, where the last units do not fill it.
+        """Returns the empty cells at the end of the grid, if the last units do not fill it.
 
         Args:
             num_units: Number of units in the grid.
 
         Returns:
-            First row, first column and number of rows of the place, which reaches to the right end; None if the grid is full.
+            First row, first column and number of rows of the empty area, which extends to the right edge; None if the grid is full.
         """
         per_row = 1 if self.paired and self.columns == 2 else self.columns
         if num_units % per_row == 0:
@@ -158,14 +158,14 @@ class Grid(NamedTuple):
         return row, column + 1, 2 if self.paired else 1
 
     def left(self, column: int) -> int:
-        """Left edge of a column, in pixels from the left of the figure."""
+        """Returns the left edge of a column, in pixels from the left of the figure."""
         return self.sheet.margin + column * (self.panel[0] + self.sheet.gap)
 
     def top(self, row: int, title_heights: Sequence[int]) -> int:
-        """Upper edge of the panels of a row, in pixels from the top of the figure.
+        """Returns the upper edge of the panels of a row, in pixels from the top of the figure.
 
         Args:
-            row: Number of the row.
+            row: Index of the row.
             title_heights: Height of the text above the panels, for each row.
 
         Returns:
@@ -175,18 +175,18 @@ class Grid(NamedTuple):
         return self.sheet.margin + above
 
     def bottom(self, title_heights: Sequence[int]) -> int:
-        """Lower edge of the last row, in pixels from the top of the figure."""
+        """Returns the lower edge of the last row, in pixels from the top of the figure."""
         return self.top(self.rows - 1, title_heights) + self.panel[1]
 
 
 def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Sheet) -> Grid:
-    """Chooses the grid with the largest panels that fits on a page and leaves little of it empty.
+    """Chooses the grid with the largest panels that fits on a page and has few empty cells.
 
     Args:
         num_units: Number of pairs or single panels.
-        size: Width and height of what the panels show, in pixels.
+        size: Width and height of the images in the panels, in pixels.
         paired: Whether a unit is a pair of panels.
-        sheet: The sheet. Its number of columns, if it has one, is taken; then the panels fill its width.
+        sheet: The sheet. If its number of columns is set, it is used, and the panels fill the sheet's width.
 
     Returns:
         The grid.
@@ -196,7 +196,7 @@ def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Shee
     rows = _rows(num_units, columns, paired)
     width = sheet.panel_inches(columns)
     if not (sheet.columns or sheet.panel_width):
-        # Very long or high images: the short side of a panel stays visible, and titles keep some room.
+        # For very wide or tall images: keep the short side visible, and some space for titles.
         width = max(min(width, _height_of_row(rows, sheet) * aspect), _MIN_PANEL_WIDTH)
     sheet = sheet.with_dpi(width, [size])
     panel_width = max(sheet.px(width), _LEAST_PANEL_SIDE)
@@ -208,7 +208,7 @@ def _best_columns(num_units: int, aspect: float, paired: bool, sheet: Sheet) -> 
     if sheet.panel_width:
         fit = int((sheet.width - 2 * 0.04 + 0.06) / (sheet.panel_width + 0.06) + 1e-9)
         return min(max(fit, 1), 2 if paired and fit == 2 else num_units)
-    # One column only for panoramas; there, two side by side would be strips.
+    # One column only for panoramas, because two columns would make them narrow strips.
     fewest = 1 if aspect > 3 and not paired else min(num_units + paired, 2)
 
     def score(columns: int) -> float:

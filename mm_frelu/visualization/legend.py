@@ -1,4 +1,4 @@
-"""The legend: the classes that the picture shows, and what the colours of the error and difference maps mean."""
+"""The legend: the classes in a picture, and the meaning of colours in error and difference maps."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,12 +12,12 @@ from .text import shorten, text_points, wrap
 
 
 class Entry(NamedTuple):
-    """One swatch and its text.
+    """One colour patch and its text.
 
     Attributes:
         text: The text.
-        color: Colour of the swatch; None is the hatch of pixels without a label.
-        edge: Colour of its edge; None is grey.
+        color: Colour of the patch; None for the hatching of unlabelled pixels.
+        edge: Colour of its edge; None for grey.
     """
 
     text: str
@@ -31,16 +31,16 @@ def class_entries(
     palette: np.ndarray,
     ignore_index: int = 255,
 ) -> List[Entry]:
-    """Entries for the classes that occur in any of the label maps, in the order of the dataset.
+    """Creates entries for the classes that occur in any of the label maps, in the order of the dataset.
 
     Args:
-        label_maps: Integer arrays of class numbers; ``ignore_index`` is left out.
+        label_maps: Integer arrays of class ids; ``ignore_index`` is left out.
         classes: Names of the classes.
         palette: ``uint8`` array (num_classes, 3).
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label that means "not labelled".
 
     Returns:
-        One entry for each class present.
+        One entry for each class that occurs.
     """
     present = sorted(set().union(*(np.unique(labels).tolist() for labels in label_maps)))
     return [
@@ -55,7 +55,7 @@ class Legend:
 
     Args:
         groups: Groups of entries. Empty groups are left out.
-        note: A text under the entries, or an empty one.
+        note: Text below the entries; may be empty.
         width: Width in pixels.
         sheet: The sheet that it is drawn on, with a number of pixels per inch.
     """
@@ -78,7 +78,7 @@ class Legend:
         self._columns = [self._fit(group) for group in self.groups]
 
     def _fit(self, group: Sequence[Entry]) -> Tuple[int, int]:
-        """Number and width of the columns of a group."""
+        """Return number and width of the columns of a group."""
         widest = max(text_points(entry.text, self.size) for entry in group)
         gap = self.sheet.px(1.2 * self.size / 72)
         column = self.swatch[0] + self.space + self.sheet.px(widest / 72) + gap
@@ -99,7 +99,7 @@ class Legend:
         return lines * self.sheet.small_line + max(parts - 1, 0) * self._group_gap
 
     def draw(self, axes: Axes) -> None:
-        """Draws into axes whose coordinates are pixels, with y down from the upper edge of the legend.
+        """Draws into axes with pixel coordinates, y down from the upper edge of the legend.
 
         Args:
             axes: Axes of the size of the legend.

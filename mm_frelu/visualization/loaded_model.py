@@ -1,4 +1,4 @@
-"""A trained model of any task, and images as its own test pipeline feeds them."""
+"""Load a trained model of any task, and prepare images with its test pipeline."""
 
 import copy
 import functools
@@ -23,19 +23,19 @@ from mm_frelu.engine.output_names import image_paths
 from .image_files import ImageFile, as_picture
 
 LONGEST_SIDE = 2048
-"""Longer images are reduced to this before the pipeline: features of a whole panorama would take all memory."""
+"""Longer images are reduced to this size before the pipeline. The features of a large panorama would not fit into memory."""
 
 _NO_INPUT = ('LoadAnnotations', 'LoadPanopticAnnotations', 'CheckLabelIds', 'LoadProposals')
 
 
 class Prepared(NamedTuple):
-    """An image as a model sees it.
+    """An image, prepared as the input of a model.
 
     Attributes:
         tensor: Normalised and padded input of the network, of shape (1, C, H, W).
-        picture: The same pixels to look at, RGB ``uint8`` (h, w, 3) without the padding, which is right and below.
+        picture: The same pixels for display, RGB ``uint8`` (h, w, 3), without the padding on the right and at the bottom.
         original: Width and height of the image file.
-        note: What was done to the image beside the pipeline; empty if nothing was.
+        note: What was done to the image before the pipeline; may be empty.
     """
 
     tensor: Tensor
@@ -44,7 +44,7 @@ class Prepared(NamedTuple):
     note: str
 
     def inside(self, features: Tensor) -> Tensor:
-        """Features (..., H, W) without what lies in the padding: positions whose centre is in the picture."""
+        """Crops features (..., H, W) to the positions whose centre is inside the picture, not in the padding."""
         rows, columns = (
             slice(0, max(round(size * seen / fed), 1))
             for size, seen, fed in zip(
@@ -58,14 +58,14 @@ class LoadedModel:
     """A model in eval mode with its weights.
 
     Args:
-        name: What pictures and messages call it.
+        name: Name of the model in pictures and messages.
         config: Config file.
-        checkpoint: Checkpoint file, or an address that MMEngine can fetch.
-        device: Device of PyTorch.
-        change: Changes the config before the model is built.
+        checkpoint: Checkpoint file, or a URL that MMEngine can download.
+        device: PyTorch device.
+        change: Function that changes the config before the model is built.
 
     Raises:
-        UserError: No such file, a config without model or test pipeline, or a checkpoint that does not fit.
+        UserError: If a file is missing, the config has no model or test pipeline, or the checkpoint does not fit.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LoadedModel:
         self.steps = self._pipeline_steps()
 
     def _pipeline_steps(self) -> List[Dict[str, Any]]:
-        """The test pipeline without the steps that read annotations: photographs have none."""
+        """Return the test pipeline without the steps that read annotations."""
         dataset = _test_dataset(self.cfg)
         while 'dataset' in dataset and not dataset.get('pipeline'):
             dataset = dataset['dataset']
@@ -107,19 +107,19 @@ class LoadedModel:
         return [TRANSFORMS.build(step) for step in self.steps]
 
     def prepare(self, path: Path) -> Prepared:
-        """Read an image as the test pipeline does.
+        """Reads an image and applies the test pipeline.
 
-        An image with a side above :data:`LONGEST_SIDE` pixels behind the pipeline is reduced to that before the pipeline.
+        If the pipeline's output has a side above :data:`LONGEST_SIDE` pixels, the image is reduced before the pipeline.
 
         Raises:
-            UserError: The file is no image or is damaged, or the pipeline cannot take it.
+            UserError: If the file is not an image or is damaged, or the pipeline fails.
         """
         load, *others = self._transforms
         try:
             read = load(dict(img_path=str(path), img_id=0, sample_idx=0))
             if read is None:
-                raise ValueError('the loading step gives nothing')
-        except Exception as error:  # each decoder has its own
+                raise ValueError('the loading step returns nothing')
+        except Exception as error:  # each decoder raises its own types
             raise UserError(f'{path} cannot be read as an image ({error}).') from None
         height, width = read['img'].shape[:2]
         packed, note = self._pipeline(path, others, read), ''
@@ -153,17 +153,17 @@ class LoadedModel:
             if not isinstance(results['inputs'], Tensor):
                 raise KeyError('inputs')
             return results
-        except Exception as error:  # a pipeline is any code
+        except Exception as error:  # a pipeline may run any code
             raise UserError(
-                f'{path}: the test pipeline of the config cannot take it without annotations, or gives no single image '
-                f'({type(error).__name__}: {error}). Mend test_dataloader.dataset.pipeline.'
+                f'{path}: the test pipeline of the config needs annotations, or does not return a single image '
+                f'({type(error).__name__}: {error}). Change test_dataloader.dataset.pipeline.'
             ) from error
 
     def forward(self, prepared: Prepared, path: Any = '') -> None:
-        """Run the network up to the raw outputs of its heads. Gradients are recorded unless the caller disables them.
+        """Runs the network up to the raw outputs of its heads. Gradients are recorded unless the caller disables them.
 
         Raises:
-            UserError: When the image does not have the channels that the model takes.
+            UserError: If the image has another number of channels than the model expects.
         """
         try:
             recorded_tensors(self.model, prepared.tensor, self.task)
@@ -174,15 +174,15 @@ class LoadedModel:
 
     def _wrong_channels(self, path: Any, image: Tensor, error: Exception) -> UserError:
         return UserError(
-            f'{path}: the model {self.name} does not take images of {image.shape[0]} channels ({str(error).splitlines()[0]}). '
-            'Give images such as it was trained on, or mend the loading step of its test pipeline.'
+            f'{path}: the model {self.name} does not support images of {image.shape[0]} channels ({str(error).splitlines()[0]}). '
+            'Give images like those that it was trained on, or change the loading step of its test pipeline.'
         )
 
     def dataset_images(self, number: int) -> List[ImageFile]:
-        """Evenly spaced images of the config's test set.
+        """Returns evenly spaced images of the config's test set.
 
         Raises:
-            UserError: When the config has no test set, or its files are missing.
+            UserError: If the config has no test set, or its files are missing.
         """
         key = 'test_dataloader' if self.cfg.get('test_dataloader') else 'val_dataloader'
         if not _test_dataset(self.cfg):

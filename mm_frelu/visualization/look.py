@@ -1,4 +1,4 @@
-"""How label maps look: classes, their colours, and what the figure shows of them."""
+"""Appearance of label maps: classes, colours, error panels and legend entries."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -18,14 +18,14 @@ PALETTES = ('apart', 'dataset')
 
 
 class Look(NamedTuple):
-    """What all pictures of one comparison share.
+    """Settings that all pictures of one comparison share.
 
     Attributes:
         classes: Names of the classes.
         palette: ``uint8`` array (num_classes, 3).
         opacity: Opacity of the class colours, 0 to 1.
         only_mask: Leave the image out of every map.
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label that means "not labelled".
     """
 
     classes: Sequence[str]
@@ -35,13 +35,13 @@ class Look(NamedTuple):
     ignore_index: int = 255
 
     def scores(self, scene: Scene, model: str) -> Scores:
-        """Scores of a model on the whole image."""
+        """Returns the scores of a model on the whole image."""
         assert scene.ground_truth is not None
         labels = scene.predictions[model]
         return image_scores(labels, scene.ground_truth, len(self.classes), self.ignore_index)
 
     def painter(self, image: np.ndarray, size: Tuple[int, int], sheet: Sheet) -> Painter:
-        """A painter of panels of this size over an image."""
+        """Creates a painter for panels of this size over an image."""
         return Painter.over(
             image,
             size,
@@ -53,11 +53,11 @@ class Look(NamedTuple):
         )
 
     def errors(self, painter: Painter, scene: Scene, model: str) -> Tuple[Panel, List[str]]:
-        """The panel of a model's errors, and what was most often taken for what in the shown part, in several lengths."""
+        """Returns the panel of a model's errors, and the most frequent confusions in the shown part, as text of several lengths."""
         assert scene.ground_truth is not None
         labels = scene.box.cut(scene.predictions[model])
         truth = scene.box.cut(scene.ground_truth)
-        # Of the whole image: a boundary is as far off in a crop.
+        # Computed on the whole image, because the tolerance at boundaries depends on the image size.
         states = scene.box.cut(
             error_map(scene.predictions[model], scene.ground_truth, self.ignore_index)
         )
@@ -72,18 +72,18 @@ class Look(NamedTuple):
         ] if lengths else []
 
     def disagreement(self, painter: Painter, scene: Scene) -> Panel:
-        """The panel of where models differ."""
+        """Returns the panel that shows where the models differ."""
         shown = [scene.box.cut(labels) for labels in scene.predictions.values()]
         picture = painter.disagreement(count_answers(shown), len(shown))
         return Panel('Where the models differ', '', picture)
 
     def class_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
-        """Entries of the legend for the classes that are shown."""
+        """Returns the legend's entries for the classes that are shown."""
         maps = [labels for scene in scenes for labels in scene.shown_maps()]
         return class_entries(maps, self.classes, self.palette, self.ignore_index)
 
     def error_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
-        """Entries for what the colours of error maps mean."""
+        """Returns the legend's entries for the colours of error maps."""
         radii = sorted({radius_of(scene.size) for scene in scenes})
         reach = '–'.join(str(radius) for radius in dict.fromkeys((radii[0], radii[-1])))
         return [
@@ -93,7 +93,7 @@ class Look(NamedTuple):
         ]
 
     def unlabelled_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
-        """The entry for pixels without a label, if any is shown."""
+        """Returns the entry for unlabelled pixels, if any are shown."""
         truths = [
             scene.box.cut(scene.ground_truth) for scene in scenes if scene.ground_truth is not None
         ]
@@ -102,7 +102,7 @@ class Look(NamedTuple):
 
     @staticmethod
     def difference_entries(scene: Scene) -> List[Entry]:
-        """Entries for the map of where models differ."""
+        """Returns the legend's entries for the map that shows where models differ."""
         shown = [scene.box.cut(labels) for labels in scene.predictions.values()]
         shades = colors.difference_colors(len(shown))
         texts = ['the models agree', 'they differ']
@@ -115,19 +115,19 @@ class Look(NamedTuple):
 def choose_palette(
     palette: Optional[Sequence[Sequence[int]]], num_classes: int, kind: str = 'apart'
 ) -> np.ndarray:
-    """The colours of the classes.
+    """Chooses the colours of the classes.
 
     Args:
         palette: The dataset's colours (0..255), one for each class, or None.
         num_classes: Number of classes.
-        kind: ``'dataset'`` for the dataset's colours as they are; ``'apart'`` to move those that would merge with the colour of
-            another class, see :mod:`mm_frelu.visualization.contrast`.
+        kind: ``'dataset'`` for the dataset's own colours; ``'apart'`` to change colours that are too similar to that of another
+            class, see :mod:`mm_frelu.visualization.contrast`.
 
     Returns:
         ``uint8`` array (num_classes, 3).
 
     Raises:
-        ValueError: The palette does not fit, or there is no such kind.
+        ValueError: If the palette does not fit, or the kind is unknown.
     """
     if kind not in PALETTES:
         raise ValueError(f'The kinds of palettes are {" and ".join(PALETTES)}; found {kind!r}.')
@@ -138,18 +138,18 @@ def choose_palette(
 def describe_palette(
     palette: Optional[Sequence[Sequence[int]]], chosen: np.ndarray, classes: Sequence[str]
 ) -> str:
-    """A sentence about colours that were moved and classes that look alike all the same; empty if there is neither."""
+    """Returns sentences about changed colours and about classes that still look similar; empty if there are none."""
     table = colors.as_palette(palette, len(classes))
     moved = [name for name, was, now in zip(classes, table, chosen) if (was != now).any()]
     alike = [f'{classes[a]} and {classes[b]}' for a, b in merging_pairs(chosen)]
     texts = []
     if moved:
         texts.append(
-            f'{_some(moved)}: another colour than the dataset gives, which another class nearly has '
+            f'{_some(moved)}: changed from the colour of the dataset, which is too similar to that of another class '
             '(--palette dataset keeps it).'
         )
     if alike:
-        texts.append(f'Hard to tell apart by colour: {_some(alike)}.')
+        texts.append(f'Hard to distinguish by colour: {_some(alike)}.')
     return ' '.join(texts)
 
 
@@ -159,7 +159,7 @@ def _some(names: Sequence[str], number: int = 8) -> str:
 
 
 def score_remarks(scores: Scores) -> List[str]:
-    """Scores in words, in several lengths, the longest first. A number that is cut would be another number."""
+    """Returns the scores as text in several lengths, the longest first, because a number must not be cut."""
     iou, accuracy = ('–' if np.isnan(value) else f'{100 * value:.1f}' for value in scores[:2])
     classes = f'({scores.num_counted} classes)'
     return [f'mIoU {iou} {classes}, acc {accuracy}', f'mIoU {iou}, acc {accuracy}', f'mIoU {iou}']

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are true classes, in per cent of each row."""
+"""Draw a confusion matrix. Rows are true classes, in per cent of each row."""
 
 from typing import List, Optional, Sequence, Tuple
 
@@ -11,7 +11,7 @@ from .fonts import drawable, families_for, tell_lacking
 
 _CELL = 0.34  # inches
 _DPI = 160
-_LARGEST = 40  # inches; cells of a matrix with hundreds of classes get smaller
+_LARGEST = 40  # inches; the cells of a matrix with hundreds of classes are smaller
 
 
 def draw_confusion_matrix(
@@ -28,10 +28,10 @@ def draw_confusion_matrix(
         names: Names of the classes.
         title: Title of the figure.
         color_theme: Name of a colour map of Matplotlib.
-        blank: Number of a class whose cell on the diagonal means nothing, as background is where there is none.
+        blank: Index of a class whose diagonal cell has no meaning, such as the background in detection; it has no number.
 
     Returns:
-        A figure that belongs to no window.
+        A figure without a window.
     """
     families, absent = families_for([*names, title])
     if absent:
@@ -90,13 +90,13 @@ def draw_confusion_matrix(
 
 
 def in_percent(counts: np.ndarray) -> np.ndarray:
-    """Rows in per cent of their sum; NaN in rows without any."""
+    """Returns each row in per cent of its sum; NaN for rows whose sum is zero."""
     sums = counts.sum(axis=1, keepdims=True)
     return np.divide(100.0 * counts, sums, out=np.full(counts.shape, np.nan), where=sums > 0)
 
 
 def largest_confusions(counts: np.ndarray, number: int) -> List[Tuple[int, int, float]]:
-    """The largest entries beside the diagonal: true class, predicted class, per cent of the true class."""
+    """Returns the largest off-diagonal entries: true class, predicted class, per cent of the true class."""
     percent = np.nan_to_num(in_percent(counts))
     np.fill_diagonal(percent, 0)
     order = np.argsort(-percent, axis=None, kind='stable')[:number]

@@ -1,8 +1,8 @@
-"""Painting label maps over photographs, and bringing pictures to the size of a panel.
+"""Paint label maps over images, and resize pictures to the size of a panel.
 
-Labels are class numbers: they are never averaged. A map that must grow is repeated (nearest). A map that must shrink is
-painted first, at its full size, and the painted colours are then averaged over the area that each new pixel covers. So a pole
-of two pixels in a 2048 pixel wide scene stays visible as a thin line, where picking the nearest label would lose parts of it.
+Labels are class ids and are never averaged. To enlarge a label map, its pixels are repeated (nearest). To reduce a map, it is painted at
+full size first, and then the colours are averaged over the area of each new pixel. A pole of two pixels in a 2048 pixel wide image
+therefore stays visible as a thin line; nearest-neighbour reduction would lose parts of it.
 """
 
 from typing import Tuple
@@ -15,25 +15,25 @@ from . import palette as colors
 from .differences import IGNORED, SLIP, WRONG
 
 FADED = 0.3
-"""Contrast that is left of the image below error and difference maps."""
+"""Remaining contrast of the image below error and difference maps."""
 
 ERROR_OPACITY = 0.7
-"""Opacity of a class colour in an error map, over the grey image: what the object is stays visible."""
+"""Opacity of a class colour in an error map, over the grey image. The object remains recognisable."""
 
 Size = Tuple[int, int]
 """Width and height in pixels."""
 
 
 def grey_of(image: np.ndarray) -> np.ndarray:
-    """Luma of an RGB image, ``float32`` of shape (H, W, 1)."""
+    """Returns the luma of an RGB image, ``float32`` of shape (H, W, 1)."""
     return (image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
 
 
 def tint(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
-    """Lays colours over an image: ``opacity * painted + (1 - opacity) * ground``.
+    """Blends colours with an image: ``opacity * painted + (1 - opacity) * ground``.
 
-    The ground is the image, the greyer the more opaque the colours are, ``opacity * grey + (1 - opacity) * image``: a green bus
-    below a blue class would give a colour that no legend has.
+    The ground is a partly greyed image, ``opacity * grey + (1 - opacity) * image``. Without this, a green bus below a blue class
+    would give a colour that is not in the legend.
 
     Args:
         image: ``uint8`` array (H, W, 3).
@@ -49,10 +49,10 @@ def tint(image: np.ndarray, painted: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def outlines(labels: np.ndarray, width: int) -> np.ndarray:
-    """Pixels that have another label at most ``width`` pixels away.
+    """Returns the pixels that have another label at most ``width`` pixels away.
 
     Args:
-        labels: Array (H, W) of whole numbers up to 65535.
+        labels: Integer array (H, W), up to 65535.
         width: In pixels; 0 for no outlines.
 
     Returns:
@@ -61,14 +61,14 @@ def outlines(labels: np.ndarray, width: int) -> np.ndarray:
     if width < 1:
         return np.zeros(labels.shape, dtype=bool)
     labels = labels.astype(np.uint16)
-    # A cross for the thinnest line: its corners would look twice as wide.
+    # A cross for the thinnest line, because corners would make it look twice as wide.
     shape = cv2.MORPH_CROSS if width == 1 else cv2.MORPH_ELLIPSE
     disk = cv2.getStructuringElement(shape, (2 * width + 1, 2 * width + 1))
     return (cv2.dilate(labels, disk) != labels) | (cv2.erode(labels, disk) != labels)
 
 
 def hatch(shape: Tuple[int, int], period: float) -> np.ndarray:
-    """Diagonal light and grey stripes, the sign of pixels without a label.
+    """Returns diagonal light and grey stripes, which mark unlabelled pixels.
 
     Args:
         shape: Height and width.
@@ -95,17 +95,17 @@ def paint_labels(
     hatch_period: float = 12,
     outline: int = 0,
 ) -> np.ndarray:
-    """Paints every pixel in the colour of its class; pixels without a label are hatched.
+    """Paints every pixel in the colour of its class. Unlabelled pixels are hatched.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        labels: Integer array (H, W) of class numbers, or ``ignore_index``.
+        labels: Integer array (H, W) of class ids, or ``ignore_index``.
         palette: ``uint8`` array (num_classes, 3).
         opacity: Opacity of the colours over the image; 1 hides the image.
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label that means "not labelled".
         hatch_period: Distance between the stripes, in pixels.
-        outline: Width of the edge of each area that has the colour of the class in full, in pixels. So the colours of the
-            legend are in the picture, and slender objects have nothing else.
+        outline: Width in pixels of an opaque outline of each area, in the colour of the class. It shows the exact colour of the
+            legend; slender objects consist of it entirely.
 
     Returns:
         ``uint8`` array (H, W, 3).
@@ -115,16 +115,16 @@ def paint_labels(
     picture = tint(image, painted, opacity)
     edge = outlines(labels, outline)
     picture[edge] = painted[edge]
-    # Hatched pixels hide the image: mixed with it they would be taken for a texture of the scene.
+    # Hatching hides the image. Blended with it, it could look like a texture in the image.
     return np.where(ignored[..., None], hatch(labels.shape, hatch_period), picture)
 
 
 def faded(image: np.ndarray, strength: float = FADED) -> np.ndarray:
-    """A pale grey version of the image, as ground for the error and difference maps.
+    """Returns a pale grey version of the image, as background of error and difference maps.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        strength: Contrast that is left, from 0 (white) to 1.
+        strength: Remaining contrast, from 0 (white) to 1.
 
     Returns:
         ``uint8`` array (H, W, 3).
@@ -142,16 +142,16 @@ def paint_errors(
     hatch_period: float = 12,
     outline: int = 0,
 ) -> np.ndarray:
-    """Paints wrong pixels in the colour of the class that they were taken for; the image shows through, in grey.
+    """Paints wrong pixels in the colour of the predicted class, over the grey image.
 
-    Boundaries that slipped are pale, pixels without a label hatched; where the prediction is right there is the faded image.
+    Shifted boundaries are pale, and unlabelled pixels are hatched. Correct pixels show the faded image.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
         states: The result of :func:`~mm_frelu.visualization.error_map`, (H, W).
-        labels: The class numbers that were predicted, (H, W).
+        labels: The predicted class ids, (H, W).
         palette: ``uint8`` array (num_classes, 3).
-        opacity: Opacity of the colours; 1 leaves the image out of the whole map.
+        opacity: Opacity of the colours; 1 hides the image in the whole map.
         hatch_period: Distance between the stripes, in pixels.
         outline: Width of the line around wrong areas, in pixels.
 
@@ -173,13 +173,13 @@ def paint_errors(
 def paint_disagreement(
     image: np.ndarray, answers: np.ndarray, num_models: int, opacity: float = ERROR_OPACITY
 ) -> np.ndarray:
-    """Paints the pixels on which the models differ, darker the more different answers there are.
+    """Paints the pixels on which the models differ. More different answers give a darker colour.
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
         answers: The result of :func:`~mm_frelu.visualization.count_answers`, (H, W).
         num_models: Number of models.
-        opacity: Opacity of the colours; 1 leaves the image out of the whole map.
+        opacity: Opacity of the colours; 1 hides the image in the whole map.
 
     Returns:
         ``uint8`` array (H, W, 3).
@@ -192,7 +192,7 @@ def paint_disagreement(
 
 
 def enlarge_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    """Repeats labels so that the map fills ``size``, if that is larger; else returns it as it is.
+    """Enlarges a label map to ``size`` by repeating labels. A map that is not smaller is returned unchanged.
 
     Args:
         labels: Array (H, W).
@@ -205,11 +205,11 @@ def enlarge_labels(labels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def nearest_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    """The label at the middle of each pixel of a map of another ``size``.
+    """Resizes a label map by taking the label at the centre of each new pixel.
 
     Args:
         labels: Array (H, W).
-        size: Wanted width and height.
+        size: New width and height.
 
     Returns:
         Array (height, width) of the same type.
@@ -223,11 +223,11 @@ def nearest_labels(labels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def enlarge_image(image: np.ndarray, size: Size) -> np.ndarray:
-    """Bicubic enlargement to ``size``, if that is larger; else returns the image as it is.
+    """Enlarges an image to ``size`` with bicubic interpolation. An image that is not smaller is returned unchanged.
 
     Args:
         image: ``uint8`` array (H, W, 3).
-        size: Wanted width and height.
+        size: New width and height.
 
     Returns:
         ``uint8`` array (height, width, 3).
@@ -238,11 +238,11 @@ def enlarge_image(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def shrink(picture: np.ndarray, size: Size) -> np.ndarray:
-    """Reduces a painted picture to ``size``; each new pixel is the mean of the area it covers.
+    """Reduces a painted picture to ``size``. Each new pixel is the mean of the area it covers.
 
     Args:
         picture: ``uint8`` array (H, W, 3).
-        size: Wanted width and height.
+        size: New width and height.
 
     Returns:
         ``uint8`` array (height, width, 3).
@@ -253,16 +253,16 @@ def shrink(picture: np.ndarray, size: Size) -> np.ndarray:
 
 
 def fit_image(image: np.ndarray, size: Size) -> np.ndarray:
-    """The image in another size, :func:`enlarged <enlarge_image>` or :func:`reduced <shrink>`."""
+    """Resizes an image with :func:`enlarge_image` or :func:`shrink`."""
     return shrink(enlarge_image(image, size), size)
 
 
 def limited(size: Size, side: int) -> Size:
-    """Width and height of the same proportions whose longer one is at most ``side``."""
+    """Scales width and height down, at the same aspect ratio, so that the longer one is at most ``side``."""
     scale = min(side / max(size), 1)
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
 def _grows(array: np.ndarray, size: Size) -> bool:
-    """Whether ``size`` has more pixels than ``array``; both have the same proportions but for rounding."""
+    """Whether ``size`` has more pixels than ``array``. Both have the same aspect ratio, except for rounding."""
     return size[0] * size[1] > array.shape[0] * array.shape[1]

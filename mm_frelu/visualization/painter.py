@@ -1,4 +1,4 @@
-"""Painting the panels of one comparison: all of one size, over one image."""
+"""Paint the panels of one comparison, all of one size and over one image."""
 
 from typing import NamedTuple
 
@@ -8,23 +8,23 @@ from . import overlay
 from .layout import Sheet
 
 LARGEST = 4096
-"""Longest side of what is painted: twice that of the largest panel. A panorama of 20,000 pixels would take gigabytes."""
+"""Longest side of a painted picture: twice that of the largest panel. A panorama of 20,000 pixels would need gigabytes."""
 
 
 class Painter(NamedTuple):
     """Paints label maps as panels.
 
-    A map with fewer pixels than a panel is repeated to the panel's size; a larger one is painted first and the painting reduced. What
-    is more than :data:`LARGEST` pixels wide or high is reduced to that before it is painted.
+    A map with fewer pixels than a panel is enlarged to the panel's size by repeating labels. A larger map is painted first and then
+    reduced. Maps of more than :data:`LARGEST` pixels a side are reduced to that before they are painted.
 
     Attributes:
-        background: The image, or the part of it to show, not smaller than ``size``; RGB ``uint8`` array (H, W, 3).
+        background: The image, or the part of it to show, at least as large as ``size``; RGB ``uint8`` array (H, W, 3).
         size: Width and height of a panel.
         palette: ``uint8`` array (num_classes, 3).
         opacity: Opacity of the class colours, 0 to 1.
         only_mask: Leave the image out of every map.
-        ignore_index: The label that stands for "not labelled".
-        sheet: The sheet, with a number of pixels per inch; lines and stripes are equally wide on all sheets.
+        ignore_index: The label that means "not labelled".
+        sheet: The sheet, with a number of pixels per inch. Lines and stripes have the same width in inches on all sheets.
     """
 
     background: np.ndarray
@@ -37,16 +37,16 @@ class Painter(NamedTuple):
 
     @classmethod
     def over(cls, image: np.ndarray, size: overlay.Size, **others) -> 'Painter':
-        """A painter over an image of any size."""
+        """Creates a painter over an image of any size."""
         most = overlay.limited(image.shape[1::-1], LARGEST)
         return cls(overlay.enlarge_image(overlay.shrink(image, most), size), size, **others)
 
     def image(self) -> np.ndarray:
-        """The image itself, as an array (height, width, 3) of the panel's size, as all others."""
+        """Returns the image itself at the panel's size, (height, width, 3)."""
         return overlay.shrink(self.background, self.size)
 
     def labels(self, labels: np.ndarray) -> np.ndarray:
-        """Class numbers (H, W) in the colours of their classes."""
+        """Paints class ids (H, W) in the colours of their classes."""
         picture = overlay.paint_labels(
             self.background,
             self._grown(labels),
@@ -59,7 +59,12 @@ class Painter(NamedTuple):
         return overlay.shrink(picture, self.size)
 
     def errors(self, states: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The states (H, W) that ``error_map`` gives, and what was predicted."""
+        """Paints errors.
+
+        Args:
+            states: Result of ``error_map``, (H, W).
+            labels: The predicted class ids, (H, W).
+        """
         picture = overlay.paint_errors(
             self.background,
             self._grown(states),
@@ -72,7 +77,12 @@ class Painter(NamedTuple):
         return overlay.shrink(picture, self.size)
 
     def disagreement(self, answers: np.ndarray, num_models: int) -> np.ndarray:
-        """The numbers of different answers (H, W) that ``count_answers`` gives."""
+        """Paints where models differ.
+
+        Args:
+            answers: Result of ``count_answers``, (H, W).
+            num_models: Number of models.
+        """
         picture = overlay.paint_disagreement(
             self.background, self._grown(answers), num_models, self._error_opacity
         )
@@ -94,5 +104,5 @@ class Painter(NamedTuple):
         return max(round(self._pixels(0.004)), 1)
 
     def _pixels(self, inches: float) -> float:
-        """A length on the sheet in pixels of the background."""
+        """Convert a length on the sheet to pixels of the background."""
         return inches * self.sheet.resolution * self.background.shape[1] / self.size[0]

@@ -1,7 +1,7 @@
-"""Colours: those of the classes come from the dataset, those of errors and differences are fixed here.
+"""Colours of errors and differences, and class palettes.
 
-Vermilion and blue are from the palette of Okabe and Ito ("Color Universal Design", 2008), which people with the common
-forms of colour blindness can tell apart, and neither is close to a class colour of CityScapes.
+The colours of classes come from the dataset. Vermilion and blue are from the palette of Okabe and Ito ("Color Universal Design", 2008),
+which people with the common forms of colour blindness can distinguish. Neither is close to a class colour of CityScapes.
 """
 
 from typing import Optional, Sequence, Tuple
@@ -22,24 +22,24 @@ _DIFFERENT_DARK = np.array((0, 45, 98))
 
 
 def difference_colors(num_answers: int) -> np.ndarray:
-    """Colours of pixels by the number of different answers that the models give there.
+    """Returns colours for pixels by the number of different answers of the models.
 
     Args:
         num_answers: Largest number of different answers, at least 1.
 
     Returns:
-        ``uint8`` array (num_answers, 3). Row 0 belongs to one answer (all agree) and is light grey; from two answers on, the
-        colours go from light to dark blue.
+        ``uint8`` array (num_answers, 3). Row 0 is for one answer (all models agree) and is light grey. The following rows go from
+        light to dark blue.
     """
     steps = np.linspace(0, 1, max(num_answers - 1, 1))[:, None]
     blues = _DIFFERENT_LIGHT + steps * (_DIFFERENT_DARK - _DIFFERENT_LIGHT)
-    if num_answers == 2:  # one blue only: the strong middle one
+    if num_answers == 2:  # a single blue: the strong middle one
         blues = np.array([(0, 114, 178)])
     return np.vstack([[CORRECT], blues])[:num_answers].round().astype(np.uint8)
 
 
 def default_palette(num_classes: int) -> np.ndarray:
-    """Colours for classes that have none: the bit-interleaved colours that Pascal VOC uses, without its black.
+    """Returns colours for classes without a palette: Pascal VOC's bit-interleaved colours, without black.
 
     Args:
         num_classes: Number of classes.
@@ -56,7 +56,7 @@ def default_palette(num_classes: int) -> np.ndarray:
 
 
 def as_palette(palette: Optional[Sequence[Sequence[int]]], num_classes: int) -> np.ndarray:
-    """Returns ``palette`` as an array, or :func:`default_palette` when there is none.
+    """Returns ``palette`` as an array, or :func:`default_palette` if it is None.
 
     Args:
         palette: One RGB colour (0..255) for each class, or None.
@@ -66,14 +66,14 @@ def as_palette(palette: Optional[Sequence[Sequence[int]]], num_classes: int) -> 
         ``uint8`` array (num_classes, 3).
 
     Raises:
-        ValueError: The palette has another length, another shape or values outside 0..255.
+        ValueError: If the palette has another length or shape, or values outside 0..255.
     """
     if palette is None:
         return default_palette(num_classes)
     colors = np.asarray(palette)
     if colors.shape != (num_classes, 3):
         raise ValueError(
-            f'The palette must hold one RGB colour for each of the {num_classes} classes, an array of shape '
+            f'The palette must have one RGB colour for each of the {num_classes} classes, in an array of shape '
             f'({num_classes}, 3); it has shape {colors.shape}.'
         )
     if colors.min() < 0 or colors.max() > 255:

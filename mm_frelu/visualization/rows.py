@@ -1,4 +1,4 @@
-"""One figure for several images: the images are its rows, the models its columns, as in Figure 4 of the FReLU paper."""
+"""Draw one figure for several images, with images as rows and models as columns, like Figure 4 of the FReLU paper."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -16,12 +16,12 @@ from .titles import make_headings
 
 
 class Row(NamedTuple):
-    """An image with what the models predict on it, see :func:`~mm_frelu.visualization.draw_comparison`.
+    """An image with the predictions of the models, see :func:`~mm_frelu.visualization.draw_comparison`.
 
     Attributes:
         image: The image, (H, W, 3).
-        predictions: Class numbers, (H, W), by the name of the model.
-        ground_truth: Class numbers, (H, W), if there are any.
+        predictions: Class ids, (H, W), by name of the model.
+        ground_truth: Class ids, (H, W), or None.
     """
 
     image: np.ndarray
@@ -42,27 +42,27 @@ def draw_rows(
     ignore_index: int = 255,
     sheet: Optional[Sheet] = None,
 ) -> Figure:
-    """Draws images below one another: the image, its ground truth, and a column for each model.
+    """Draws a row for each image, with columns for the image, its ground truth, and each model.
 
-    With a crop the first column shows the whole image with a frame around it, and the next one the crop itself.
+    With a crop, the first column shows the whole image with a frame around the crop, and the next one shows the crop itself.
 
     Args:
-        rows: The images. All have the same models, and ground truth if one has it.
+        rows: The images. All must have the same models, and either all or none must have ground truth.
         classes: Names of the classes.
         palette: One RGB colour (0..255) for each class; Pascal VOC's colours if None.
-        palette_kind: ``'apart'`` to move colours that would merge with another, ``'dataset'`` to take them as they are.
+        palette_kind: ``'apart'`` to change colours that are too similar to another, ``'dataset'`` to keep the dataset's colours.
         crop: None, ``'auto'`` or ``(x, y, width, height)`` in pixels, for each image.
         opacity: Opacity of the class colours over the image, 0 to 1.
         only_mask: Draw only the class colours, not the image below them.
         errors: Add a column with the errors of each model.
-        ignore_index: The label that stands for "not labelled".
-        sheet: Measures of the figure; its number of columns follows from the models.
+        ignore_index: The label that means "not labelled".
+        sheet: Measures of the figure. Its number of columns is ignored: it follows from the models.
 
     Returns:
-        A Matplotlib figure that belongs to no window.
+        A Matplotlib figure without a window.
 
     Raises:
-        ValueError: As for ``draw_comparison``; no rows; rows of different models.
+        ValueError: For the same reasons as in ``draw_comparison``, and if there are no rows or rows have different models.
     """
     if not rows:
         raise ValueError('There is nothing to draw: rows is empty.')
@@ -99,7 +99,7 @@ def _draw(scenes: Sequence[Scene], look: Look, errors: bool, sheet: Sheet) -> Fi
         if number:
             titles = [('', '')] * len(titles)
         headings = make_headings(titles, remarks, width, sheet)
-        # A remark has a line of its own, as below in rows without titles.
+        # A remark has its own line, like in the later rows without titles.
         headings = [heading._replace(beside=False) for heading in headings]
         above = max(heading.height for heading in headings)
         top += above
@@ -123,7 +123,7 @@ def _draw(scenes: Sequence[Scene], look: Look, errors: bool, sheet: Sheet) -> Fi
 def _row(
     scene: Scene, look: Look, errors: bool, cropped: bool, width: int, sheet: Sheet
 ) -> Tuple[List[Panel], List[Tuple[str, str]], List[Sequence[str]]]:
-    """The panels of an image, their titles and remarks."""
+    """Create the panels of an image, their titles and remarks."""
     panels, titles, remarks = [], [], []
 
     def add(panel: Panel, name: str, ending: str = '', remark: Sequence[str] = ()) -> None:
@@ -135,7 +135,7 @@ def _row(
     painter = look.painter(scene.box.cut(scene.image), size, sheet)
     if cropped:
         image_width, image_height = scene.size
-        # Not higher than the crops beside it.
+        # Not higher than the crops next to it.
         scale = min(width / image_width, size[1] / image_height)
         whole_size = (max(round(image_width * scale), 1), max(round(image_height * scale), 1))
         whole = look.painter(scene.image, whole_size, sheet).image()

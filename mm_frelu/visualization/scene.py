@@ -1,4 +1,4 @@
-"""One image with what models predict on it: checked, with the part of it that is shown."""
+"""An image with the predictions of several models, checked, and the part of it to show."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -18,10 +18,10 @@ class Scene(NamedTuple):
 
     Attributes:
         image: RGB ``uint8`` array (H, W, 3).
-        predictions: Class numbers (H, W) by model.
-        ground_truth: Class numbers (H, W), or None.
+        predictions: Class ids (H, W) by model.
+        ground_truth: Class ids (H, W), or None.
         box: The part to show.
-        note: What there is to say about the choice of that part.
+        note: Note on the choice of that part; may be empty.
     """
 
     image: np.ndarray
@@ -37,11 +37,11 @@ class Scene(NamedTuple):
 
     @property
     def is_cropped(self) -> bool:
-        """Whether a part is shown."""
+        """Whether only a part is shown."""
         return (self.box.width, self.box.height) != self.size
 
     def shown_maps(self) -> List[np.ndarray]:
-        """The shown parts of all label maps: predictions first, then ground truth."""
+        """Returns the shown parts of all label maps: predictions first, then ground truth."""
         maps = [*self.predictions.values()]
         if self.ground_truth is not None:
             maps.append(self.ground_truth)
@@ -60,17 +60,17 @@ def make_scene(
 
     Args:
         image: RGB ``uint8`` array (H, W, 3).
-        predictions: Name of each model and its class numbers, an integer array (H, W).
-        ground_truth: Class numbers or ``ignore_index``, an integer array (H, W); or None.
+        predictions: Class ids of each model, an integer array (H, W), by name of the model.
+        ground_truth: Class ids or ``ignore_index``, an integer array (H, W); or None.
         num_classes: Number of classes.
         crop: None for the whole image, ``'auto'``, or ``(x, y, width, height)`` in pixels.
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label that means "not labelled".
 
     Returns:
         The scene.
 
     Raises:
-        ValueError: Sizes that differ, class numbers without a class, or a crop that leaves the image.
+        ValueError: If sizes differ, a class id is out of range, or the crop extends beyond the image.
     """
     _check(image, predictions, ground_truth, num_classes, ignore_index)
     box, note = _choose_box(crop, list(predictions.values()), ground_truth, image, ignore_index)
@@ -104,7 +104,7 @@ def _check(
         outside = ids[(ids < 0) | (ids >= num_classes)]
         if len(outside):
             raise ValueError(
-                f'{owner} holds the class numbers {outside.tolist()}; with {num_classes} classes they must be '
+                f'{owner} has the class ids {outside.tolist()}; with {num_classes} classes they must be '
                 f'0 to {num_classes - 1}' + f', or {ignore_index} for "not labelled".'
             )
 
@@ -116,7 +116,7 @@ def _choose_box(
     image: np.ndarray,
     ignore_index: int,
 ) -> Tuple[Box, str]:
-    """The part of the image to show, and a note for the legend when there was nothing to choose by."""
+    """Return the part of the image to show, and a note for the legend if there was no difference to crop to."""
     height, width = image.shape[:2]
     whole = Box(0, 0, width, height)
     if crop is None:
@@ -124,7 +124,7 @@ def _choose_box(
     if isinstance(crop, str):
         if crop != 'auto':
             raise ValueError(f"crop must be None, 'auto' or (x, y, width, height); found {crop!r}.")
-        # Of a panorama every second pixel, or third, is enough to choose by.
+        # For a panorama, every second or third pixel is enough.
         step = -(-max(width, height) // _LARGEST)
         predictions = [labels[::step, ::step] for labels in predictions]
         truth = None if ground_truth is None else ground_truth[::step, ::step]

@@ -1,4 +1,4 @@
-"""The HTML page over the label maps of several models: what goes on :mod:`mm_frelu.visualization.page`, and its scores."""
+"""HTML page that compares the label maps of several models, with scores. It uses :mod:`mm_frelu.visualization.page`."""
 
 import importlib.resources
 import itertools
@@ -24,17 +24,17 @@ from .page import Layer, PageClass, PageImage, PageWriter, shown_size
 TRUTH = 'Ground truth'
 
 _NOTES = (
-    'Classes: the photograph loses its own colours where it is painted, and outlines have the colour of the class itself.',
-    'Errors: a wrong pixel has the colour of the class that it was taken for; pixels that are right show the photograph in pale grey. '
-    'Pale orange pixels lie at a boundary that slipped by at most 0.2 % of the image diagonal: both classes are there, in both maps.',
+    'Classes: each area has the colour of its class over the greyed image; outlines have the exact colour of the class.',
+    'Errors: a wrong pixel has the colour of the predicted class; correct pixels show the image in pale grey. Pale orange pixels are at '
+    'a boundary that is shifted by at most 0.2 % of the image diagonal: both maps have both classes there.',
     'Left against right: pixels on which the two differ, each in the colour of its own answer.',
-    'mIoU of an image is the mean over the classes that its ground truth or the prediction holds; a class that the ground truth lacks and '
-    'the prediction holds counts as 0. "All images" counts the pixels of all images together, as the evaluation of MMSegmentation does.',
+    'mIoU of an image is the mean over the classes in its ground truth or in the prediction; a class that is only in the prediction '
+    'counts as 0. "All images" counts the pixels of all images together, like the evaluation of MMSegmentation.',
 )
 
 
 class SegmentationPage:
-    """Writes the page; a context manager. The file appears when the block ends without an error and with an image.
+    """Context manager that writes the page. The file is created if the block ends without an error and has added an image.
 
     Args:
         path: The file to write, ending in ``.html``.
@@ -42,9 +42,9 @@ class SegmentationPage:
         classes: Names of the classes.
         palette: One RGB colour (0..255) for each class.
         has_truth: Whether there is ground truth.
-        ignore_index: The label that stands for "not labelled".
-        opacity: Opacity of the class colours at the start, 0 to 1.
-        title: Title of the page; the names of the models if empty.
+        ignore_index: The label that means "not labelled".
+        opacity: Initial opacity of the class colours, 0 to 1.
+        title: Title of the page; if empty, it has the names of the models.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class SegmentationPage:
         """Adds an image.
 
         Args:
-            name: What the list of images calls it.
+            name: Name in the list of images.
             image: RGB ``uint8`` array (H, W, 3).
-            predictions: Class numbers (H, W) by model.
-            ground_truth: Class numbers or ``ignore_index``, (H, W).
+            predictions: Class ids (H, W) by model.
+            ground_truth: Class ids or ``ignore_index``, (H, W).
         """
         size = shown_size(image.shape[1::-1])
         scores, class_scores, layers = {}, {}, {}
@@ -134,7 +134,7 @@ class SegmentationPage:
     def _layer(
         self, labels: np.ndarray, size: Tuple[int, int], remarks: Sequence[str] = ()
     ) -> Layer:
-        """Labels in the size of the page, compressed; a number that is no class stands for "not labelled"."""
+        """Resize labels to the page's size and compress them. The largest value of the type means "not labelled"."""
         labels = overlay.nearest_labels(labels, size)
         dtype = np.dtype('u1' if self.num_classes < 256 else '<u2')
         missing = np.iinfo(dtype).max
@@ -144,7 +144,7 @@ class SegmentationPage:
 
 
 def _free_name(models: Sequence[str]) -> str:
-    """What the ground truth is called, told apart from a model of that name."""
+    """Return a name for the ground truth that no model has."""
     return TRUTH if TRUTH not in models else f'{TRUTH} (labels)'
 
 

@@ -1,6 +1,6 @@
-"""Loading segmentation models for inference, with their classes and colours, and asking them for label maps.
+"""Load segmentation models for inference, with their classes and colours, and predict label maps.
 
-MMSegmentation does the work; it is imported when a model is loaded, so that drawing needs only NumPy, Pillow and Matplotlib.
+MMSegmentation does the inference. It is imported when a model is loaded, so that drawing needs only NumPy, Pillow and Matplotlib.
 """
 
 import warnings
@@ -25,9 +25,9 @@ from mm_frelu.engine.errors import UserError
 from .overlay import enlarge_labels
 from .test_set import SegmentationTestSet, listed
 
-# Logits of a 12 megapixel photograph take gigabytes, and a picture for looking at does not need them.
+# The logits of a 12 megapixel photograph take gigabytes, and pictures do not need that resolution.
 _LONGEST_SIDE = 2048
-# Nor does a computer have the memory for those of a panorama with scores: 19 classes of 28 million pixels.
+# Limit at full resolution, which scores need: a panorama may have 28 million pixels, with 19 classes each.
 _MOST_LOGITS = 2**29
 
 
@@ -35,11 +35,11 @@ class Segmentor(NamedTuple):
     """A segmentation model in eval mode.
 
     Attributes:
-        name: What the pictures call it.
+        name: Name of the model in pictures.
         model: The model, with its config as ``model.cfg``.
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
-        test_set: How its test set reads label files.
+        test_set: Its test set, which defines how label files are read.
         loader: The step of its test pipeline that reads an image.
     """
 
@@ -52,28 +52,28 @@ class Segmentor(NamedTuple):
 
     @property
     def reduce_zero_label(self) -> Renumbering:
-        """What the test set makes of the ids in label files."""
+        """Mapping of the test set from ids in label files to class ids."""
         return self.test_set.renumbering(self.classes)
 
     @property
     def ignore_index(self) -> int:
-        """The label that the evaluation leaves out."""
+        """The label that the evaluation ignores."""
         return self.test_set.ignore_index
 
     def predict(self, image: np.ndarray, full_resolution: bool = True) -> np.ndarray:
         """Predicts a class for every pixel.
 
         Args:
-            image: What :func:`~mm_frelu.visualization.image_files.read_image` reads with ``loader``.
-            full_resolution: Give the image to the test pipeline as it is. If False, an image with a side above 2048 pixels
-                is reduced before, and the labels are repeated to its size. So is, with a warning, one whose logits would take
-                more than 2 GiB.
+            image: Result of :func:`~mm_frelu.visualization.image_files.read_image` with ``loader``.
+            full_resolution: Give the unchanged image to the test pipeline. If False, an image with a side above 2048 pixels
+                is reduced first, and the labels are enlarged to its size by repetition. If True, this happens only if the
+                logits would take more than 2 GiB, with a warning.
 
         Returns:
             Integer array (H, W).
 
         Raises:
-            UserError: When the image does not have the channels that the model takes.
+            UserError: If the image has another number of channels than the model expects, or is too narrow for the pipeline.
         """
         from mmseg.apis import inference_model
 
@@ -84,7 +84,7 @@ class Segmentor(NamedTuple):
             if scale < 1:
                 warnings.warn(
                     f'An image of {size[0]}x{size[1]} pixels is predicted at {scale:.2f} of its size: {len(self.classes)} logits for '
-                    'each pixel would take more than 2 GiB. Its scores are those of the labels repeated to its size.',
+                    'each pixel would take more than 2 GiB. Its scores are those of the enlarged labels.',
                     stacklevel=2,
                 )
         if scale < 1:
@@ -92,33 +92,33 @@ class Segmentor(NamedTuple):
             image = mmcv.imresize(image, smaller, interpolation='area')
         try:
             result = inference_model(self.model, image)
-        except (
-            cv2.error
-        ) as error:  # a side of the image becomes nothing when the pipeline resizes it
+        except cv2.error as error:  # the pipeline resizes a narrow image to 0 pixels
             raise UserError(
-                f'the test pipeline of the model {self.name} cannot prepare an image of {size[0]}x{size[1]} pixels '
-                f'({" ".join(str(error).split())[:160]}). Cut the image into parts of other proportions.'
+                f'the test pipeline of the model {self.name} cannot process an image of {size[0]}x{size[1]} pixels '
+                f'({" ".join(str(error).split())[:160]}). Cut the image into less narrow parts.'
             ) from None
-        except RuntimeError as error:  # of the first convolution, or of mean and std before it
+        except (
+            RuntimeError
+        ) as error:  # raised by the first convolution or by the normalisation before it
             if not any(word in str(error) for word in ('channel', 'size of tensor')):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]
             raise UserError(
-                f'the model {self.name} does not take images of {channels} channels ({str(error).splitlines()[0]}). Give '
-                f'images such as it was trained on, or mend {self.loader} of its test pipeline.'
+                f'the model {self.name} does not support images of {channels} channels ({str(error).splitlines()[0]}). Give '
+                f'images like those that it was trained on, or change {self.loader} of its test pipeline.'
             ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        # Eight times smaller than what argmax gives.
+        # Eight times smaller than the int64 result of argmax.
         return enlarge_labels(
             labels.astype(np.uint8 if len(self.classes) < 256 else np.uint16), size
         )
 
 
 def check_device(device: str) -> None:
-    """Raises UserError when PyTorch cannot compute on ``device`` here."""
+    """Raises :class:`UserError` if PyTorch cannot use ``device``."""
     try:
         torch.empty(1, device=device)
-    except Exception as error:  # each backend has its own exceptions
+    except Exception as error:  # each backend raises its own types
         found = f'{torch.cuda.device_count()} CUDA devices' if torch.cuda.is_available() else 'none'
         raise UserError(
             f'--device {device} cannot be used here ({str(error).splitlines()[0]}). Accelerators found: {found}. '
@@ -135,20 +135,21 @@ def load_segmentor(
 ) -> Segmentor:
     """Builds a segmentation model and loads its weights.
 
-    Classes and colours are those that the checkpoint was trained with or, if it says nothing, those of the config's test set.
+    Classes and colours come from the checkpoint or, if it does not record them, from the config's test set.
 
     Args:
-        name: What the pictures will call the model.
+        name: Name of the model in pictures.
         config: Config file.
-        checkpoint: Checkpoint file, or an address that MMEngine can fetch.
-        device: Device of PyTorch.
-        change: Changes the config before the model is built.
+        checkpoint: Checkpoint file, or a URL that MMEngine can download.
+        device: PyTorch device.
+        change: Function that changes the config before the model is built.
 
     Returns:
-        The model in eval mode. SyncBN has become BN, which computes the same in eval mode, on any device.
+        The model in eval mode, with BN instead of SyncBN, which computes the same in eval mode and runs on any device.
 
     Raises:
-        UserError: No such file, not a segmentation config, a checkpoint that does not fit, or no way to know the classes.
+        UserError: If a file is missing, the config is not a segmentation config, the checkpoint does not fit, or the classes are
+            unknown.
     """
     cfg = read_config(config)
     if change is not None:
@@ -165,7 +166,7 @@ def load_segmentor(
 
     register_all_modules()
     with warnings.catch_warnings():
-        # Advice about how to train (ignore_index, out_channels, ...) is no news to somebody who looks at results.
+        # mmseg's advice on training (ignore_index, out_channels, ...) is not relevant here.
         warnings.simplefilter('ignore')
         model = MODELS.build(cfg.model)
     if not isinstance(model, BaseSegmentor):
@@ -188,7 +189,7 @@ def load_segmentor(
         )
     if outputs is not None and outputs != len(classes):
         raise UserError(
-            f'{name}: the model tells {outputs} classes apart (decode_head.num_classes in {config}), but its dataset '
+            f'{name}: the model has {outputs} classes (decode_head.num_classes in {config}), but its dataset '
             f'has {len(classes)}: {listed(classes)}.'
         )
     loader, *steps = test_set.steps()
@@ -199,7 +200,7 @@ def load_segmentor(
 
 
 def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
-    """Raises UserError unless all models have the same classes in the same order."""
+    """Raises :class:`UserError` unless all models have the same classes in the same order."""
     first = segmentors[0]
     for other in segmentors[1:]:
         if other.classes == first.classes:
@@ -222,20 +223,20 @@ def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
 
 
 def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
-    """Raises UserError unless the test sets of all models make the same of a label file."""
+    """Raises :class:`UserError` unless the test sets of all models read label files in the same way."""
     first = segmentors[0]
     for other in segmentors:
         for key in ('ignore_index', 'reduce_zero_label'):
             values = getattr(first, key), getattr(other, key)
             if values[0] != values[1]:
                 raise UserError(
-                    f'--gt: the test sets of {first.name} and {other.name} read labels in different ways, {key} {values[0]} '
+                    f'--gt: the test sets of {first.name} and {other.name} read labels differently: {key} is {values[0]} '
                     f'and {values[1]}. Compare models that were trained on the same dataset.'
                 )
 
 
 def warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:
-    """Warns where a config feeds images otherwise than its weights were trained on."""
+    """Warns if the preprocessing of a config differs from that of the weights."""
     trained = preprocessing.of_checkpoint(checkpoint)
     current = preprocessing.of_config(cfg)
     if trained and current and trained.differs(current):

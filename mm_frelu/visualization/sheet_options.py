@@ -1,4 +1,4 @@
-"""The options of a tool for the measures of its figures."""
+"""Command-line options for size, layout and format of figures."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ def add_sheet_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--format',
         choices=FORMATS,
-        help='file format; text in pdf and svg is vector graphics; default png',
+        help='file format; text in pdf and svg is vector graphics; default: png',
     )
     widths = group.add_mutually_exclusive_group()
     widths.add_argument(
@@ -23,40 +23,40 @@ def add_sheet_arguments(parser: argparse.ArgumentParser) -> None:
         type=_length,
         default=DEFAULT_WIDTH,
         metavar='IN',
-        help='width of a figure in inches, or with a unit: 8.3cm, 234pt. Columns of papers: 3.25, both together 6.9; default '
-        f'{DEFAULT_WIDTH}',
+        help='width of a figure in inches, or with a unit (8.3cm, 234pt); in a paper, one column is about 3.25 in and both are '
+        f'about 6.9 in; default: {DEFAULT_WIDTH}',
     )
     widths.add_argument(
         '--panel-width',
         type=_length,
         metavar='IN',
-        help='width of a panel instead, in inches or with a unit',
+        help='width of a panel instead of the figure, in inches or with a unit',
     )
     group.add_argument(
         '--columns',
         type=_count,
         metavar='N',
-        help='panels side by side; default: as makes them largest',
+        help='number of panels side by side; default: the number that makes them largest',
     )
     group.add_argument(
         '--dpi',
         type=_positive,
         metavar='N',
-        help='pixels per inch; default: at least 200, and as many as make no panel smaller than its image, up to 2048 pixels',
+        help='pixels per inch; default: at least 200, and enough that no panel has fewer pixels than its image, up to 2048',
     )
     group.add_argument(
         '--font-size',
         type=_positive,
         default=8.0,
         metavar='PT',
-        help='size of titles in points; other text is up to 1 pt smaller; default 8',
+        help='size of titles in points; other text is up to 1 pt smaller; default: 8',
     )
     group.add_argument('--no-legend', action='store_true', help='leave the legend out')
     group.add_argument('--no-scores', action='store_true', help='leave the scores out')
 
 
 def sheet_of(args: argparse.Namespace) -> Sheet:
-    """The measures that the options of :func:`add_sheet_arguments` ask for."""
+    """Creates a sheet from the options of :func:`add_sheet_arguments`."""
     return Sheet(
         width=args.width,
         panel_width=args.panel_width,
@@ -69,7 +69,7 @@ def sheet_of(args: argparse.Namespace) -> Sheet:
 
 
 def figure_file(folder: Path, name: Path, kind: str) -> Path:
-    """The file of a figure: ``folder/name.kind``; a dot in the name stays."""
+    """Returns the file of a figure: ``folder/name.kind``. A dot in the name is kept."""
     return (folder / name).with_name(f'{name.name}.{kind}')
 
 
@@ -85,7 +85,7 @@ def _positive(text: str) -> float:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number from 1, found {text}')
+        raise argparse.ArgumentTypeError(f'expected an integer of at least 1, found {text}')
     return int(text)
 
 

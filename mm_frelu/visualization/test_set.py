@@ -1,4 +1,4 @@
-"""The test set of a segmentation config, asked for what pictures need: they have to show what the evaluation compares."""
+"""Read labels and classes from the test set of a segmentation config, so that pictures show the labels that the evaluation uses."""
 
 import functools
 from typing import Any, Dict, Sequence
@@ -10,7 +10,7 @@ from mm_frelu.engine.errors import UserError
 
 
 class SegmentationTestSet:
-    """How a config's test set reads images and labels. The dataset itself is built, without its files, when it is asked for.
+    """Reads the settings of a config's test set. The dataset is built on first use, without reading its files.
 
     Args:
         cfg: The config.
@@ -20,14 +20,14 @@ class SegmentationTestSet:
     def __init__(self, cfg: Config, config: str) -> None:
         self.config = config
         self.settings = _without_wrappers(cfg)
-        # Options on the command line change the dataset's pipeline, not the variable that the file made it from.
+        # --cfg-options change the dataset's pipeline, not the top-level variable that it was defined with.
         self.pipeline = self.settings.get('pipeline') or cfg.get('test_pipeline') or ()
         evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or ()
         self.evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
 
     @functools.cached_property
     def dataset(self) -> Any:
-        """The dataset, which knows its classes; None where the config has no test set."""
+        """The dataset, which has the classes; None if the config has no test set."""
         from mmseg.registry import DATASETS
 
         if 'type' not in self.settings:
@@ -35,30 +35,30 @@ class SegmentationTestSet:
         try:
             settings = {'_scope_': 'mmseg', **self.settings, 'lazy_init': True, 'pipeline': []}
             return DATASETS.build(settings)
-        except Exception as error:  # as each dataset class has it
+        except Exception as error:  # each dataset class raises its own types
             raise UserError(
-                f'{self.config}: its test set, a {self.settings["type"]}, says which label is which class, and cannot be '
-                f'built ({error}). Mend test_dataloader.dataset.'
+                f'{self.config}: its test set, a {self.settings["type"]}, is needed to map labels to classes, but cannot be '
+                f'built ({error}). Fix test_dataloader.dataset.'
             ) from error
 
     @property
     def metainfo(self) -> Dict[str, Any]:
-        """Names and colours of the classes, as mmseg chooses them."""
+        """Names and colours of the classes, as set by mmseg."""
         return dict(getattr(self.dataset, 'metainfo', None) or {})
 
     @property
     def ignore_index(self) -> int:
-        """The label that counts in no score: the metric's, else the dataset's."""
+        """The label that scores ignore: the metric's, otherwise the dataset's."""
         for settings in (*self.evaluators, self.settings):
             if isinstance(settings, dict) and settings.get('ignore_index') is not None:
                 return settings['ignore_index']
         return 255
 
     def renumbering(self, classes: Sequence[str]) -> Renumbering:
-        """What becomes of the ids in label files.
+        """Returns the mapping from ids in label files to class ids.
 
         Raises:
-            UserError: When the test set has other classes than the weights were trained on, or in another order.
+            UserError: If the test set has other classes than the weights were trained on, or the same in another order.
         """
         own = self.metainfo.get('classes')
         if own and tuple(own) != tuple(classes):
@@ -75,10 +75,10 @@ class SegmentationTestSet:
         )
 
     def steps(self) -> Sequence[Dict[str, Any]]:
-        """The pipeline without the steps that read or check label files: images may have none.
+        """Returns the pipeline without the steps that read or check label files, because images may have none.
 
         Raises:
-            UserError: When nothing is left that loads an image.
+            UserError: If the remaining pipeline does not start with loading an image.
         """
         steps = [
             dict(step)
@@ -94,17 +94,17 @@ class SegmentationTestSet:
 
 
 def kind_of(step: Dict[str, Any]) -> str:
-    """The type of a step without scope."""
+    """Returns the type of a step without its scope."""
     return getattr(step['type'], '__name__', str(step['type'])).rsplit('.', 1)[-1]
 
 
 def listed(classes: Sequence[str]) -> str:
-    """The first names of classes, for messages."""
+    """Lists the first class names, for messages."""
     return ', '.join(classes[:4]) + (', ...' if len(classes) > 4 else '')
 
 
 def _without_wrappers(cfg: Config) -> Dict[str, Any]:
-    """Config of the test set; of several, the first; without its wrappers."""
+    """Return the config of the test set without wrappers; of the first one if there are several."""
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset.get('dataset') or dataset['datasets'][0]

@@ -1,4 +1,4 @@
-"""Measuring, wrapping and shortening text, before it is drawn."""
+"""Measure, wrap and shorten text before it is drawn."""
 
 import os
 from functools import lru_cache
@@ -10,7 +10,7 @@ from matplotlib.textpath import text_to_path
 
 
 def text_points(text: str, font_size: float, weight: str = 'normal') -> float:
-    """Width of a line of text, in points, in the font families that are set.
+    """Returns the width of a line of text, in the current font families.
 
     Args:
         text: One line.
@@ -18,7 +18,7 @@ def text_points(text: str, font_size: float, weight: str = 'normal') -> float:
         weight: ``'normal'`` or ``'bold'``.
 
     Returns:
-        The width.
+        The width in points.
     """
     return _text_points(text, font_size, weight, tuple(rcParams['font.family']))
 
@@ -28,15 +28,15 @@ def _text_points(text: str, font_size: float, weight: str, families: Tuple[str, 
     if not text.strip():
         return 0.0
     font = FontProperties(family=list(families), size=font_size, weight=weight)
-    # A renderer fits letters to pixels, which makes lines up to 2 % longer.
+    # A renderer aligns letters to pixels, which makes lines up to 2 % longer.
     return 1.02 * text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
 def shorten(text: str, width: float, font_size: float, weight: str = 'normal') -> str:
-    """Cuts a text to a width in points and ends it with an ellipsis when something was cut."""
+    """Cuts a text to a width in points. An ellipsis marks the cut."""
     if text_points(text, font_size, weight) <= width:
         return text
-    # The longest beginning that fits, by bisection.
+    # Bisect for the longest beginning that fits.
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
@@ -50,7 +50,7 @@ def shorten(text: str, width: float, font_size: float, weight: str = 'normal') -
 def shorten_apart(
     names: Sequence[str], width: float, font_size: float, weight: str = 'normal'
 ) -> List[str]:
-    """Cuts names to a width in points where they share text, so that they still tell one another apart.
+    """Cuts names to a width in points. Common parts are cut first, so that the names remain distinguishable.
 
     Args:
         names: Different names.
@@ -59,7 +59,7 @@ def shorten_apart(
         weight: ``'normal'`` or ``'bold'``.
 
     Returns:
-        A name for each; different from one another, as long as four letters or so fit into the width.
+        A shortened name for each. They are different if about four letters fit into the width.
     """
 
     def fits(text: str) -> bool:
@@ -89,7 +89,7 @@ def shorten_apart(
 
 
 def _around(name: str, start: int, stop: int, fits) -> str:
-    """The part of a name from ``start`` to ``stop`` with as much around it as fits, the start of the name first."""
+    """Return the part of a name from ``start`` to ``stop``, extended as far as it fits, first to the right."""
 
     def text(first: int, last: int) -> str:
         return ('…' if first else '') + name[first:last] + ('…' if last < len(name) else '')
@@ -102,7 +102,7 @@ def _around(name: str, start: int, stop: int, fits) -> str:
 
 
 def wrap(text: str, width: float, font_size: float, weight: str = 'normal') -> List[str]:
-    """Breaks a text at spaces into lines of at most ``width`` points; a longer word has a line for itself."""
+    """Breaks a text at spaces into lines of at most ``width`` points. A longer word gets its own line."""
     lines: List[str] = []
     for word in text.split():
         if lines and text_points(f'{lines[-1]} {word}', font_size, weight) <= width:

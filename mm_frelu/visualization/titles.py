@@ -1,4 +1,4 @@
-"""The text above panels: a title in bold, and a remark beside it or below."""
+"""Titles and remarks above panels: a bold title, and a remark next to it or below."""
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -12,12 +12,12 @@ _GAP = 6.0  # points between title and remark
 
 
 class Heading(NamedTuple):
-    """What stands above one panel.
+    """The text above one panel.
 
     Attributes:
-        title: Lines of the title; none where a figure names the column above.
-        remark: Empty, or a line.
-        beside: Whether the remark stands at the right of the title.
+        title: Lines of the title; empty in later rows of a column.
+        remark: One line; may be empty.
+        beside: Whether the remark is to the right of the title.
         sheet: The sheet, with a number of pixels per inch.
     """
 
@@ -38,7 +38,7 @@ class Heading(NamedTuple):
         Args:
             axes: The axes.
             width: Their width.
-            height: Of the highest heading of the row: all titles begin there.
+            height: Height of the tallest heading in the row. All titles start there.
         """
         sheet = self.sheet
         style: Dict[str, Any] = dict(va='baseline', parse_math=False, clip_on=False)
@@ -59,14 +59,14 @@ class Heading(NamedTuple):
 def make_headings(
     titles: Sequence[Tuple[str, str]], remarks: Sequence[Sequence[str]], width: int, sheet: Sheet
 ) -> List[Heading]:
-    """Titles and remarks for panels of one width.
+    """Creates titles and remarks for panels of one width.
 
-    Titles that are too long go on in a second line; if that is not enough, they are cut where they are alike.
+    Titles that are too long continue on a second line. If that is not enough, their common parts are cut.
 
     Args:
-        titles: Name and ending of each title, such as ``('FReLU', ': errors')``; an empty name is no title.
-        remarks: For each panel the remark in several lengths, the longest first; the first one that fits is taken, and the last one if
-            none does.
+        titles: Name and ending of each title, such as ``('FReLU', ': errors')``. An empty name means no title.
+        remarks: For each panel the remark in several lengths, the longest first. The first one that fits is used, or the last one
+            if none fits.
         width: Width of the panels in pixels.
         sheet: The sheet, with a number of pixels per inch.
 
@@ -82,7 +82,7 @@ def make_headings(
         return len(title) < 2 and used <= room
 
     pairs = [(title, remark[0]) for title, remark in zip(lines, remarks) if remark]
-    # All in one way, or the eye would look for a meaning.
+    # Same position for all: different positions would look meaningful.
     beside = all(fits(*pair) for pair in pairs)
     headings = []
     for title, lengths in zip(lines, remarks):
@@ -93,7 +93,7 @@ def make_headings(
 
 
 def _title_lines(titles: Sequence[Tuple[str, str]], room: float, size: float) -> List[List[str]]:
-    """One or two lines for each title."""
+    """Return one or two lines for each title."""
     whole = {}
     for name, ending in dict.fromkeys(titles):
         lines = wrap(name + ending, room, size, 'bold')

@@ -50,4 +50,4 @@ def test_folder_of_json_is_missing(monkeypatch, tmp_path):
 def test_bad_size(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, '--boxes', 0)
-    assert '0: expected a whole number above 0' in capsys.readouterr().err
+    assert '0: expected an integer above 0' in capsys.readouterr().err

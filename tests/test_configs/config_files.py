@@ -44,7 +44,7 @@ PSPNET = re.compile(
 
 @dataclass(frozen=True)
 class Promise:
-    """What the name of a config says about its content."""
+    """The content of a config that its name promises."""
 
     method: str
     network: str
@@ -60,7 +60,7 @@ class Promise:
 
 
 def read_name(path: Path) -> Promise:
-    """Read a config's name; AssertionError where it does not follow the rules."""
+    """Parse a config's name; raise AssertionError if it does not follow the rules."""
     method = path.parent.name
     match = {'retinanet': RETINANET, 'pspnet': PSPNET}[method].fullmatch(path.stem)
     assert match, f'{path.name} does not follow the naming rules of configs/{method}'
@@ -87,7 +87,7 @@ def baseline_of(path: Path) -> Path:
 
 
 def load(path: Path) -> Config:
-    """Load a config that the caller may change, without importing what it names."""
+    """Load a config that the caller may change, without its custom imports."""
     return deepcopy(_load_once(path, tuple(map(os.environ.get, FOLDER_VARIABLES))))
 
 

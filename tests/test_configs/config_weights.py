@@ -6,7 +6,7 @@ from config_files import Promise
 
 
 class Pixels(NamedTuple):
-    """What the network is fed."""
+    """Preprocessing of the network's input."""
 
     mean: List[float]
     std: List[float]
@@ -16,11 +16,11 @@ class Pixels(NamedTuple):
 TORCHVISION = Pixels([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], rgb=True)
 CAFFE = Pixels([103.53, 116.28, 123.675], [1.0] * 3, rgb=False)
 OFFICIAL = Pixels([0.0] * 3, [1.0] * 3, rgb=False)
-"""BGR pixels as they are: how the authors of FReLU train."""
+"""Unscaled BGR pixels, like in the training of FReLU's authors."""
 
 
 class Weights(NamedTuple):
-    """Where a backbone starts."""
+    """Initial weights of a backbone."""
 
     checkpoint: Optional[str]
     pixels: Pixels

@@ -4,6 +4,6 @@ from config_files import FOLDER_VARIABLES
 
 @pytest.fixture(autouse=True)
 def _default_data_folders(monkeypatch):
-    """The developer's own folders must not reach the tests."""
+    """Unset the environment variables of the developer's own data folders."""
     for variable in FOLDER_VARIABLES:
         monkeypatch.delenv(variable, raising=False)

@@ -1,4 +1,4 @@
-"""What a config's model consists of, found on torch's meta device: no memory, no arithmetic. Helper of the tests here."""
+"""Inspect the parts of a config's model on torch's meta device, without memory or computation. Helper for the tests here."""
 
 import json
 from functools import cache
@@ -21,7 +21,7 @@ class Anatomy(NamedTuple):
 
 
 def anatomy(path: Path) -> Anatomy:
-    """The parts of a config's model, but for its data preprocessor. Configs with the same parts share one answer."""
+    """Return the parts of a config's model without its data preprocessor. Configs with the same parts share one result."""
     cfg = load(path)
     model = cfg.model
     model.backbone.init_cfg = model.data_preprocessor = None

@@ -1,4 +1,4 @@
-"""Where each network has its activation sites, and how wide: written down from the papers' tables, not from the code.
+"""Activation sites and their widths in each network, taken from the papers' tables, not from the code.
 
 ResNet: He et al. 2016, table 1. ShuffleNetV2: Ma et al. 2018, table 5. MobileNetV1: Howard et al. 2017, table 1.
 MobileNetV2: Sandler et al. 2018, table 2. Helper of the tests here.
@@ -18,7 +18,7 @@ RESNET = {
 
 
 def site_channels(name: Promise, resnet_width: int = 64) -> Dict[str, int]:
-    """Names and channels of the sites that get the activation which a config's name promises.
+    """Return names and channels of the sites that get the activation in a config's name.
 
     Args:
         name: What the name says.
@@ -46,7 +46,7 @@ def _resnet(name: Promise, width: int) -> Dict[str, int]:
 
 
 def _shufflenet_v2_150() -> Dict[str, int]:
-    """The stem, two 1x1 in each of 16 blocks, and one more where the passed half is computed too."""
+    """The stem, two 1x1 in each of 16 blocks, and one more if both branches are computed."""
     sites, channels, block = {'backbone.first_conv.2': 24}, 24, 0
     for blocks, width in ((4, 176), (8, 352), (4, 704)):
         for index in range(blocks):
@@ -71,7 +71,7 @@ def _mobilenet_v1_075() -> Dict[str, int]:
 
 
 def _mobilenet_v2() -> Dict[str, int]:
-    """After the 1x1 that expands, which layer1 has not, and after the depthwise 3x3 of 17 blocks."""
+    """After the expanding 1x1, which layer1 does not have, and after the depthwise 3x3 of 17 blocks."""
     table = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
     sites, channels = {}, 32
     for stage, (expansion, width, blocks) in enumerate(table):

@@ -54,7 +54,7 @@ def light(combine, each_norm):
 
 
 def grouped(groups):
-    """Light FReLU, summed, with statistics of so many groups of channels (None: one for each channel)."""
+    """Light FReLU, summed, with statistics over this number of groups of channels (None: one for each channel)."""
     return light(torch.add, lambda x, layer: norm(x, layer, groups or x.shape[1]))
 
 
@@ -170,7 +170,7 @@ class Network(NamedTuple):
 
 
 def resnet_sites():
-    """act3 stands behind the last 1x1, which is four times as wide."""
+    """act3 is after the last 1x1, which is four times as wide."""
     return {
         f'layer{stage}.{block}.act{site}': 32 * 2**stage * (4 if site == 3 else 1)
         for stage, blocks in enumerate((3, 4, 6, 3), start=1)
@@ -202,7 +202,7 @@ def mobilenet_v2_sites(stem, *widths):
 
 
 def shufflenet_sites():
-    """The first block of a stage takes all of its input into both branches, the others half of it into one."""
+    """The first block of a stage uses its whole input in both branches; other blocks use half of it in one branch."""
     sites, width, index = {'first_conv.2': 24, 'conv_last.2': 1024}, 24, 0
     for output, blocks in ((48, 4), (96, 8), (192, 4)):
         for block in range(blocks):
@@ -317,7 +317,7 @@ def test_computes_what_its_row_says(file):
 
 
 def test_prelu_is_trained_as_in_the_paper():
-    """A slope for each channel, 0.25 to begin with, without weight decay, beside weights that decay."""
+    """A slope for each channel, initially 0.25, without weight decay; weights do decay."""
     cfg = load(FOLDER / 'resnet50-prelu_8xb32_in1k.py')
     model = MODELS.build({**cfg.model.backbone, 'base_channels': 8})
     model.init_weights()
@@ -335,7 +335,7 @@ def test_prelu_is_trained_as_in_the_paper():
 
 @all_rows
 def test_parameters(file):
-    """What the row adds to ReLU's network, counted on paper."""
+    """The parameters that the row adds to ReLU's network, counted by hand."""
     row = promise(file)
     plain = dict(act_cfg=dict(type='ReLU'), plugins=None)
     if 'plugins' not in load(FOLDER / file).model.backbone:

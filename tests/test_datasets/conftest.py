@@ -1,4 +1,4 @@
-"""Data that may be broken, and what the checks say about it."""
+"""Copies of data for the tests to damage, and the messages of the checks."""
 
 import json
 import shutil
@@ -9,13 +9,13 @@ import pytest
 
 @pytest.fixture
 def data(street_scenes, tmp_path) -> Path:
-    """A copy of the scenes that may be broken."""
+    """A copy of the scenes that tests may change."""
     return shutil.copytree(street_scenes, tmp_path / 'data')
 
 
 @pytest.fixture
 def said(monkeypatch) -> list:
-    """What is told and what is warned of, in this order."""
+    """The messages and warnings, in order."""
     lines = []
     monkeypatch.setattr(
         'mm_frelu.datasets.notices.print_log', lambda text, logger, level: lines.append(text)

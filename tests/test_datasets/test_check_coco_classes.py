@@ -1,4 +1,4 @@
-"""COCO files as annotation tools export them: categories, classes and numbers that mmdet stumbles over or takes for others."""
+"""COCO files like annotation tools export them: categories, classes and ids that mmdet fails on or misreads."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def test_chosen_classes_without_a_box(data, size, split):
     edit(data, remove_boxes('train', 'bus'), split)
     told = message(data, 'bus', 'train', loader=f'{split}_dataloader')
     assert f'{split}_dataloader.dataset: no annotation of ' in told
-    assert "is of the chosen classes ('bus', 'train'); its " in told
+    assert "belongs to the chosen classes ('bus', 'train'); its " in told
     assert "'car' (" in told
 
 
@@ -96,7 +96,7 @@ def test_one_class_without_a_box_is_a_warning(data, size, monkeypatch):
 
 
 def test_a_test_set_may_have_none(data, size, monkeypatch):
-    """Its predictions can be written; that the scores mean nothing is said."""
+    """Its predictions can be written; a warning says that the scores have no meaning."""
     said = []
     for module in ('notices', 'check_coco_classes'):
         monkeypatch.setattr(
@@ -134,7 +134,7 @@ def test_a_class_that_is_chosen_twice(data):
     ],
 )
 def test_numbers_written_as_text(data, size, kind, key, value):
-    """What scripts do that copy the words of an XML file."""
+    """Scripts that copy text from an XML file write numbers like this."""
 
     def change(content):
         content[kind][-1][key] = value
@@ -154,7 +154,7 @@ def test_sizes_that_are_none(data, value):
 
 
 def test_attributes_of_an_annotation_are_nobodys_business(data, size):
-    """CVAT lets people add attributes, in words of their own."""
+    """CVAT lets users add attributes with any names."""
 
     def change(content):
         content['annotations'][0]['attributes'] = {'width': '5', 'occluded': False}
@@ -164,7 +164,7 @@ def test_attributes_of_an_annotation_are_nobodys_business(data, size):
 
 
 def test_ids_that_are_text(data, size):
-    """Converters of VOC number images by their names. mmdet and pycocotools take it."""
+    """Converters of VOC use file names as image ids. mmdet and pycocotools accept them."""
 
     def change(content):
         for category in content['categories']:

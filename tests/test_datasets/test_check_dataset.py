@@ -1,4 +1,4 @@
-"""What is said about datasets that are not there or do not fit, before anything is built."""
+"""Errors about missing or unsuitable datasets, before anything is built."""
 
 import json
 import shutil
@@ -132,7 +132,7 @@ def test_annotation_files_that_are_none(content, expected, detection, data):
 def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/val/'
     text = message(detection)
-    assert '6 of the 6 images looked for are not there' in text
+    assert '6 of the 6 images do not exist' in text
     detection.train_dataloader.dataset.data_prefix.img = 'leftImg8bit/train/'
     edit(data / 'annotations/instances_train.json', lambda coco: coco['annotations'].clear())
     assert 'no annotations, so there is nothing to learn' in message(detection)
@@ -163,7 +163,7 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
         (
             'annotations',
             lambda entry: entry.update(image_id=77),
-            'have an image_id that is no image',
+            'have an image_id that does not exist',
         ),
         ('annotations', lambda entry: entry.update(category_id=77), 'a category_id that is no cat'),
         ('annotations', lambda entry: entry.update(bbox=[1, 1, 0, 0]), 'a box of less than one'),
@@ -209,7 +209,7 @@ def test_classes_that_the_file_lacks_or_orders_otherwise(detection):
 
 
 def test_mmdet_really_numbers_classes_in_the_order_of_the_file(detection):
-    """The reason for refusing another order: mmdet would call cars persons."""
+    """The reason for refusing another order: mmdet would name cars "person"."""
     from mmdet.datasets import CocoDataset
 
     settings = detection.val_dataloader.dataset.to_dict()

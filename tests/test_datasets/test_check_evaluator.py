@@ -19,7 +19,7 @@ def cfg(data):
 
 
 def warnings_in(said):
-    return [text for text in said if 'images taken' not in text]
+    return [text for text in said if 'images used' not in text]
 
 
 def other_file(data, change):
@@ -77,7 +77,7 @@ def test_an_image_more_or_less(cfg, data):
         content['annotations'] = [a for a in content['annotations'] if a['image_id'] != number]
 
     cfg.val_evaluator.ann_file = other_file(data, less)
-    assert 'and no image here' in message(cfg)
+    assert 'and no image in this file' in message(cfg)
 
 
 def test_equal_names_in_other_folders_are_other_images(cfg, data):
@@ -97,7 +97,7 @@ def test_equal_names_in_other_folders_are_other_images(cfg, data):
     cfg.val_evaluator.ann_file = str(data / 'annotations/same.json')
     check_datasets(cfg, LOADERS)
     other_file(data, rename((2, 1, 0, 3)))
-    assert 'is drive1/0.png there and drive0/0.png here' in message(cfg)
+    assert 'is drive1/0.png in the dataloader and drive0/0.png in this file' in message(cfg)
 
 
 def test_another_order_of_the_categories(cfg, data):
@@ -127,7 +127,7 @@ def test_a_part_of_the_images(cfg, said):
     cfg.val_dataloader.dataset.indices = 2
     check_datasets(cfg, LOADERS)
     (text,) = warnings_in(said)
-    assert text.startswith('val_dataloader.dataset.indices takes a part of ')
+    assert text.startswith('val_dataloader.dataset.indices selects a part of ')
 
 
 def test_images_that_are_filtered_out_of_a_validation_set(cfg, said):
@@ -137,5 +137,5 @@ def test_images_that_are_filtered_out_of_a_validation_set(cfg, said):
     cfg.val_dataloader.dataset.test_mode = False
     check_datasets(cfg, LOADERS)
     (text,) = warnings_in(said)
-    assert "val_dataloader.dataset.filter_cfg={'min_size': 32} takes a part of " in text
+    assert "val_dataloader.dataset.filter_cfg={'min_size': 32} selects a part of " in text
     assert 'Set val_dataloader.dataset.test_mode=True.' in text

@@ -1,4 +1,4 @@
-"""CheckLabelIds: which ids pass, and what is said of those that do not."""
+"""CheckLabelIds: legal ids, and errors for all others."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_every_other_id_is_refused():
 
 
 def test_the_message_names_file_ids_range_and_cause():
-    with pytest.raises(ValueError, match='are no class') as error:
+    with pytest.raises(ValueError, match='are not classes') as error:
         check([0, 33, 33, 26, 255], path='x/town_gtFine_labelIds.png')
     text = str(error.value)
     assert text.startswith('seg_map_path x/town_gtFine_labelIds.png: ids 26, 33 in 3 of 5 pixels')

@@ -1,4 +1,4 @@
-"""Label maps that do not hold what the config says are told before training."""
+"""Label maps that do not fit the config are reported before training."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def message(cfg, loaders=TRAIN):
 
 
 def own_classes(cfg, data, names, **dataset):
-    """Another dataset class, with classes of its own."""
+    """Use another dataset class, with custom classes."""
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[loader].dataset.update(
             type='BaseSegDataset',
@@ -53,7 +53,7 @@ def test_one_line_says_what_was_found_and_expected(cfg, data, said):
     found = sorted(set(np.concatenate([np.unique(Image.open(f)) for f in labels(data)]).tolist()))
     check_datasets(cfg, TRAIN)
     taken, read = said
-    assert taken == 'train_dataloader.dataset: 6 images with labels taken.'
+    assert taken == 'train_dataloader.dataset: 6 images with labels used.'
     assert read.startswith('train_dataloader.dataset: 6 of 6 label files were read: values ')
     assert found[-1] == 255
     assert '255' in read
@@ -65,8 +65,8 @@ def test_one_line_says_what_was_found_and_expected(cfg, data, said):
 def test_several_channels(cfg, data, mode):
     edit(data, lambda ids: Image.fromarray(ids).convert(mode))
     text = message(cfg)
-    assert text.startswith(f'train_dataloader.dataset: {labels(data)[0]} is a picture in colours')
-    assert 'expected one channel of class numbers' in text
+    assert text.startswith(f'train_dataloader.dataset: {labels(data)[0]} is a colour image')
+    assert 'expected one channel of class ids' in text
     if mode == 'RGB':
         assert '3 equal channels' in text
 
@@ -74,8 +74,8 @@ def test_several_channels(cfg, data, mode):
 def test_sixteen_bits_of_class_and_instance(cfg, data):
     edit(data, lambda ids: ids.astype(np.uint16) * 256 + 3)
     text = message(cfg)
-    assert f'{labels(data)[0]} holds values from ' in text
-    assert 'mmseg keeps the lowest 8 bits' in text
+    assert f'{labels(data)[0]} has values from ' in text
+    assert 'mmseg keeps only the lowest 8 bits' in text
     assert 'becomes 3.' in text
 
 
@@ -89,7 +89,7 @@ def test_the_transform_refuses_the_same_files_in_training(data):
     edit(data, lambda ids: ids.astype(np.uint16) * 256 + 3)
     file = labels(data)[0]
     ids = (np.array(Image.open(file)) % 256).astype(np.uint8)
-    with pytest.raises(UserError, match=r'^seg_map_path .* holds values from'):
+    with pytest.raises(UserError, match=r'^seg_map_path .* has values from'):
         CheckLabelIds(19).transform(dict(gt_seg_map=ids, seg_map_path=str(file)))
 
 
@@ -97,13 +97,13 @@ def test_a_mask_of_0_and_255_trains_on_nothing(cfg, data, said):
     edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8))
     own_classes(cfg, data, ('ground', 'thing'))
     text = message(cfg)
-    assert "they have the class 'ground' and pixels that are not labelled" in text
+    assert "they have the class 'ground' and unlabelled pixels" in text
     assert '(values 0, 255, ' in text
-    assert 'write 1 for the class that 255 stands for' in text
-    # A test set may be of one class: it is told, and compared with.
+    assert 'write 1 instead of 255 for that class' in text
+    # A test set may have one class: that is a warning only.
     edit(data, lambda ids: np.where(ids == 0, 0, 255).astype(np.uint8), 'val')
     check_datasets(cfg, ('val_dataloader',))
-    assert any('write 1 for the class that 255 stands for' in line for line in said)
+    assert any('write 1 instead of 255 for that class' in line for line in said)
 
 
 def test_a_rare_class_outside_of_the_sample_is_found(cfg, data, said, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_rare_class_outside_of_the_sample_is_found(cfg, data, said, monkeypatc
     Image.fromarray(rare).save(labels(data)[1])
     check_datasets(cfg, TRAIN)
     assert "2 of 6 label files were read, and they have the class 'ground'" in said[-1]
-    assert 'Masks of 0 and 255' not in said[-1]
+    assert 'masks of 0 and 255' not in said[-1]
 
 
 def test_a_palette_that_opencv_would_read_as_colours(cfg, data):
@@ -164,7 +164,7 @@ def test_values_that_are_no_class_without_a_check_in_the_pipeline(cfg, data):
     file = labels(data)[0]
     Image.fromarray(np.full((64, 128), 7, np.uint8)).save(file)
     text = message(cfg)
-    assert f'{file} has the values 7, which are no class; expected 0 to 2, or 255' in text
+    assert f'{file} has the values 7, which are not classes; expected 0 to 2, or 255' in text
 
 
 def test_ids_that_count_from_one(cfg, data):
@@ -191,8 +191,7 @@ def test_classes_that_the_dataset_class_does_not_know(cfg):
     cfg.train_dataloader.dataset.metainfo = dict(classes=('floor', 'wall'))
     text = message(cfg)
     assert (
-        "CityscapesDataset has classes of its own (road, sidewalk, building, ...), and 'floor'"
-        in text
+        "CityscapesDataset has fixed classes (road, sidewalk, building, ...), and 'floor'" in text
     )
     assert "type='BaseSegDataset'" in text
 
@@ -207,7 +206,7 @@ def test_another_label_that_is_left_out(cfg, data, said, loader):
     split = loader.split('_')[0]
     edit(data, lambda ids: np.where(ids == 255, 250, ids).astype(np.uint8), split)
     text = message(cfg, (loader,))
-    assert 'has the values 250, which are no class; expected 0 to 18, or 255' in text
+    assert 'has the values 250, which are not classes; expected 0 to 18, or 255' in text
     cfg.model.decode_head.ignore_index = cfg.model.auxiliary_head.ignore_index = 250
     cfg.val_evaluator.ignore_index = 250
     cfg.model.data_preprocessor.seg_pad_val = 250
@@ -248,8 +247,8 @@ def test_images_that_the_suffix_leaves_out(cfg, data, said):
     images[1].unlink()
     (folder / 'notes.txt').write_text('')
     check_datasets(cfg, TRAIN)
-    (line,) = [text for text in said if 'taken' in text]
-    assert line.startswith('train_dataloader.dataset: 4 images with labels taken (left out: ')
+    (line,) = [text for text in said if 'images with labels used' in text]
+    assert line.startswith('train_dataloader.dataset: 4 images with labels used (left out: ')
     assert '1 *.PNG' in line
     assert '1 *.jpg' in line
     assert "img_suffix is '_leftImg8bit.png'" in line
@@ -261,4 +260,4 @@ def test_label_maps_among_the_images_are_no_images(cfg, data, said):
         file.rename(target)
     cfg.train_dataloader.dataset.data_prefix.seg_map_path = 'leftImg8bit/train'
     check_datasets(cfg, TRAIN)
-    assert said[0] == 'train_dataloader.dataset: 6 images with labels taken.'
+    assert said[0] == 'train_dataloader.dataset: 6 images with labels used.'

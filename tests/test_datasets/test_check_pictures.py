@@ -1,4 +1,4 @@
-"""Photographs that are turned when they are read, and pictures of another size than their annotations say."""
+"""Images that are rotated when they are read, and images whose size differs from their annotations."""
 
 import pytest
 import tiny_project
@@ -14,7 +14,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(autouse=True)
 def _as_jpeg(data, edit_annotations):
-    """Cameras write that."""
+    """Cameras write JPEG files."""
 
     def rename(content):
         for image in content['images']:
@@ -41,7 +41,7 @@ def turn(file, orientation, size=None):
 
 def warnings_of(cfg, said):
     check_datasets(cfg, TRAIN)
-    return [text for text in said if 'looked at' in text]
+    return [text for text in said if 'checked images' in text]
 
 
 def detection(data, **load):
@@ -75,7 +75,7 @@ def test_boxes_that_were_drawn_on_the_picture_as_it_is_stored(data, said):
     for file in images(data)[:2]:
         turn(file, 6)
     (text,) = warnings_of(detection(data), said)
-    assert text.startswith('train_dataloader.dataset: 2 of 6 pictures looked at are stored on')
+    assert text.startswith('train_dataloader.dataset: 2 of 6 checked images are stored on')
     assert (
         f'{images(data)[0]} (orientation 6) is 64x128 as the pipeline reads it, but 128x64' in text
     )
@@ -103,14 +103,14 @@ def test_boxes_that_were_drawn_on_the_turned_picture(data, said, edit_annotation
 def test_pictures_on_their_head_cannot_be_told_by_size(data, said):
     turn(images(data)[0], 3)
     (text,) = warnings_of(detection(data), said)
-    assert '1 of 6 pictures looked at are turned when they are read (EXIF)' in text
+    assert '1 of 6 checked images are rotated when they are read (EXIF)' in text
     assert '(orientation 3)' in text
 
 
 def test_pictures_that_were_made_smaller(data, said):
     turn(images(data)[0], 1, (64, 32))
     (text,) = warnings_of(detection(data), said)
-    assert '1 of 6 pictures looked at have another size than their boxes' in text
+    assert '1 of 6 checked images have another size than their boxes' in text
     assert 'is 64x32, but 128x64 in ' in text
 
 

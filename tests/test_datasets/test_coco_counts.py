@@ -1,4 +1,4 @@
-"""The line that says what is taken agrees with what mmdet takes."""
+"""The line with the used images and boxes agrees with what mmdet uses."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_the_numbers_are_those_of_mmdet(data, filters, classes, test_mode, edit_
         serialize_data=False,
     )
     for annotation in content['annotations']:
-        # pycocotools keeps the annotation of an image that is not there; mmdet never asks for it.
+        # pycocotools keeps the annotation of a missing image; mmdet never reads it.
         assert 'image_id' in annotation
     dataset = CocoDataset(pipeline=[], **settings)
     entries = [dataset.get_data_info(index) for index in range(len(dataset))]
@@ -64,18 +64,18 @@ def test_one_line_names_every_reason(data, said, edit_annotations):
     cfg = Config(tiny_project.detection(data))
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=32)
     check_datasets(cfg, LOADER)
-    (line,) = [text for text in said if 'images taken' in text]
+    (line,) = [text for text in said if 'images used' in text]
     boxes = len(content['annotations'])
     assert line.startswith(f'train_dataloader.dataset: {data}/annotations/instances_train.json: ')
-    assert '5 of 7 images taken' in line
+    assert '5 of 7 images used' in line
     assert '1 without a box of the classes (filter_empty_gt)' in line
     assert '1 smaller than 32 pixels (min_size)' in line
-    assert f'; {boxes - 5} of {boxes} boxes taken (left out: ' in line
+    assert f'; {boxes - 5} of {boxes} boxes used (left out: ' in line
     assert '2 of no area or less than one pixel wide or high' in line
     assert '1 outside of their image' in line
     assert '1 marked "ignore"' in line
     assert '1 of no image in the file' in line
-    (warning,) = [text for text in said if 'count for nothing' in text]
+    (warning,) = [text for text in said if 'and not used' in text]
     number = next(a['id'] for a in content['annotations'] if isinstance(a['image_id'], str))
     assert f'1 of {boxes} annotations are of no image in the file' in warning
     assert f'the first has the id {number}' in warning
@@ -89,14 +89,14 @@ def test_boxes_that_are_corners_are_told(data, said, edit_annotations):
 
     edit_annotations(corners)
     check_datasets(Config(tiny_project.detection(data)), LOADER)
-    (warning,) = [text for text in said if 'end outside of their image' in text]
-    assert 'bbox is [x, y, width, height] in pixels' in warning
+    (warning,) = [text for text in said if 'extend beyond their image' in text]
+    assert 'bbox must be [x, y, width, height] in pixels' in warning
 
 
 def test_files_in_order_get_one_line_and_no_warning(data, said):
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     (line,) = said
-    assert '6 of 6 images taken; ' in line
+    assert '6 of 6 images used; ' in line
     assert 'left out' not in line
 
 
@@ -168,7 +168,7 @@ def test_a_file_of_the_size_of_coco_takes_seconds(tmp_path):
 def test_an_entry_that_is_written_twice_is_counted(data, said, edit_annotations):
     edit_annotations(lambda content: content['images'].append(dict(content['images'][0])))
     check_datasets(Config(tiny_project.detection(data)), LOADER)
-    assert '6 of 7 images taken (left out: 1 written twice)' in said[0]
+    assert '6 of 7 images used (left out: 1 written twice)' in said[0]
 
 
 def test_a_picture_under_two_ids_is_told(data, said, edit_annotations):
@@ -177,4 +177,4 @@ def test_a_picture_under_two_ids_is_told(data, said, edit_annotations):
     )
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     name = content['images'][0]['file_name']
-    assert f'1 pictures are listed under several ids, {name} for example under 1 and 77' in said[-1]
+    assert f'1 images are listed under several ids, {name} for example under 1 and 77' in said[-1]

@@ -321,7 +321,7 @@ def test_nothing_half_written_when_drawing_stops(tmp_path, existing):
 
 @pytest.mark.parametrize('place', ['current', 'link'])
 def test_the_current_folder_and_links_stay_what_they_are(place, tmp_path, monkeypatch):
-    """As a mounted disk too: the folder itself cannot be exchanged, only what is in it."""
+    """Like for a mounted disk, the folder itself cannot be replaced, only its content."""
     disk = tmp_path / 'disk'
     disk.mkdir()
     (disk / '.gitignore').write_text('*')

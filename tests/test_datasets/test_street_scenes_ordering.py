@@ -1,4 +1,4 @@
-"""What hides what on the street."""
+"""Painting order of things on the street."""
 
 import numpy as np
 

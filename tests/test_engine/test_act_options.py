@@ -1,4 +1,4 @@
-"""--act and what belongs to it, from the command line to the config."""
+"""--act and its options, from the command line to the config."""
 
 import argparse
 
@@ -66,7 +66,7 @@ def test_options_without_act_are_refused(option):
 
 
 def test_a_config_without_model_is_refused():
-    with pytest.raises(UserError, match='--act needs model'):
+    with pytest.raises(UserError, match='--act needs a model'):
         apply_act_options(Config(dict()), parse('--act', 'FReLU'))
 
 

@@ -43,7 +43,7 @@ def ap_of_perfect_predictions(evaluator):
 
 
 def test_pycocotools_really_takes_zero_for_none(tmp_path):
-    """The reason: if this fails, the renumbering can go."""
+    """This is the reason for the renumbering. If this test fails, it is no longer needed."""
     evaluator, _ = evaluator_for(tmp_path, range(4))
     assert ap_of_perfect_predictions(evaluator) < 0.9
 

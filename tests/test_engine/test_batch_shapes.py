@@ -1,4 +1,4 @@
-"""Batches of validation: pictures of several shapes are told before training, by the names of the files."""
+"""Validation batches with images of several shapes are reported before training, with the file names."""
 
 import shutil
 
@@ -37,13 +37,13 @@ def test_before_training(data, tmp_path):
         train(cfg)
     text = str(raised.value)
     assert text.startswith('val_dataloader.batch_size=2: ')
-    assert f'{odd} (64x64, height x width) would come into one batch' in text
+    assert f'{odd} (64x64, height x width) would be in one batch' in text
     assert 'val_dataloader.batch_size=1' in text
     assert not list(tmp_path.rglob('*.pth'))
 
 
 def test_batches_of_one_shape_each_are_in_order(data, tmp_path):
-    """The last two, which come into one batch, are both square."""
+    """The last two images, which are in one batch, are both square."""
     cfg = config(data, tmp_path)
     for number in (-1, -2):
         crop(data, 'val', number)

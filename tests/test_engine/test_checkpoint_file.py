@@ -1,4 +1,4 @@
-"""Files that are no checkpoint are told apart before a model is built."""
+"""Files that are not checkpoints are reported before a model is built."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_real_checkpoints_of_both_formats_pass(tmp_path):
 
 
 def test_a_log_of_float32_is_loaded_without_an_alarm(tmp_path, capsys):
-    """As mmseg logs its accuracy; MMEngine's own list of safe types stops at float64."""
+    """mmseg logs its accuracy as float32, which is not in MMEngine's own list of safe types."""
     log = HistoryBuffer([np.float32(0.5)], [1])
     torch.save(dict(state_dict={}, message_hub=dict(log=log)), tmp_path / 'iter_1.pth')
     loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'), map_location='cpu')

@@ -36,7 +36,7 @@ def warnings(monkeypatch):
 
 
 def load(model, weights, strict, cfg=None, meta=None):
-    """What Runner.load_checkpoint does with a hook."""
+    """Call the hook like Runner.load_checkpoint."""
     runner = SimpleNamespace(model=model, cfg=cfg or dict(load_from='weights.pth'), work_dir='.')
     checkpoint = dict(state_dict=copy.deepcopy(weights), meta=meta or {})
     CheckpointGuardHook(strict).after_load_checkpoint(runner, checkpoint)
@@ -100,7 +100,7 @@ def test_windows_that_start_as_relu_may_be_tested_with_relu_weights(warnings):
     assert len(warnings) == 1
     assert "init='identity'" in warnings[0]
     # Names do not tell ReLU from ReLU6, so no more is promised than that.
-    assert 'nothing is lost if it was trained with ReLU' in warnings[0]
+    assert 'unchanged if it was trained with ReLU' in warnings[0]
     assert 'ReLU6' in warnings[0]
     x = torch.randn(2, 3, 5, 5)
     assert torch.equal(source.eval().backbone(x), target.eval().backbone(x))
@@ -122,7 +122,7 @@ def test_only_in_place_of_relu_old_weights_still_fit(old, warnings):
 
 def test_a_run_cannot_go_on_with_new_windows():
     cfg = dict(load_from='weights.pth', resume=True)
-    with pytest.raises(UserError, match=r"begin a run with load_from='weights\.pth'"):
+    with pytest.raises(UserError, match=r"start a new run with load_from='weights\.pth'"):
         load(Net(FReLU(4, init='identity')), Net().state_dict(), strict=True, cfg=cfg)
 
 
@@ -139,7 +139,7 @@ def test_windows_that_the_model_lacks_do_not_start_untrained(warnings):
     load(Net(), Net(FReLU(4)).state_dict(), strict=False)
     assert len(warnings) == 1
     assert 'fits 4 of the 4 tensors' in warnings[0]
-    assert warnings[0].endswith('What the model has no place for is not loaded.')
+    assert warnings[0].endswith('Unexpected weights are not loaded.')
 
 
 def test_where_nothing_fits_nothing_is_promised_of_the_windows(warnings):

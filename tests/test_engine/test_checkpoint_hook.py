@@ -1,4 +1,4 @@
-"""Checkpoints are written whole, in an order that always leaves one: every option of MMEngine's hook."""
+"""Checkpoints are written atomically, in an order that always leaves an intact one, with every option of MMEngine's hook."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ class Numbers(torch.utils.data.Dataset):
 
 @METRICS.register_module()
 class Score(BaseMetric):
-    """The scores that a list gives to one validation after the other."""
+    """A metric that returns the scores of a list, one for each validation."""
 
     scores = []
 
@@ -58,7 +58,7 @@ class Score(BaseMetric):
 
 @pytest.fixture(autouse=True)
 def _no_survey_of_the_machine(monkeypatch):
-    """MMEngine asks compilers for their versions in each run, which takes longer than these runs."""
+    """Skip MMEngine's query of compiler versions in each run, which takes longer than these runs."""
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
 
 
@@ -173,7 +173,7 @@ def test_out_dir_gets_the_checkpoints_and_the_work_folder_their_name(tmp_path):
 
 
 def test_a_whole_checkpoint_is_there_at_every_step_of_writing(tmp_path, monkeypatch):
-    """Whatever touches the disk finds one, once the first has been written, and last_checkpoint names a whole one."""
+    """After the first checkpoint, every disk operation finds an intact one, and last_checkpoint names an intact one."""
     folder, seen = tmp_path / 'run', []
 
     def look():
@@ -211,7 +211,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_checkpoint(tmp_path, monkeypat
     monkeypatch.setattr(os, 'fsync', full)
     cfg = config(folder, [1, 2, 3], max_keep_ckpts=1)
     cfg.train_cfg.val_interval = 6
-    with pytest.raises(UserError, match='iter_4.pth cannot be written .*No space left.*Make room'):
+    with pytest.raises(UserError, match='iter_4.pth cannot be written .*No space left.*Free space'):
         train(cfg)
     assert 'iter_2.pth' in names(folder)
     assert not list(folder.glob('*iter_4.pth')) + list(folder.glob('*.partial'))
@@ -225,7 +225,7 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path):
 
 
 def test_a_run_that_was_stopped_while_it_validated_validates_when_it_is_resumed(tmp_path):
-    """And ends with the files of one that was not."""
+    """The run ends with the same files as one that was not stopped."""
     options = dict(save_best='score', rule='greater', max_keep_ckpts=1)
     train(config(tmp_path / 'whole', [1, 7, 2], **options))
     folder = tmp_path / 'stopped'
@@ -273,7 +273,7 @@ def test_a_checkpoint_cannot_have_other_files_removed(tmp_path):
 
 
 def test_comparing_runs_notices_one_bit(tmp_path):
-    """The comparison that this and the tests with SIGKILL rest on."""
+    """Test the comparison that this file and the tests with SIGKILL use."""
     train(config(tmp_path / 'a', [1, 1, 1]))
     shutil.copytree(tmp_path / 'a', tmp_path / 'b')
     assert compare(tmp_path / 'a', tmp_path / 'b') == []

@@ -1,4 +1,4 @@
-"""What is said of the weights that a backbone's init_cfg names, when they do not belong to the model or its pixels."""
+"""Messages about weights of a backbone's init_cfg that do not fit the model or its preprocessing."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FRELU, RELU = dict(type='FReLU'), dict(type='ReLU')
 
 
 class Segmentor(BaseModule):
-    """A backbone, and a head that no checkpoint knows."""
+    """A backbone, and a head that is in no checkpoint."""
 
     def __init__(self, init_cfg, depth=50, **options):
         super().__init__()
@@ -77,9 +77,9 @@ def test_other_pixels_and_another_style_are_one_line_with_both_sides_and_the_fix
         f'Preprocessing and style differ: model.backbone.init_cfg: {path} was trained on BGR with mean=[0, 0, 0], '
         "std=[1, 1, 1] and with style='caffe', this config feeds RGB with mean=[123.675, 116.28, 103.53], "
         "std=[58.395, 57.12, 57.375] and has style='pytorch'. Write model.data_preprocessor = dict(..., mean=[0, 0, 0], "
-        "std=[1, 1, 1], bgr_to_rgb=False) and model.backbone.style = 'caffe', or use weights that were trained your way."
+        "std=[1, 1, 1], bgr_to_rgb=False) and model.backbone.style = 'caffe', or use weights that were trained with your settings."
     ]
-    # With what it says written down, it is content.
+    # After following the advice, there is no warning.
     warnings.clear()
     initialise(path, prefix='backbone.', pixels=RAW, style='caffe')
     assert warnings == []

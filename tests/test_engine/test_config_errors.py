@@ -1,4 +1,4 @@
-"""A config that cannot be read is told in one paragraph that names the file and the line."""
+"""The error for an unreadable config is one paragraph with the file and the line."""
 
 import re
 
@@ -37,7 +37,7 @@ def message(file):
     [
         ("_base_ = './base.py'\nmodel = dict(head=dict(a=1)\n", 2, 'was never closed'),
         ('a = 1\n  b = 2\n', 2, 'unexpected indent'),
-        ('just some words\n', 1, 'is not Python'),
+        ('just some words\n', 1, 'is not valid Python'),
         ('a = 1\nb = [a, colour]\n', 2, "name 'colour' is not defined"),
         ("a = 1\nb = open('names.txt').read()\n", 2, 'does not exist .*: names.txt'),
         ("_base_ = './base.py'\nb = _base_.model.depth\n", 2, 'AttributeError'),
@@ -58,9 +58,9 @@ def test_file_and_line_are_named(write, text, line, said):
     [
         ("_base_ = './nowhere.py'\n", 'needs a file that does not exist'),
         ("_base_ = ['./base.py', './other.py']\n", "Duplicate keys: {'x'}"),
-        ("_base_ = './mine.py'\n", 'leads back to itself'),
+        ("_base_ = './mine.py'\n", 'refers to itself'),
         ("_base_ = './base.py'\nitems = dict(a=1)\n", 'cannot inherit from base'),
-        ("_base_ = './base.py'\nb = {{_base_.colour}}\n", "asks its _base_ for 'colour'"),
+        ("_base_ = './base.py'\nb = {{_base_.colour}}\n", "uses 'colour' of its _base_"),
         (
             "custom_imports = dict(imports=['nowhere_to_find'])\n",
             "No module named 'nowhere_to_find'",

@@ -30,5 +30,5 @@ def test_images_that_are_all_too_small(loader, street_scenes):
 def test_fewer_images_than_a_batch(loader):
     loader.update(batch_size=8, drop_last=True)
     loader['sampler'] = dict(type='DefaultSampler', shuffle=True)
-    with pytest.raises(UserError, match='6 images make no batch of 8, and drop_last=True'):
+    with pytest.raises(UserError, match='6 images do not fill a batch of 8, and drop_last=True'):
         GuardedRunner.build_dataloader(loader)

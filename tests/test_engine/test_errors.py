@@ -153,7 +153,9 @@ def test_a_picture_that_is_too_narrow_is_named(size, transform):
         results['img'] = np.zeros((40, 100))
     with pytest.raises(UserError) as error:
         NamingTransform(transform())(results)
-    text = f'img_path a.jpg ({size[1]}x{size[0]}, width x height): {transform.__name__} cannot work'
+    text = (
+        f'img_path a.jpg ({size[1]}x{size[0]}, width x height): {transform.__name__} cannot process'
+    )
     assert str(error.value).startswith(text)
     assert 'too narrow' in str(error.value)
 

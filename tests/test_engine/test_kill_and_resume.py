@@ -9,7 +9,7 @@ SCRIPT = tiny_project.REPOSITORY / 'tests' / 'kill_training.py'
 
 
 def settings_of(kind, activation, data):
-    """A tiny project with everything that makes one step depend on those before it."""
+    """A tiny project with every setting that makes a step depend on earlier steps."""
     settings = getattr(tiny_project, kind)(data, activation, iters=6)
     flip = dict(type='RandomFlip', prob=0.5)
     loader = settings['train_dataloader']

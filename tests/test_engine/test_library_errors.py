@@ -1,4 +1,4 @@
-"""Errors of the libraries in the words of the config, and the pictures that were worked on."""
+"""Errors of the libraries are explained with config keys, and the images of the last batch are named."""
 
 from types import SimpleNamespace
 
@@ -25,9 +25,17 @@ def cfg(street_scenes, tmp_path):
             'EncodrDecoder',
             "model.type='EncodrDecoder' is not registered in mmseg::model",
         ),
-        ('model.decode_head.chanels', 8, r"model.decode_head.chanels: \w+ takes no 'chanels'"),
-        ('train_cfg.max_iter', 8, "train_cfg.max_iter: IterBasedTrainLoop takes no 'max_iter'"),
-        ('train_dataloader.batchsize', 2, 'train_dataloader.batchsize: DataLoader takes no'),
+        (
+            'model.decode_head.chanels',
+            8,
+            r"model.decode_head.chanels: \w+ has no argument 'chanels'",
+        ),
+        (
+            'train_cfg.max_iter',
+            8,
+            "train_cfg.max_iter: IterBasedTrainLoop has no argument 'max_iter'",
+        ),
+        ('train_dataloader.batchsize', 2, 'train_dataloader.batchsize: DataLoader has no argument'),
         ('default_hooks.own', dict(type='Own'), "default_hooks.own.type='Own' is not registered"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Weights by address: without a network one paragraph says which, where to put them, and how to do without."""
+"""Weights by URL: without a network, one paragraph says which file is needed, where to put it, and how to train without it."""
 
 import http.server
 import threading
@@ -46,8 +46,8 @@ def test_without_a_network(cache):
     with pytest.raises(UserError) as raised:
         check_pretrained_addresses(model(address))
     text = str(raised.value)
-    assert text.startswith(f'{KEY}: {address} cannot be fetched (URLError: ')
-    assert f'{cache / "resnet50-0676ba61.pth"} is not there' in text
+    assert text.startswith(f'{KEY}: {address} cannot be downloaded (URLError: ')
+    assert f'{cache / "resnet50-0676ba61.pth"} does not exist' in text
     assert '--cfg-options model.backbone.init_cfg=None' in text
     assert "init='identity'" in text
     cache.mkdir()
@@ -66,14 +66,14 @@ def test_a_server_that_has_the_file_or_does_not(server):
     check_checkpoint_file(f'{server}/there.pth', 'checkpoint')
     check_checkpoint_file(f'{server}/shy.pth', 'checkpoint')  # it answers GET alone
     with pytest.raises(
-        UserError, match=r'checkpoint: .*gone\.pth cannot be fetched \(404 Not Found\)'
+        UserError, match=r'checkpoint: .*gone\.pth cannot be downloaded \(404 Not Found\)'
     ) as raised:
         check_checkpoint_file(f'{server}/gone.pth', 'checkpoint')
     assert 'init_cfg' not in str(raised.value)
 
 
 def test_names_of_libraries(monkeypatch):
-    with pytest.raises(UserError, match='open-mmlab://nothing is no name of weights'):
+    with pytest.raises(UserError, match="open-mmlab has no weights named 'nothing'"):
         module.url_of('open-mmlab://nothing', KEY)
     assert module.url_of('open-mmlab://detectron2/resnet50_caffe', KEY).startswith('https://')
     assert module.url_of('s3://bucket/a.pth', KEY) is None

@@ -1,4 +1,4 @@
-"""--resume finds the newest whole checkpoint in what a kill, a full disk or a stranger has left in a work folder."""
+"""--resume finds the newest intact checkpoint in a work folder with damaged, partial or malicious files."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from mm_frelu.engine.train_options import resume
 
 
 class Trap:
-    """A pickle of it makes a folder when it is opened without care."""
+    """An object whose pickle creates a folder when it is loaded unsafely."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(work, harm,
     damaged, used = notices
     assert damaged.startswith(f'--resume: {work / "iter_10.pth"} is ') or 'cannot' in damaged
     pytest.raises(UserError, require_whole, str(work / 'iter_10.pth'), '--resume').match(said)
-    assert used == f'--resume: the run goes on from {found}, the newest whole checkpoint.'
+    assert used == f'--resume: the run continues from {found}, the newest intact checkpoint.'
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_no_whole_checkpoint_is_an_error_and_none_at_all_is_a_start(work, tmp_pa
     for number in (2, 4, 10):
         (work / f'iter_{number}.pth').write_bytes(b'')
     with pytest.raises(
-        UserError, match=r'no whole checkpoint in .*iter_10\.pth is empty .*iter_2\.pth is empty'
+        UserError, match=r'no intact checkpoint in .*iter_10\.pth is empty .*iter_2\.pth is empty'
     ):
         find(work)
     assert find(work / 'new') == (None, [])

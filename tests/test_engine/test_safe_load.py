@@ -1,4 +1,4 @@
-"""Checkpoints are read without running what they say, by every torch."""
+"""Checkpoints are read without running code from them, with every torch version."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from mm_frelu.engine.safe_load import load_safely
 
 
 class Command:
-    """Unpickled plainly, it makes a folder."""
+    """An object that creates a folder when it is unpickled unsafely."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -24,7 +24,7 @@ class Command:
 
 @pytest.fixture(params=['types named to torch', 'types looked up by us'])
 def reader(request, monkeypatch):
-    """Both ways to read, whichever this torch takes."""
+    """Both implementations, regardless of which one this torch version uses."""
     if request.param.endswith('us'):
         monkeypatch.setattr(mmengine_checkpoint, 'get_torch_safe_globals', list, raising=False)
     return load_safely

@@ -1,4 +1,4 @@
-"""--cfg-options: words and keys that lead nowhere are told, in the words of the command line."""
+"""--cfg-options: errors for malformed words and unknown keys name the option."""
 
 import argparse
 
@@ -24,7 +24,7 @@ def test_values_are_read_as_mmengine_reads_them():
     'folder', ["/media/Anna's disk/Straße 1", "/the Annas'", 'C:/Program Files']
 )
 def test_a_path_stays_what_it_is(folder):
-    """DictAction would take out its spaces, and an apostrophe at its end."""
+    """DictAction would remove its spaces, and an apostrophe at its end."""
     assert parse(f'data_root={folder}') == dict(data_root=folder)
 
 
@@ -40,7 +40,7 @@ def test_a_word_that_cannot_be_read_is_named(word, capsys):
     ["a.pipeline=[dict(type='LoadImageFromFile')]", "a={'type': 'B'}", 'a=[1, dict(type=B)]'],
 )
 def test_a_dict_in_a_value_is_told(word, capsys):
-    """MMEngine would read it as text."""
+    """MMEngine would read it as a string."""
     with pytest.raises(SystemExit):
         parse(word)
     message = ' '.join(capsys.readouterr().err.split())
@@ -58,7 +58,7 @@ def test_settings_are_merged_together():
 @pytest.mark.parametrize(
     ('key', 'said'),
     [
-        ('steps.2.type', 'steps is a list of 2 elements, which are 0 to 1'),
+        ('steps.2.type', 'steps is a list of 2 elements, with the indices 0 to 1'),
         ('steps.one.type', 'steps is a list of 2 elements'),
         ('steps.0.type.name', "steps.0.type is 'Load', which has no keys"),
         ('load_from.path', 'load_from is None, which has no keys'),

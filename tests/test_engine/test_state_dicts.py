@@ -1,4 +1,4 @@
-"""Weights of train, eval, DDP, compiled and deployed models: where they load, and why they are refused elsewhere."""
+"""Weights of train, eval, DDP, compiled and deployed models: which models load them, and errors for the others."""
 
 import copy
 
@@ -23,7 +23,7 @@ ACTIVATIONS = {
 
 
 def trained(name: str) -> nn.Module:
-    """A network after a step: no weight or statistic is as it was built."""
+    """A network after a step: no weight or statistic has its initial value."""
     torch.manual_seed(0)
     model = Net(ACTIVATIONS[name]())
     for parameter in model.parameters():
@@ -41,7 +41,7 @@ def of_ddp(model):
 
 
 def of_part(model):
-    """Of a model whose backbone alone is compiled."""
+    """Weights of a model in which only the backbone is compiled."""
     model.backbone = torch.compile(model.backbone)
     return model.state_dict()
 
@@ -92,7 +92,7 @@ def test_deployed_weights_load_into_a_deployed_model(name, warnings):  # noqa: F
 @pytest.mark.parametrize('init', ['paper', 'identity'])
 @pytest.mark.parametrize('name', ['FReLU', 'LightFReLU'])
 def test_deployed_weights_are_refused_by_a_model_with_norms(name, init, strict):
-    """Also by one at init='identity', whose windows would be silent behind their norms' start."""
+    """Also by a model with init='identity', whose initial norms would turn the windows off."""
     source = trained(name)
     source.backbone[1].switch_to_deploy()
     with pytest.raises(UserError, match='windows without the norms .* it is deployed, with'):

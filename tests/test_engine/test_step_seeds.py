@@ -1,4 +1,4 @@
-"""Random numbers of a training step follow from seed, rank and iteration, whatever was drawn before."""
+"""Random numbers of a training step depend only on seed, rank and iteration, not on earlier draws."""
 
 import random
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ class Dice(Dataset):
 
 
 class Forever:
-    """A sampler that can skip, as MMEngine's InfiniteSampler."""
+    """A sampler that can skip, like MMEngine's InfiniteSampler."""
 
     def __init__(self):
         self.position = 0

@@ -1,4 +1,4 @@
-"""Two processes with half of the batch each compute what one does with all of it: a whole network, and its running statistics."""
+"""Two processes with half of the batch each compute the same as one process with the whole batch, including running statistics."""
 
 import copy
 
@@ -23,7 +23,7 @@ ACTIVATIONS = ('FReLU', 'DyReLUB')
 
 
 def build(activation: str, window_norm: str, implementation: str = 'auto') -> nn.Module:
-    """PSPNet in double precision. Its norms are those of a backbone that stays (BN in evaluation mode) and GN in the heads."""
+    """PSPNet in double precision, with fixed norms in the backbone (BN in evaluation mode) and GN in the heads."""
     settings = segmentation('nowhere', activation)['model']
     backbone = dict(norm_cfg=dict(type='BN'), norm_eval=True, act_norm_eval=False)
     settings['backbone'].update(backbone)
@@ -36,7 +36,7 @@ def build(activation: str, window_norm: str, implementation: str = 'auto') -> nn
     set_random_seed(0)
     model = MODELS.build(ConfigDict(settings))
     model.init_weights()
-    for parameter in model.parameters():  # no scale of zero, behind which gradients vanish
+    for parameter in model.parameters():  # no scale of zero, which would make gradients vanish
         parameter.data.add_(torch.randn_like(parameter) * 0.05)
     return model.double().train()
 
@@ -61,7 +61,7 @@ def step(model: nn.Module, images, labels):
 
 
 class Run:
-    """What the hook looks at of a Runner."""
+    """The attributes of a Runner that the hook reads."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -85,7 +85,7 @@ def worker(rank: int, port: str, folder: str) -> None:
     own = slice(0, 2) if rank == 0 else slice(2, 4)
     for activation in ACTIVATIONS:
         gradients, buffers = step(build(activation, 'SyncBN'), images[own], labels[own])
-        # By hand what DDP does: it takes no SyncBN on a CPU.
+        # Average like DDP, which does not support SyncBN on a CPU.
         for gradient in gradients.values():
             dist.all_reduce(gradient)
             gradient /= 2
@@ -109,7 +109,7 @@ def worker(rank: int, port: str, folder: str) -> None:
 
 @pytest.fixture(scope='module')
 def two(tmp_path_factory):
-    """What each of two processes found."""
+    """The results of two processes."""
     folder = tmp_path_factory.mktemp('two')
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.InstanceNorm2d(4))
     torch.save(model.state_dict(), folder / 'model.pth')

@@ -1,4 +1,4 @@
-"""Test sets without labels: what the config says about them, and what is refused before the first picture."""
+"""Test sets without labels: their config, and errors before the first image."""
 
 import pytest
 import tiny_project
@@ -64,7 +64,7 @@ def test_validation_and_training_without_labels(cfg):
 
 
 def test_a_step_of_the_user_may_load_labels(cfg):
-    """Only the steps of the libraries are known not to."""
+    """Only transforms of the libraries are known not to load labels."""
     from mmengine.registry import TRANSFORMS
 
     @TRANSFORMS.register_module(force=True)

@@ -16,7 +16,7 @@ from mm_frelu import FReLU, ResNet
 from mm_frelu.engine import UserError
 
 DECAY = 0.25
-# What decays by the authors' rule, told by names: kernels of convolutions, windows included, and DY-ReLU's linear layers.
+# Names of parameters that decay by the authors' rule: kernels of convolutions, including windows, and DY-ReLU's linear layers.
 WEIGHTS = re.compile(r'(conv\d?|downsample\.0|fc\d)\.weight')
 SLOPES = re.compile(r'act\d\.weight')
 
@@ -200,7 +200,7 @@ def test_amp(monkeypatch):
 
 
 def test_ddp(tmp_path):
-    """A wrapped model has the groups of the model, and `module.` in no name that a custom key could meet."""
+    """A wrapped model has the same groups as the model, and custom keys are matched with names without `module.`."""
     model = nn.ModuleDict(dict(backbone=small('PReLU')))
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1

@@ -1,4 +1,4 @@
-"""Files are written whole, to where their names lead, and nothing that was there is replaced by something else."""
+"""Files are written atomically, links are followed, and devices, pipes and hard links are not replaced."""
 
 import json
 import os
@@ -144,7 +144,7 @@ def test_standard_output_is_written_into(tmp_path, redirected):
 
 
 def test_a_file_that_cannot_be_moved_is_copied(tmp_path, monkeypatch):
-    # As for a file that a container mounts: the name belongs to the mount.
+    # Like for a file that a container mounts, which cannot be replaced by a rename.
     write(tmp_path / 'a', 'old')
     number = (tmp_path / 'a').stat().st_ino
 

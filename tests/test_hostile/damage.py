@@ -1,4 +1,4 @@
-"""Damage as disks, downloads, tools and people do it. Each function takes ``random.Random`` and gives what is left."""
+"""Typical damage by disks, downloads, tools and users. Each function takes a ``random.Random`` and returns the damaged content."""
 
 import copy
 import json
@@ -9,11 +9,11 @@ from typing import Any
 ODD_VALUES = (
     None, True, -1, 0, 1.5, 1e30, math.nan, math.inf, '', 'abc', '7', [], {}, [None], {'a': 1}, 2**70, 'ü\u0000',
 )  # fmt: skip
-"""What may stand in the place of a value."""
+"""Values that may replace a value."""
 
 
 def of_bytes(content: bytes, random: Random) -> bytes:
-    """Cut off, overwritten, with a hole, shuffled, or replaced by something else."""
+    """Truncate, overwrite, cut a hole into, shuffle or replace bytes."""
     data = bytearray(content)
     kind = random.choice(['cut', 'flip', 'zeros', 'noise', 'empty', 'text', 'doubled', 'swapped'])
     start = random.randrange(len(data))
@@ -40,7 +40,7 @@ def of_bytes(content: bytes, random: Random) -> bytes:
 
 
 def of_tree(content: Any, random: Random, depth: int = 6) -> Any:
-    """JSON or a config with one entry that is missing, odd, doubled, renamed or of another type."""
+    """Change one entry of JSON or a config: remove, duplicate or rename it, or give it an odd value or another type."""
     content = copy.deepcopy(content)
     node = content
     for _ in range(random.randint(1, depth)):
@@ -68,7 +68,7 @@ def of_tree(content: Any, random: Random, depth: int = 6) -> Any:
 
 
 def of_json(content: Any, random: Random) -> bytes:
-    """An annotation file with one to three things wrong, or with damaged bytes."""
+    """Return an annotation file with one to three errors, or with damaged bytes."""
     if random.random() < 0.15:
         return of_bytes(json.dumps(content).encode(), random)
     for _ in range(random.randint(1, 3)):

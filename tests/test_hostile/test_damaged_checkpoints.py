@@ -1,4 +1,4 @@
-"""Checkpoints with damaged bytes, odd contents or code in them: loaded whole, or refused in a sentence; nothing is run."""
+"""Checkpoints with damaged bytes, odd content or code are loaded completely or refused in one sentence; no code is run."""
 
 import copy
 import os
@@ -24,7 +24,7 @@ COUNTS = [30, pytest.param(400, marks=pytest.mark.slow)]
 
 
 class Network(BaseModel):
-    """Something with an FReLU."""
+    """A network with an FReLU."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ def content():
 
 
 class Command:
-    """Unpickled plainly, it makes a folder."""
+    """An object that creates a folder when it is unpickled unsafely."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -54,14 +54,14 @@ class Command:
 
 
 def load(path):
-    """Read as test.py and the converters read."""
+    """Read a file like test.py and the converters."""
     check_checkpoint_file(str(path), 'checkpoint')
     checkpoint = read_checkpoint(str(path), 'checkpoint')
     load_strictly(Network(), checkpoint, str(path))
 
 
 def load_as_the_runner(path):
-    """Read as tools/train.py and tools/test.py let MMEngine read."""
+    """Read a file like MMEngine in tools/train.py and tools/test.py."""
     let_mmengine_load_safely()
     check_checkpoint_file(str(path), 'checkpoint')
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')

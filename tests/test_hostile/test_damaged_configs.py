@@ -1,4 +1,4 @@
-"""Configs with a line or an entry that is wrong: the tools build what they say, or end in one paragraph."""
+"""Configs with a wrong line or entry: the tools build them, or stop with an error of one paragraph."""
 
 import io
 import re
@@ -21,14 +21,14 @@ KINDS = {'segmentation': tiny_project.segmentation, 'detection': tiny_project.de
 
 @exit_on_user_error
 def build(path, work_dir):
-    """What tools/train.py does before the first step."""
+    """Run everything that tools/train.py does before the first step."""
     cfg = arguments.read_config(str(path))
     cfg.launcher, cfg.work_dir, cfg.log_level = 'none', str(work_dir), 'ERROR'
     train(cfg)
 
 
 def outcome(path, work_dir):
-    """What is printed in refusal; empty if it was built."""
+    """Return the printed error; empty if the model was built."""
     stderr = io.StringIO()
     try:
         with redirect_stderr(stderr):
@@ -44,7 +44,7 @@ def outcome(path, work_dir):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Everything is built that training builds, and then nothing is learnt."""
+    """Build everything for training, but do not train."""
     monkeypatch.setattr(IterBasedTrainLoop, 'run', lambda self: None)
 
 

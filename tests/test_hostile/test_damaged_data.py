@@ -23,14 +23,14 @@ CASES = [pytest.param(5, id='some'), pytest.param(300, marks=pytest.mark.slow, i
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
-    """A few scenes, which the tests break and mend."""
+    """A few scenes, which the tests damage and restore."""
     folder = tmp_path_factory.mktemp('hostile') / 'scenes'
     generate_street_scenes(folder, train=2, val=2, size=(128, 64), seed=0)
     return folder
 
 
 def read(settings):
-    """What training does with data before the network sees them: check, load, go through the pipeline."""
+    """Process data like training before the network: check, load, run the pipeline."""
     cfg = Config(settings)
     check_datasets(cfg, LOADERS)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
@@ -42,7 +42,7 @@ def read(settings):
 
 
 def try_cases(count, seed, file: Path, break_it, settings):
-    """Break a file in many ways, one after the other; every one is read or refused in a sentence that helps."""
+    """Damage a file in many ways; each result must be read, or refused with a helpful error."""
     whole = file.read_bytes()
     refused = 0
     try:
@@ -67,7 +67,7 @@ def try_cases(count, seed, file: Path, break_it, settings):
 @pytest.mark.parametrize('count', CASES)
 @pytest.mark.parametrize('encoding', ['.png', '.jpg'])
 def test_images(scenes, count, encoding):
-    """Half of a JPEG can be decoded, of a PNG nothing."""
+    """A truncated JPEG can be decoded partly, a truncated PNG cannot."""
     file = sorted((scenes / 'leftImg8bit/train').rglob('*.png'))[0]
     whole = cv2.imencode(encoding, cv2.imread(str(file)))[1].tobytes()
     try_cases(

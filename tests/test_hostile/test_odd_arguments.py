@@ -63,7 +63,7 @@ many = settings(
 
 @st.composite
 def arguments(draw, layer, odd_ones):
-    """Some of the arguments, and one of them odd."""
+    """Some of the arguments, one of them with an odd value."""
     strategies = LAYERS[layer]
     names = draw(st.sets(st.sampled_from(sorted(strategies)), max_size=5))
     found = {name: draw(strategies[name]) for name in names}
@@ -73,7 +73,7 @@ def arguments(draw, layer, odd_ones):
 
 
 def build(layer, number, found):
-    """The layer, or None where it was refused in words that name what was wrong."""
+    """Build the layer; return None if it was refused with an error that names the argument."""
     try:
         return layer(number, **found)
     except (TypeError, ValueError, KeyError, AssertionError) as error:

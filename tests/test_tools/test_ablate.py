@@ -110,7 +110,7 @@ def test_picture_is_drawn(finished):
 
 
 def test_same_command_does_only_what_is_missing(tool, config, finished, tmp_path, capfd):
-    """One run lost its result, one was stopped while it wrote its checkpoint; two are finished and stay."""
+    """One run has lost its result, and one was stopped while writing its checkpoint; two are finished and are kept."""
     out = shutil.copytree(finished, tmp_path / 'out')
     lost, cut = out / 'runs/ReLU-seed3', out / 'runs/FReLU_init=identity-seed5'
     for folder in (lost, cut):
@@ -129,7 +129,7 @@ def test_same_command_does_only_what_is_missing(tool, config, finished, tmp_path
     results = [json.loads((folder / 'result.json').read_text()) for folder in (lost, cut)]
     assert [result['continued_from'] for result in results] == ['iter_2.pth', None]
     assert 'Stopped and continued: ReLU, seed 3.' in (out / 'ablation.md').read_text()
-    # Same weights, same scenes; and the run that started anew is the same run.
+    # Same weights and same scenes, and the restarted run gives the same result.
     assert score(out, 'ReLU', 3) == score(finished, 'ReLU', 3)
     assert score(out, 'FReLU_init=identity', 5) == score(finished, 'FReLU_init=identity', 5)
 
@@ -252,7 +252,7 @@ def test_ctrl_c_stops_the_runs_and_the_same_command_goes_on(config, tmp_path):
     ('page', 'name'), [('ablation.md', 'ablate'), ('finetuning.md', 'finetune_study')]
 )
 def test_documented_commands_run(page, name, street_scenes, monkeypatch, tmp_path):
-    """Word for word, but for one step instead of 280."""
+    """The commands run unchanged, except for one step instead of 280."""
     monkeypatch.setenv('STREET_SCENES_ROOT', str(street_scenes))
     monkeypatch.chdir(tiny_project.REPOSITORY)
     for number, arguments in enumerate(documented(page)):

@@ -40,7 +40,7 @@ def test_train_starts_from_the_relu_network(trained, relu_segmentor):
 
 
 def test_test_takes_old_weights_and_gives_the_old_result(relu_segmentor, tmp_path):
-    """At the identity start it is the ReLU network."""
+    """With the identity initialisation, the FReLU network equals the ReLU network."""
     test = tiny_project.load_tool('test.py').main
     logs = []
     for name, options in (('old', ()), ('new', ('--act', 'FReLU'))):
@@ -60,7 +60,7 @@ def test_test_takes_old_weights_and_gives_the_old_result(relu_segmentor, tmp_pat
 
 
 def test_the_saved_config_is_enough(trained):
-    """mmseg's own way to a model, which knows nothing of --act."""
+    """mmseg's own API, which does not know --act, loads the model from the saved config."""
     from mmseg.apis import init_model
 
     cfg = Config.fromfile(trained.config)
@@ -86,7 +86,7 @@ def test_get_flops_counts_the_windows_and_says_where_they_are(relu_segmentor, ca
 
 
 def test_pictures_of_the_baseline_and_the_other(trained, relu_segmentor, street_scenes, tmp_path):
-    """One config for both models; --act is for one of them."""
+    """Both models have the same config, and --act changes one of them."""
     draw = tiny_project.load_tool('visualize_segmentation.py')
     image = next((street_scenes / 'leftImg8bit/val').rglob('*.png'))
     config, out = str(relu_segmentor.config), tmp_path / 'pictures'
@@ -123,7 +123,7 @@ def test_a_pattern_without_a_match_ends_with_a_sentence(relu_segmentor, tmp_path
 
 
 def test_the_config_of_the_docs(tmp_path):
-    """Word for word: on top of mmdet's own Faster R-CNN, whose parts keep their places."""
+    """The config of the docs, unchanged, on top of mmdet's own Faster R-CNN, whose parts keep their names."""
     from mm_frelu.engine.arguments import read_config
     from mm_frelu.engine.model_builder import build_model
 

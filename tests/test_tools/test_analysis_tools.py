@@ -205,7 +205,7 @@ def test_refusals(segmentor, detector, tested, tmp_path, capsys):
     assert 'there is no key' in refused(
         capsys, 'analyze_logs', segmentor.work_dir, '--keys', 'AP', '--out', tmp_path / 'a.png'
     )
-    assert 'a figure ends in .png, .pdf, .svg' in refused(
+    assert 'must end in .png, .pdf, .svg' in refused(
         capsys, 'analyze_logs', segmentor.work_dir, '--out', tmp_path / 'a.txt'
     )
     assert '2 names for 1 logs' in refused(

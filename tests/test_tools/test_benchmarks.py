@@ -1,4 +1,4 @@
-"""The benchmarks run, and count what is known beforehand."""
+"""The benchmarks run, and their counts equal known values."""
 
 import json
 import sys

@@ -76,7 +76,7 @@ def test_the_tool_writes_its_table(capsys, tmp_path):
 
 @pytest.mark.parametrize('command', re.findall(r'^python tools/(.*)$', DOC, re.MULTILINE))
 def test_the_commands_of_the_docs_are_understood(command, tmp_path, monkeypatch):
-    """Data and weights are not here: the options and the configs are."""
+    """The options and configs of the documented commands are valid. Data and weights are not available here."""
     monkeypatch.chdir(tmp_path)
     name, *arguments = shlex.split(command, comments=True)
     args = tiny_project.load_tool(name).parse_args(arguments)

@@ -38,7 +38,7 @@ def test_known_networks():
 
 
 def test_windows_of_mobilenet_by_hand():
-    """Sum over the blocks of nine multiply-adds for each value behind either convolution."""
+    """Nine multiply-adds for each value after either convolution, summed over the blocks."""
     rows = {(row.name, row.placement): row.network for row in frelu_rows()}
     relu, frelu = (
         classifier_cost(*rows['MobileNet 0.75', placement])
@@ -53,7 +53,7 @@ def test_windows_of_mobilenet_by_hand():
 
 
 def test_every_difference_has_a_reason(tool):
-    """On the networks that are counted fast; the slow test has them all."""
+    """On the networks that are fast to count; the slow test has all of them."""
     rows = [row for row in frelu_rows() if row.name == 'ShuffleNetV2 1.5x']
     verdicts = [cells[-1] for cells in tool.compare_frelu(rows).rows]
     assert verdicts[0] == verdicts[2] == 'agrees'

@@ -32,7 +32,7 @@ def quantize():
 
 @pytest.fixture(scope='module')
 def run_onnx():
-    """The tool, found as Python finds the other files of a script's folder."""
+    """The tool, with its folder on sys.path, like when it runs as a script."""
     folder = str(tiny_project.REPOSITORY / 'tools/deployment')
     sys.path.insert(0, folder)
     try:
@@ -46,7 +46,7 @@ def run_onnx():
 
 @pytest.fixture(scope='module')
 def exported(tool, segmentor, detector, tmp_path_factory):
-    """Both networks, for images of any size, in a folder that was not there."""
+    """Both networks, exported for images of any size, to a folder that did not exist."""
     folder = tmp_path_factory.mktemp('exported') / 'new'
     files = {}
     for name, model in dict(segmentor=segmentor, detector=detector).items():
@@ -80,7 +80,7 @@ def test_export_says_what_it_does(tool, segmentor, tmp_path, capsys):
 
 
 def test_pictures_without_torch(exported, street_scenes, tmp_path):
-    """In a process of its own, in copies of the three files, with imports of torch and mmengine made impossible."""
+    """In a separate process, with copies of the three files, and with imports of torch and mmengine blocked."""
     for name in ('run_onnx.py', 'onnx_model.py', 'onnx_pictures.py'):
         shutil.copy(tiny_project.REPOSITORY / 'tools/deployment' / name, tmp_path)
     images = images_of(street_scenes)
@@ -131,7 +131,7 @@ def test_colours_are_those_of_the_other_pictures(run_onnx):
 
 
 def test_boxes_are_those_of_test_py(exported, detector, street_scenes, run_onnx, tmp_path):
-    """The test pipeline enlarges nothing here, so that images are read, predicted and measured alike."""
+    """The test pipeline does not resize here, so that both read, predict and measure the same images."""
     import pickle
 
     predictions = tmp_path / 'predictions.pkl'
@@ -148,7 +148,7 @@ def test_boxes_are_those_of_test_py(exported, detector, street_scenes, run_onnx,
 
 
 def test_boxes_come_back_in_pixels_of_the_image(exported, street_scenes, run_onnx):
-    """An image twice as large is made smaller by the steps in the file; its boxes are twice as large."""
+    """The steps in the file reduce an image that is twice as large; its boxes are twice as large."""
     image = run_onnx.model.read_image(images_of(street_scenes)[0])
     model = run_onnx.model.OnnxModel(exported.detector)
     double = cv2.resize(image, (256, 128), interpolation=cv2.INTER_NEAREST)
@@ -276,7 +276,7 @@ def test_what_run_onnx_refuses(run_onnx, exported, street_scenes, tmp_path, caps
     model = exported.segmentor
     for arguments, message in (
         (['no.png', model], 'IMAGE no.png: there is no such file or folder'),
-        (['empty', model], 'hold an image'),
+        (['empty', model], 'have no image'),
         ([model, image], 'Give images first, the model last'),
         ([image, 'no.onnx'], 'MODEL no.onnx: there is no such file'),
         ([image, 'plain.onnx'], 'Export it with tools/deployment/export_onnx.py'),

@@ -29,8 +29,8 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     assert done.returncode == 0, done.stdout[-9000:]
     log = next(work_dir.glob('*/*.log')).read_text()
     assert 'GPU number: 2' in log
-    assert 'the 2 processes talk through gloo' in log
-    assert len(re.findall('SyncBN layers work as BN', log)) == 1
+    assert 'the 2 processes use the gloo backend' in log
+    assert len(re.findall('SyncBN layers run as BN', log)) == 1
     assert 'Iter(val) [2/2]' in log  # four images, two for each process
     checkpoint = work_dir / 'iter_2.pth'
 
@@ -49,9 +49,9 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
 
 @pytest.mark.parametrize('by_option', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_validation_while_training_is_that_of_the_checkpoint(by_option, street_scenes, tmp_path):
-    """Not only its metrics: every box of every image. The windows of two processes see other images."""
+    """Every box of every image is equal, not only the metrics. The windows of two processes see different images."""
     settings = tiny_project.detection(street_scenes, activation='ReLU' if by_option else 'FReLU')
-    # Detection's habit: the network's norms stay. Those of the windows gather statistics.
+    # Like in detection: the norms of the network are fixed, and those of the windows update their statistics.
     settings['model']['backbone'].update(
         norm_cfg=dict(type='BN'), norm_eval=True, act_norm_eval=False
     )
@@ -85,7 +85,7 @@ def test_validation_while_training_is_that_of_the_checkpoint(by_option, street_s
 
 @pytest.mark.slow
 def test_two_machines(segmentor, tmp_path):
-    """Both of them this one, with a process each."""
+    """Both machines are this one, with one process each."""
     port = free_port()
 
     def join(rank):

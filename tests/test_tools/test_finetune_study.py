@@ -1,4 +1,4 @@
-"""tools/analysis_tools/finetune_study.py: what each start is worth, before the first step and after the last."""
+"""tools/analysis_tools/finetune_study.py: scores before the first step and after the last."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ ACTS = ['ReLU', 'FReLU:init=identity']
 
 @pytest.fixture(scope='module')
 def command(street_scenes, tmp_path_factory):
-    """The tool's ``main`` and its arguments; what it writes lies in ``out`` beside the config."""
+    """The tool's ``main`` and its arguments. Its output is in ``out`` next to the config."""
     folder = tmp_path_factory.mktemp('study')
     settings = tiny_project.segmentation(street_scenes, activation='ReLU')
     config = tiny_project.write_config(folder / 'tiny.py', settings)

@@ -54,7 +54,7 @@ def test_resnet50_has_the_official_numbers():
 
 
 def test_every_operation_is_booked_once_under_its_part():
-    """A head whose forward is called past its hooks, one shared over levels, a product outside of modules."""
+    """A head whose forward is called without its hooks, a head shared over levels, and a product outside of modules."""
 
     class Model(nn.Module):
         def __init__(self):
@@ -109,7 +109,7 @@ def test_dynamic_relu_by_hand(name, options, parameters, macs):
 
 
 def test_config_with_dynamic_relu(tool, tmp_path):
-    """What it adds is all in the activations of the backbone; the windows of the base config are gone."""
+    """Everything that it adds is in the activations of the backbone; the windows of the base config are gone."""
     config = CONFIGS / 'retinanet/retinanet_r50-frelu_fpn_1x_coco.py'
     child = tmp_path / 'dynamic.py'
     act_cfg = dict(_delete_=True, type='DyReLUB')
@@ -198,7 +198,7 @@ def test_given_shape_scales_the_windows(tool, segmentor, tmp_path):
 
 
 def test_models_that_read_values_are_computed(tool, detector, monkeypatch, tmp_path):
-    """Where the meta device does not do, the CPU gives the same numbers."""
+    """If the meta device does not support a model, the CPU gives the same numbers."""
     expected = count(tool, detector.config, tmp_path)
     build = model_cost.build_model
 

@@ -1,4 +1,4 @@
-"""The ground truth that is drawn is the one that is evaluated, and the image the one that is predicted on."""
+"""The drawn ground truth equals the evaluated one, and the drawn image is the one that is predicted on."""
 
 import shutil
 
@@ -66,7 +66,7 @@ def subset(settings, classes):
 
 
 def evaluated(settings):
-    """What mmseg's dataset gives the metric for each test image, and the metric's own scores of a prediction."""
+    """The labels that mmseg's dataset passes to the metric for each test image, and the metric's scores of a prediction."""
     from mmseg.registry import DATASETS
 
     dataset = DATASETS.build(Config(settings).test_dataloader.dataset)
@@ -171,7 +171,7 @@ def test_a_model_of_three_channels_is_not_given_four(tool, data, tmp_path, capsy
     with pytest.raises(SystemExit):
         draw(tool, data, save_model(tmp_path, settings), tmp_path / 'out')
     text = capsys.readouterr().err
-    assert 'the model A does not take images of 4 channels' in text
+    assert 'the model A does not support images of 4 channels' in text
     assert '_leftImg8bit.png' in text
 
 
@@ -194,7 +194,7 @@ def test_two_models_that_read_labels_differently(tool, data, tmp_path, capsys):
     with pytest.raises(SystemExit):
         draw(tool, data, [*first, *second], tmp_path / 'out')
     text = capsys.readouterr().err
-    assert 'the test sets of A and B read labels in different ways, ignore_index 255 and 0' in text
+    assert 'the test sets of A and B read labels differently: ignore_index is 255 and 0' in text
 
 
 def test_images_and_labels_in_folders_that_are_links(tool, data, tmp_path):

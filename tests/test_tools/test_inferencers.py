@@ -1,4 +1,4 @@
-"""The ways to a prediction in Python that mmseg and mmdet document, with our configs and with what --act saves."""
+"""The documented Python APIs of mmseg and mmdet predict with our configs, and with configs saved by --act."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def picture(tmp_path_factory):
 
 
 def saved(source, folder, act):
-    """The config as a training with ``--act`` leaves it in its work folder; ``'nested'`` is written by hand."""
+    """The config that a training with ``--act`` saves in its work folder; ``'nested'`` is written by hand."""
     cfg = read_config(str(source))
     if act == 'nested':
         cfg.model = dict(type='ReplaceActivation', model=cfg.model, act_cfg=dict(type='FReLU'))
@@ -69,7 +69,7 @@ def test_detection(act, picture, tmp_path):
 
 @pytest.mark.parametrize('folder', ['pspnet', 'retinanet'])
 def test_the_pipeline_of_every_config_runs_without_labels(folder, picture):
-    """What the inferencers make of it; a network of full size would only take its time."""
+    """The pipeline as the inferencers build it, without a network of full size, which would only take time."""
     from mmdet.apis import DetInferencer
     from mmseg.apis import MMSegInferencer
 

@@ -1,4 +1,4 @@
-"""The tools that look inside a network, whole, on tiny trained models: what they write, and what they say to bad input."""
+"""The inspection tools from end to end, on tiny trained models: their output, and their errors for bad input."""
 
 import json
 
@@ -26,7 +26,7 @@ def tool(name):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Figures are made and not drawn, which takes most of the time: for tests of the numbers."""
+    """Create figures without rendering them, which takes most of the time, for tests of the numbers."""
     monkeypatch.setattr('mm_frelu.visualization.charts.save_figure', lambda figure, path: path)
 
 
@@ -44,7 +44,7 @@ def run(name, *arguments):
 
 @pytest.fixture(scope='module')
 def photographs(tmp_path_factory):
-    """The same picture in the forms that people have."""
+    """The same image in different file formats."""
     folder = tmp_path_factory.mktemp('photographs')
     rows, columns = np.mgrid[0:64, 0:128]
     picture = np.stack([rows * 4, columns * 2, rows * 0 + 90], axis=2).astype(np.uint8)
@@ -217,7 +217,7 @@ def test_layers_that_are_not_there(segmentor, relu_segmentor, capsys, tmp_path):
         '--out',
         tmp_path,
     )
-    assert 'has no FReLU or LightFReLU. --act FReLU puts them in' in error
+    assert 'has no FReLU or LightFReLU. --act FReLU adds them' in error
     error = fails(
         capsys, 'activation_field', segmentor.config, relu_segmentor.checkpoint, '--out', tmp_path
     )
@@ -232,7 +232,7 @@ def test_folders_and_pixels_that_cannot_be(segmentor, capsys, tmp_path):
     )
     both = ['--model', 'a', *model, '--model', 'b', *model, '--layer', 'backbone.layer1']
     error = fails(capsys, 'feature_compare', *both, '--pixel', '500,3', '--out', tmp_path)
-    assert '--pixel 500,3 is outside of it; it has 128x64 pixels' in error
+    assert '--pixel 500,3 is outside of the image, which has 128x64 pixels' in error
     error = fails(capsys, 'feature_compare', *both, '--channels', '8', '--out', tmp_path)
     assert 'has the channels 0 to 7 in both models' in error
 

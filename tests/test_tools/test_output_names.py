@@ -1,4 +1,4 @@
-"""Sequences, cameras, patients: images of the same name in several folders keep a file each."""
+"""Images of the same name in several folders (sequences, cameras, patients) get separate output files."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def tool():
 
 @pytest.fixture
 def drives(street_scenes, tmp_path):
-    """The four scenes of the test set twice: as they are, and as the first two images of two drives."""
+    """The four scenes of the test set, unchanged, and again as the first two images of two drives."""
     data = shutil.copytree(street_scenes, tmp_path / 'data')
     names = {}
     for kind, suffix in (('leftImg8bit', '.png'), ('gtFine', '_gtFine_labelTrainIds.png')):
@@ -150,5 +150,5 @@ def test_names_that_mmseg_cannot_draw_are_told(tool, street_scenes, segmentor, t
         tool.main([str(config), str(segmentor.checkpoint), *run])
         tiny_project.forget_runs()
         log = next((tmp_path / f'run_{told}').glob('*/*.log')).read_text()
-        assert ("mmseg cannot write '道路' into pictures" in log) == told
+        assert ("mmseg cannot draw '道路' into pictures" in log) == told
         assert "class 0 is 'road' in " in log  # renamed since the training

@@ -2,7 +2,7 @@
 
     python -m pytest -m slow -s tests/test_tools/test_precisions.py
 
-prints each mIoU. On a GPU the demo has its own size; on a CPU it is smaller, and MMEngine's AmpOptimWrapper, which wants a GPU, has a stand-in.
+prints each mIoU. On a GPU the demo has its full size. On a CPU it is smaller, and MMEngine's AmpOptimWrapper, which needs a GPU, is replaced.
 """
 
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class AutocastOnCPU(OptimWrapper):
 
 @HOOKS.register_module()
 class Watch(Hook):
-    """Weights in channels_last where that is asked for; numbers that are finite, statistics in float32, in each iteration."""
+    """Check in each iteration that weights are in channels_last if requested, values are finite, and statistics are float32."""
 
     def __init__(self, channels_last: bool) -> None:
         self.channels_last = channels_last
@@ -73,7 +73,7 @@ def scenes(tmp_path_factory):
 
 
 def trained(scenes, folder, monkeypatch, precision: str):
-    """The mIoU after training, and what the network's first layer gave: types and layouts."""
+    """Return the mIoU after training, and the types and memory formats of the first layer's outputs."""
     monkeypatch.setenv('STREET_SCENES_ROOT', str(scenes))
     tiny_project.forget_runs()
     cfg = Config.fromfile(tiny_project.REPOSITORY / CONFIG)

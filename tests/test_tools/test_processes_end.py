@@ -1,4 +1,4 @@
-"""Several processes end together, whoever dies first, and the first error is told."""
+"""All processes end together, no matter which one fails first, and the first error is reported."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SECONDS = 60
 
 
 def children(pid: int) -> list:
-    """Processes that one has started."""
+    """Return the child processes of a process."""
     try:
         return [
             int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
@@ -28,12 +28,12 @@ def children(pid: int) -> list:
 
 
 def descendants(pid: int) -> list:
-    """Those, and all below them."""
+    """Return the child processes and all their descendants."""
     return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
 def runs(pid: int) -> bool:
-    """Whether a process lives; one that nobody has waited for does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
     except OSError:
@@ -49,7 +49,7 @@ def wait_for(condition, what: str, seconds: float = SECONDS):
 
 
 class Training:
-    """Two processes that train until they are stopped, each with a process that loads its images."""
+    """Two processes that train until they are stopped, each with a dataloader worker."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.workers = []
@@ -86,7 +86,7 @@ class Training:
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a training; what is left of it is killed after the test."""
+    """Start a training; kill its remaining processes after the test."""
     trainings = []
 
     def begin(root):
@@ -121,7 +121,7 @@ def test_all_end_when_one_worker_is_killed(street_scenes, start):
 
 
 def test_all_end_at_the_error_of_one(street_scenes, start, tmp_path):
-    """Each process reads other images first; who meets the broken one ends, and the others with it."""
+    """The process that reads the broken image fails, and the others end with it."""
     root = tmp_path / 'scenes'
     shutil.copytree(street_scenes, root)
     broken = sorted(root.glob('leftImg8bit/train/*/*.png'))[0]

@@ -1,4 +1,4 @@
-"""tools/model_converters/publish_model.py: what it keeps, what it calls the file, what it refuses."""
+"""tools/model_converters/publish_model.py: content and name of the published file, and errors."""
 
 import hashlib
 import re
@@ -106,7 +106,7 @@ def test_averaged_weights(tool, tmp_path, capsys):
 
 
 def test_bare_state_dict_and_views(tool, tmp_path, capsys):
-    """torchvision's files have no meta. A view is stored without the tensor that it looks at."""
+    """torchvision's files have no meta. A view is stored without its base tensor."""
     source = tmp_path / 'resnet.pth'
     torch.save(dict(w=torch.rand(1000, 1000)[0]), source)
     assert source.stat().st_size > 4_000_000
@@ -130,7 +130,7 @@ def test_numpy_in_meta_becomes_plain(tool, tmp_path, capsys):
 
 
 class Unknown:
-    """Something that only runs with the code that made it."""
+    """An object that can only be loaded with the code of its class."""
 
 
 BAD = {

@@ -24,8 +24,8 @@ def tool():
 
 
 def lively(checkpoint, target):
-    """The same checkpoint with norms that do something: after two steps of training they are almost as they were built, and
-    those at the end of a residual branch near zero."""
+    """The same checkpoint with non-trivial norms. After two steps of training, norms are almost at their initial values, and
+    those at the end of a residual branch are near zero."""
     content = torch.load(checkpoint, weights_only=False)
     generator = torch.Generator().manual_seed(0)
     for key, value in content['state_dict'].items():
@@ -120,7 +120,7 @@ def test_relu_checkpoint_in_frelu_model(tool, segmentor, relu_segmentor, tmp_pat
 
 
 def test_difference_is_refused_before_saving(tool, segmentor, tmp_path, capsys, monkeypatch):
-    """A fold that forgets something must not reach a file: here one bias is moved after folding."""
+    """A wrong result must not be saved: here one bias is changed after folding."""
     honest = deploying.fold
 
     def careless(model):
@@ -129,7 +129,7 @@ def test_difference_is_refused_before_saving(tool, segmentor, tmp_path, capsys, 
         return counts
 
     monkeypatch.setattr(deploying, 'fold', careless)
-    # As trained, the residual branch that this activation lies in is nearly silent. It is seen all the same.
+    # The residual branch with this activation has almost no effect after this training. The difference must still be detected.
     refuses(tool, capsys, segmentor, segmentor.checkpoint, tmp_path, 'nothing is saved')
 
 

@@ -18,7 +18,7 @@ from mm_frelu.backbones.block_checkpoint import CheckpointedBlock
 def is_block(module):
     return isinstance(module, CheckpointedBlock)
 '''
-# One file with all weights. On a CPU they are there already, and offload_to_cpu would give views of memory that FSDP frees.
+# One file with all weights. On a CPU, offload_to_cpu is not needed and would return views of memory that FSDP frees.
 WHOLE = dict(
     state_dict_type='FULL_STATE_DICT',
     state_dict_config=dict(type='FullStateDictConfig', rank0_only=True),
@@ -96,7 +96,7 @@ def test_every_strategy_trains_the_same_weights(activation, street_scenes, tmp_p
             if not (twice and name.endswith(('running_mean', 'running_var', 'batches_tracked'))):
                 torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=way + name)
         assert own == metrics or twice, way
-    # A file that FSDP wrote is one that any of the tools reads.
+    # All tools can read a file that FSDP wrote.
     tiny_project.load_tool('test.py').main(
         [str(config), str(tmp_path / '3/work/iter_2.pth'), '--work-dir', str(tmp_path / 'test')]
     )

@@ -113,7 +113,7 @@ def test_cityscapes_format_writes_label_ids_for_the_test_server(tool, segmentor,
         'test_evaluator.type=CityscapesMetric',
         'test_evaluator.format_only=True',
     ]
-    # iou_metrics stays in the config from IoUMetric: the metric of CityScapes takes no notice of it.
+    # iou_metrics of IoUMetric stays in the config; CityscapesMetric ignores it.
     arguments = [
         '--work-dir',
         str(tmp_path / 'b'),
@@ -140,8 +140,8 @@ def test_cityscapes_format_writes_label_ids_for_the_test_server(tool, segmentor,
     [
         ('segmentor', ['--out', 'x.pkl'], 'for segmentation this is a DIRECTORY'),
         ('detector', ['--out', 'folder'], 'for detection this is a pickle FILE'),
-        ('segmentor', ['--show', '--show-dir', 'x'], 'shown or saved, not both'),
-        ('detector', ['--show'], 'there is no screen here'),
+        ('segmentor', ['--show', '--show-dir', 'x'], 'does not support both'),
+        ('detector', ['--show'], 'there is no display'),
     ],
 )
 def test_options_that_do_not_fit_the_task(
@@ -204,7 +204,7 @@ def test_print_config_prints_and_saves_the_merged_config(segmentor, tmp_path, ca
 
 
 def test_the_folder_of_out_exists_before_a_rank_writes_into_it(street_scenes, tmp_path):
-    """IoUMetric leaves it to rank 0 to make the folder; another rank that is quicker would stop with FileNotFoundError."""
+    """IoUMetric creates the folder in rank 0 only, and a faster rank would stop with FileNotFoundError."""
     from mmengine.config import Config
 
     from mm_frelu.engine.test_options import apply_out

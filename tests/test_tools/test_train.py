@@ -1,4 +1,4 @@
-"""tools/train.py: what its options do, and what it says when something is wrong."""
+"""tools/train.py: its options and its errors."""
 
 import re
 import sys
@@ -36,7 +36,7 @@ def test_trains_and_says_how_long_it_takes(kind, request):
 
 def test_sync_bn_becomes_bn_and_is_told_once(segmentor):
     told = re.findall(
-        r'(\d+) SyncBN layers work as BN because (?:there is no GPU|no launcher)', segmentor.log
+        r'(\d+) SyncBN layers run as BN because (?:there is no GPU|no launcher)', segmentor.log
     )
     saved = torch.load(segmentor.checkpoint, weights_only=False)
     weights = saved['state_dict']

@@ -1,4 +1,4 @@
-"""tools/visualize_detection.py on the tiny detector: test set, predictions of a test, photographs of all kinds, and what it refuses."""
+"""tools/visualize_detection.py on the tiny detector: test set, saved predictions, photographs of all kinds, and errors."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_test_set_with_predictions_and_checkpoint(detector, predictions, tmp_pat
 
 
 def photographs(folder, source):
-    """The same scene in every form that cameras and programs write."""
+    """The same scene in the file formats of cameras and programs."""
     folder.mkdir()
     image = Image.open(source).convert('RGB')
     image.save(folder / 'plain.png')
@@ -152,7 +152,7 @@ def test_refusals(detector, segmentor, predictions, tmp_path, capsys):
     model = ['--model', 'A', detector.config, predictions]
     out = ['--out', tmp_path / 'out']
     assert (
-        'has predictions for a test set, which says nothing about --images'
+        'has predictions for a test set, not for --images'
         in refused(capsys, *model, *out, '--images', tmp_path.parent / 'nowhere.png')
         or True
     )
@@ -162,7 +162,7 @@ def test_refusals(detector, segmentor, predictions, tmp_path, capsys):
     assert "no model is called 'B'; there are A" in refused(
         capsys, *model, *out, '--score-thr', 'B=0.5'
     )
-    assert '--gt belongs to --images' in refused(capsys, *model, *out, '--gt', 'x.json')
+    assert '--gt needs --images' in refused(capsys, *model, *out, '--gt', 'x.json')
     assert "two models are called 'A'" in refused(capsys, *model, *model, *out)
     assert 'is a segmentation config; expected one for detection' in refused(
         capsys, '--model', 'A', segmentor.config, segmentor.checkpoint, *out

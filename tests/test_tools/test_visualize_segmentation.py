@@ -1,4 +1,4 @@
-"""tools/visualize_segmentation.py end to end, with two tiny PSPNets of random weights, and what it says to bad input."""
+"""tools/visualize_segmentation.py end to end, with two tiny PSPNets of random weights, and its errors for bad input."""
 
 import importlib.util
 import json
@@ -162,7 +162,7 @@ def test_photographs_of_any_kind_without_labels(tool, tmp_path, models, capsys):
     alone = photograph(tmp_path / 'alone.webp', (64, 64))
     out = folder / 'out'
     arguments = ['--images', folder, alone, *models, '--out', out, '--crop', 'auto', '--only-mask']
-    for _ in range(2):  # the second run must not take the pictures of the first for photographs
+    for _ in range(2):  # the second run must not read the pictures of the first as input
         tool.main([str(argument) for argument in [*arguments, '--device', 'cpu']])
         assert pictures(out) == [
             'alone.png',
@@ -178,7 +178,7 @@ def test_photographs_of_any_kind_without_labels(tool, tmp_path, models, capsys):
 
 @pytest.fixture
 def odd_photographs(tmp_path):
-    """A picture in every form that cameras and editors give: left half black, right half white."""
+    """An image, left half black and right half white, in the file formats of cameras and editors."""
     folder = tmp_path / 'odd'
     folder.mkdir()
     grey = np.zeros((32, 64), np.uint8)
@@ -270,7 +270,7 @@ def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
     # Reduced to 64 pixels, as this pipeline does, nothing is left of its height.
     strip = photograph(tmp_path / 'strip.png', (20000, 60))
     text = error_of(tool, capsys, ['--images', strip, *models, '--out', out, '--device', 'cpu'])
-    assert 'strip.png: the test pipeline of the model ReLU cannot prepare an image of 20' in text
+    assert 'strip.png: the test pipeline of the model ReLU cannot process an image of 20' in text
 
 
 def test_html(tool, data, models, capsys):
@@ -331,7 +331,7 @@ def test_too_many_rows(tool, tmp_path, models, capsys):
     for number in range(31):
         photograph(tmp_path / 'many' / f'{number}.png', (8, 8))
     arguments = ['--images', tmp_path / 'many', *models, '--one-figure', '--out', tmp_path / 'out']
-    assert '--images has 31. Name at most 30' in error_of(tool, capsys, arguments)
+    assert '--images has 31. Give at most 30' in error_of(tool, capsys, arguments)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
@@ -362,7 +362,7 @@ def test_one_bad_image_does_not_stop_the_others(tool, data, models, capsys):
     assert 'broken_leftImg8bit.png cannot be read' in text
     assert 'expected new_gtFine_labelTrainIds.png' in text
     assert 'odd_gtFine_labelTrainIds.png is 96x48, its image 90x48' in text
-    assert f'{wrong} holds labels that belong to no class: 33. Expected 0 to 2' in text
+    assert f'{wrong} has labels that are not classes: 33. Expected 0 to 2' in text
 
 
 def test_crop_outside_an_image_names_image_and_size(tool, data, models, capsys):
@@ -444,7 +444,7 @@ def test_missing_accelerator(tool, data, models, capsys):
         (['--width', '0'], 'from 0.2 to 100 inches'),
         (['--width', '3km'], 'such as 3.25, 8.3cm or 234pt; found 3km'),
         (['--width', '3', '--panel-width', '2'], 'not allowed with'),
-        (['--columns', '0'], 'whole number from 1, found 0'),
+        (['--columns', '0'], 'integer of at least 1, found 0'),
         (['--dpi', '-1'], 'above 0, found -1'),
         (['--html', '--one-figure'], 'not allowed with'),
         (['--one-figure', '--columns', '2'], 'the models are the columns'),

@@ -1,4 +1,4 @@
-"""Every tool writes to where the name that it was given leads."""
+"""Every tool follows links when it writes its output."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""The figure: which panels it holds, how large they are, what the legend names, what it refuses."""
+"""The comparison figure: panels, sizes, legend and errors."""
 
 import re
 
@@ -127,7 +127,7 @@ def test_only_mask_shows_class_colours_alone():
     assert tuple(prediction[-1, -1]) == PALETTE[0]
     assert tuple(prediction[2, 2]) == PALETTE[2]
     errors = panel(figure, 'ReLU: errors')
-    # The car that is not there has its colour, and an outline.
+    # The falsely predicted car has its colour and an outline.
     assert tuple(errors[20, 2]) == PALETTE[2]
     edge = int(np.flatnonzero((errors[20] != PALETTE[2]).any(axis=1))[0])
     assert tuple(errors[20, edge]) == colors.WRONG
@@ -283,9 +283,9 @@ def test_bad_input_is_named():
         (
             (image, {'A': predictions['ReLU'] + 3}),
             {},
-            r'prediction of A holds the class numbers \[5\]',
+            r'prediction of A has the class ids \[5\]',
         ),
-        ((image, predictions, truth + 4), {}, r'ground truth holds the class numbers \[4, 5\]'),
+        ((image, predictions, truth + 4), {}, r'ground truth has the class ids \[4, 5\]'),
         ((image, predictions), dict(opacity=1.5), 'between 0 and 1; found 1.5'),
         ((image, predictions), dict(crop='middle'), "'middle'"),
         ((image, predictions), dict(crop=(100, 0, 100, 10)), '160x80'),

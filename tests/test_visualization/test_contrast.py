@@ -1,4 +1,4 @@
-"""Colour differences against published pairs, and palettes in which no two classes merge."""
+"""Colour differences compared with published pairs, and palettes in which no two classes look alike."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The automatic crop finds what was planted; crops by hand are read and checked."""
+"""The automatic crop finds a planted difference; crops of the user are parsed and checked."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Class names in any script: a font that has them, or a name that can be read."""
+"""Class names in any script: a font that has their characters, or a readable replacement."""
 
 import warnings
 
@@ -23,7 +23,7 @@ def draw(classes, model='A'):
 
 @pytest.fixture
 def only_own_fonts(monkeypatch):
-    """As on a machine without fonts: those that come with Matplotlib."""
+    """Only Matplotlib's own fonts, like on a machine without other fonts."""
     own = {name: file for name, file in fonts._installed().items() if 'mpl-data' in file}
     monkeypatch.setattr(fonts, '_installed', lambda: own)
     monkeypatch.setattr(fonts, '_find_new_fonts', lambda: False)

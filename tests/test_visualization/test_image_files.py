@@ -84,10 +84,10 @@ def test_zero_label_is_reduced_as_mmseg_does(tmp_path):
 def test_label_maps_that_are_none(tmp_path):
     path = tmp_path / 'x.png'
     Image.new('RGB', (4, 3)).save(path)
-    with pytest.raises(UserError, match=r'x\.png is a picture in colours \(RGB\)'):
+    with pytest.raises(UserError, match=r'x\.png is a colour image \(RGB\)'):
         read_labels(path, (4, 3), 3)
     Image.new('L', (4, 3), 9).save(path)
-    with pytest.raises(UserError, match=r'x\.png holds labels that belong to no class: 9'):
+    with pytest.raises(UserError, match=r'x\.png has labels that are not classes: 9'):
         read_labels(path, (4, 3), 3)
     with pytest.raises(UserError, match=r'x\.png is 4x3, its image 5x3'):
         read_labels(path, (5, 3), 30)

@@ -1,4 +1,4 @@
-"""Figures of activations: what they say, colours at known places, no text over another."""
+"""Figures of activations: texts, colours at known positions, and no overlapping texts."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def color_at(figure, axes, x, y):
 
 
 def field(mean_side):
-    """Half of the picture at side 1, the other at a side; nothing but the padding beyond."""
+    """A field with side 1 in one half of the picture and another side in the other half; the rest is padding."""
     parts = torch.zeros(2, 8, 8)
     parts[0, :, :4] = parts[1, :, 4:] = 1.0
     return Field([1, mean_side], parts)

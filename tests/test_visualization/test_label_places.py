@@ -1,4 +1,4 @@
-"""No two labels lie over one another, however the boxes lie."""
+"""No two labels overlap, for any arrangement of boxes."""
 
 import numpy as np
 import pytest
@@ -49,10 +49,10 @@ def test_all_boxes_at_one_place():
 def test_where_a_single_label_goes():
     (place,) = place_labels([[50, 50, 90, 90]], [(30, 10)], (200, 100))
     assert place == (50, 40, False)
-    # No room above: below.
+    # No space above, so the label is below.
     (place,) = place_labels([[50, 2, 90, 90]], [(30, 10)], (200, 110))
     assert place == (50, 90, False)
-    # Neither: into the box.
+    # No space above or below, so the label is inside the box.
     (place,) = place_labels([[0, 0, 200, 100]], [(30, 10)], (200, 100))
     assert place == (0, 0, False)
 

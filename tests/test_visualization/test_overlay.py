@@ -1,4 +1,4 @@
-"""Painting: opacity, hatch, errors, and that slender things survive the change of size."""
+"""Painting: opacity, hatching, errors, and slender objects after resizing."""
 
 import numpy as np
 import pytest

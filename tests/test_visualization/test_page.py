@@ -1,4 +1,4 @@
-"""The HTML page in a real browser: what it shows at known pixels, slider, zoom, filter, errors, sorting, keyboard."""
+"""The HTML page in a real browser: colours at known pixels, slider, zoom, filter, errors, sorting and keyboard."""
 
 import contextlib
 import json
@@ -80,7 +80,7 @@ def choose(browser, selector, value):
 
 
 def painted(browser, view):
-    """What the page paints of a view, RGB in the size of the image."""
+    """Return what the page paints for a view, RGB at the size of the image."""
     flat = browser.execute_script(
         'const c = page.painted(arguments[0]); return Array.from(c.getContext("2d").getImageData(0, 0, c.width, c.height).data)',
         view,
@@ -262,7 +262,7 @@ def test_zoom_and_pan_move_all_panels_together(browser):
     after = browser.execute_script(places)
     assert len({json.dumps(place) for place in after}) == 1
     assert after[0]['width'] == pytest.approx(4 * before[0]['width'])
-    # What was under the pointer stays there.
+    # The point under the pointer does not move.
     pointer = 0.25 * browser.execute_script(
         'return page.viewer.panels[1].frame.getBoundingClientRect().width'
     )
@@ -429,7 +429,7 @@ def test_bad_input_is_named(tmp_path):
     with pytest.raises(UserError, match='is a folder'):
         PageWriter(tmp_path, title='', models=['A'], classes=classes, painter='')
     path = tmp_path / 'page.html'
-    with pytest.raises(ValueError, match="layers of the page are called 'A'"):
+    with pytest.raises(ValueError, match="layers of the page have the name 'A'"):
         PageWriter(path, title='', models=['A', 'A'], classes=classes, painter='')
     with PageWriter(path, title='', models=['A'], classes=classes, painter='') as page:
         with pytest.raises(ValueError, match="no layer 'B'"):
@@ -515,7 +515,7 @@ def test_500_images_of_cityscapes_size_stay_usable(tmp_path):
 
 
 def _resident(pid):
-    """Bytes in memory of a process and those below it. What processes share is counted in each."""
+    """Return the resident bytes of a process and its descendants. Shared memory is counted for each process."""
     parents = {}
     for entry in Path('/proc').glob('[0-9]*/stat'):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Figures for papers: rows of images, measures in inches and points, vector text with fonts that publishers take, no text on text."""
+"""Figures for papers: rows of images, sizes in inches and points, vector text in accepted fonts, and no overlapping texts."""
 
 import itertools
 import re
@@ -48,7 +48,7 @@ def text_boxes(figure):
 
 
 def check_texts(figure):
-    """Every text is inside of the figure, on no other text and on no picture."""
+    """Check that every text is inside the figure and overlaps no other text and no picture."""
     width, height = figure.get_size_inches() * figure.dpi
     boxes = text_boxes(figure)
     for text, box in boxes:

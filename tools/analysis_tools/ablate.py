@@ -3,10 +3,10 @@
     python tools/analysis_tools/ablate.py CONFIG --act ReLU FReLU "FReLU:kernel_size=5" --out DIR [--seeds 0 1 2]
         [--workers N] [--threads N] [--rounds N] [--metric KEY] [--cfg-options K=V ...]
 
-The first activation is the baseline. What is finished in DIR is kept: the same command goes on where it stopped, and one with
-more activations or seeds adds them. At the end the models take turns with training steps, which gives times that do not
-depend on what else the machine did. DIR gets ``ablation.md``, ``ablation.csv`` and ``ablation.png``; ``runs`` in it has the log,
-settings, weights and result of every run.
+The first activation is the baseline. Finished runs in DIR are kept: the same command continues where it stopped, and a command with
+more activations or seeds adds them. At the end, training steps of the models are timed in turns, so that other load on the machine
+affects all of them alike. DIR gets ``ablation.md``, ``ablation.csv`` and ``ablation.png``. Its folder ``runs`` has the log, settings,
+weights and result of every run.
 """
 
 import argparse
@@ -63,22 +63,22 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--rounds',
         type=int,
         default=20,
-        help='training steps of each model that are timed at the end; 0 leaves the measurement out (default: 20)',
+        help='number of training steps of each model to time at the end; 0 skips the measurement (default: 20)',
     )
     add_experiment_arguments(parser)
     return parser.parse_args(argv)
 
 
 def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
-    """Time and memory of a training step of each model; measured once for these configs.
+    """Measure time and memory of a training step of each model, once for these configs.
 
     Args:
-        out: Result folder; ``cost.json`` in it keeps the measurement. Delete the file to measure again.
+        out: Result folder. Its ``cost.json`` caches the measurement; delete the file to measure again.
         cfgs: Configs by activation.
-        rounds: Steps of each model.
+        rounds: Number of steps of each model.
     """
     file = out / 'cost.json'
-    # With the names of what is measured: a file of an older version is measured again.
+    # Include the names of the measured fields, so that a file of an older version is not used.
     measures = [field.name for field in dataclasses.fields(StepCost)]
     settings = json.dumps(
         [measures, *([name, settings_of(cfg), rounds] for name, cfg in cfgs.items())]
@@ -95,7 +95,7 @@ def step_costs(out: Path, cfgs: Dict[str, Any], rounds: int) -> Dict[str, Any]:
 
 
 def table_rows(scores: Scores, metric: str, costs: Dict[str, dict]) -> List[Dict[str, str]]:
-    """The rows of the Markdown table."""
+    """Create the rows of the Markdown table."""
     baseline = next(iter(scores))
     rows = []
     for name, values in scores.items():
@@ -119,7 +119,7 @@ def table_rows(scores: Scores, metric: str, costs: Dict[str, dict]) -> List[Dict
 def csv_rows(
     choices: Sequence[ActivationChoice], scores: Scores, metric: Metric, costs: Dict[str, dict]
 ) -> List[Dict[str, Any]]:
-    """The rows of the CSV file: every seed, and the numbers of the table unrounded."""
+    """Create the rows of the CSV file: every seed, and the table's numbers without rounding."""
     rows = []
     for choice in choices:
         values = scores[choice.text]
@@ -137,7 +137,7 @@ def csv_rows(
 
 
 def notes(config: str, seeds: List[int], metric: str, measured: Dict[str, Any]) -> str:
-    """What the numbers of the table are."""
+    """Describe the numbers of the table."""
     spread = ', mean ± standard deviation over the seeds' if len(seeds) > 1 else ''
     text = (
         f'{Path(config).stem}, {describe_seeds(seeds)}, {datetime.date.today().isoformat()}. {metric}: the last '
@@ -160,13 +160,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Train, measure, compare."""
     args = parse_args(argv)
     if args.rounds < 0:
-        raise UserError(f'--rounds {args.rounds}: give 0 or a number above it.')
+        raise UserError(f'--rounds {args.rounds}: expected 0 or more.')
     choices = parse_choices(args.act)
     base = load_experiment(args)
     cfgs = {choice.text: with_activation(base, choice.cfg) for choice in choices}
     metric = metric_of(base, args.metric)
     folder = args.out / 'runs'
-    # Seed by seed, so that a comparison that is stopped has whole seeds.
+    # Seed by seed, so that a stopped comparison has complete seeds.
     runs = [
         make_run(cfgs[choice.text], choice.text, seed, folder / f'{choice.folder}-seed{seed}')
         for seed in args.seeds

@@ -1,10 +1,10 @@
-"""Curves of trainings, the mean over seeds with a band, and how long a step took.
+"""Draw training curves, with the mean over seeds and a band, or print the time of a training step.
 
     python tools/analysis_tools/analyze_logs.py plot_curve LOG... [--keys KEY ...] [--legend NAME ...] [--band std|range|none]
         [--title TEXT] [--style NAME] [--backend NAME] [--out FILE]
     python tools/analysis_tools/analyze_logs.py cal_train_time LOG... [--include-outliers]
 
-A LOG is a work folder, the folder of a run or its vis_data/scalars.json. Without a sub-command it is plot_curve, as in mmseg.
+A LOG is a work folder, the folder of a run or its vis_data/scalars.json. The default sub-command is plot_curve, like in mmseg.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if words and words[0] not in (*COMMANDS, '-h', '--help'):
         words.insert(0, 'plot_curve')
     parser = argparse.ArgumentParser(
-        description='Curves of trainings, the mean over seeds with a band, and how long a step took.'
+        description='Draw training curves, with the mean over seeds and a band, or print the time of a training step.'
     )
     commands = parser.add_subparsers(
         dest='task', required=True, metavar='plot_curve|cal_train_time'
@@ -41,34 +41,37 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
             'json_logs',
             nargs='+',
             metavar='LOG',
-            help='work folder of a training, folder of a run, or its vis_data/scalars.json',
+            help='work folder of a training, the folder of a run, or its vis_data/scalars.json',
         )
     plot.add_argument(
         '--keys',
         nargs='+',
         metavar='KEY',
-        help=f'what to draw, one panel each; default: loss and the main score. {", ".join(LEFT_OUT)} only if named here',
+        help=f'keys to draw, one panel each; default: loss and the main score. {", ".join(LEFT_OUT)} are drawn only if named here',
     )
     plot.add_argument(
         '--legend',
         nargs='+',
         metavar='NAME',
-        help='a name for each log; those of one name are runs with other seeds: their mean is drawn, with a band. Default: the paths',
+        help='a name for each log; logs with the same name are runs of different seeds, drawn as their mean with a band. Default: the '
+        'paths',
     )
     plot.add_argument(
         '--band',
         choices=BANDS,
         default='std',
-        help='what the band shows: one standard deviation to either side (default), smallest and largest value, or nothing',
+        help='meaning of the band: plus and minus one standard deviation (default), smallest and largest value, or no band',
     )
     plot.add_argument('--title', default='', help='title of the figure')
-    plot.add_argument('--style', default='default', metavar='NAME', help='a style of Matplotlib')
-    plot.add_argument('--backend', metavar='NAME', help='backend of Matplotlib for the window')
-    plot.add_argument('--out', metavar='FILE', help='write .png, .pdf or .svg; default: a window')
+    plot.add_argument('--style', default='default', metavar='NAME', help='Matplotlib style')
+    plot.add_argument('--backend', metavar='NAME', help='Matplotlib backend for the window')
+    plot.add_argument(
+        '--out', metavar='FILE', help='.png, .pdf or .svg file to write; default: show a window'
+    )
     time.add_argument(
         '--include-outliers',
         action='store_true',
-        help='count the first value of a log, too, which has the start of the data loaders in it',
+        help='include the first value of a log, which contains the start of the dataloaders',
     )
     args = parser.parse_args(words)
     if args.task == 'plot_curve':
@@ -102,11 +105,11 @@ def plot_curve(logs: Sequence[TrainingLog], args: argparse.Namespace) -> None:
             common = set(curves[0].steps).intersection(*(curve.steps for curve in curves))
             if not common:
                 raise UserError(
-                    f'{name}: the {len(curves)} runs have no step in common at which {key} was logged. Give them names of their own.'
+                    f'{name}: the {len(curves)} runs have no common step at which {key} was logged. Give them different names.'
                 )
             if len(lengths) > 1 or len(common) < max(lengths):
                 print(
-                    f'{name}: {key} was not logged at the same steps in all runs; the {len(common)} common ones are drawn.'
+                    f'{name}: {key} was not logged at the same steps in all runs; only the {len(common)} common steps are drawn.'
                 )
     if not args.out and args.backend:
         matplotlib.use(args.backend)

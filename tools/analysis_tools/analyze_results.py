@@ -1,10 +1,10 @@
-"""The best and the worst images of a test, from what tools/test.py --out wrote, for segmentation and detection.
+"""Find and draw the best and the worst images of a test, from the predictions of tools/test.py --out.
 
     python tools/analysis_tools/analyze_results.py CONFIG PREDICTIONS SHOW_DIR [--topk N] [--show-score-thr S] [--show] [--wait-time S]
         [--cfg-options K=V ...]
 
-PREDICTIONS is the folder of PNG files of a segmentor, or the file X.pkl of a detector. SHOW_DIR gets good/ and bad/ with a picture of
-each, the worst first, and scores.csv with all images: mIoU, or AP. For a detector the costs of its errors (TIDE) are printed, too.
+PREDICTIONS is the folder of PNG files of a segmentor, or the file X.pkl of a detector. SHOW_DIR gets the pictures, in good/ and bad/,
+and scores.csv with the mIoU or AP of all images. For a detector, the AP that each type of error costs (TIDE) is printed too.
 """
 
 import argparse
@@ -38,13 +38,13 @@ from mm_frelu.visualization.image_files import as_picture, read_image
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='The best and the worst images of a test, from what tools/test.py --out wrote.'
+        description='Find and draw the best and the worst images of a test, from the predictions of tools/test.py --out.'
     )
     parser.add_argument('config', help='the config that was tested')
     parser.add_argument(
         'prediction_path',
         metavar='PREDICTIONS',
-        help='what tools/test.py --out wrote: for segmentation a folder of PNG files, for detection a file X.pkl',
+        help='output of tools/test.py --out: a folder of PNG files for segmentation, a file X.pkl for detection',
     )
     parser.add_argument('show_dir', metavar='SHOW_DIR', help='folder for the pictures and scores')
     parser.add_argument(
@@ -52,14 +52,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=int,
         default=20,
         metavar='N',
-        help='so many images of either kind; default 20',
+        help='number of images of each kind; default: 20',
     )
     parser.add_argument(
         '--show-score-thr',
         type=float,
         default=0.3,
         metavar='S',
-        help='detection: draw boxes with at least this score; default 0.3. AP counts all',
+        help='detection: minimum score of the boxes to draw; default: 0.3. AP counts all boxes',
     )
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
     parser.add_argument(
@@ -67,14 +67,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=float,
         default=0,
         metavar='S',
-        help='seconds for each in the window; default: until it is closed',
+        help='seconds per picture in the window; default: until it is closed',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of the config, as for tools/test.py',
+        help='change settings of the config, like in tools/test.py',
     )
     args = parser.parse_args(argv)
     if args.topk < 1:
@@ -83,7 +83,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 class Rated(NamedTuple):
-    """An image with its score, 0 to 1; NaN for one without an object or a labelled pixel."""
+    """An image with its score, 0 to 1; NaN if it has no object or labelled pixel."""
 
     key: Hashable
     path: Path
@@ -91,7 +91,7 @@ class Rated(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """What a task gives: name of the score, all images, and what draws one of them."""
+    """Results of a task: name of the score, all images, and a function that draws one of them."""
 
     measure: str
     images: List[Rated]
@@ -99,7 +99,7 @@ class Analysis(NamedTuple):
 
 
 def of_segmentation(cfg: Config, args: argparse.Namespace, console: Console) -> Analysis:
-    """Mean IoU of every image."""
+    """Compute the mean IoU of every image."""
     results = load_segmentation_results(cfg, args.config, args.prediction_path)
     entries = {str(entry.image): entry for entry in results.images}
     images = []
@@ -124,7 +124,7 @@ def of_segmentation(cfg: Config, args: argparse.Namespace, console: Console) -> 
 
 
 def of_detection(cfg: Config, args: argparse.Namespace, console: Console) -> Analysis:
-    """AP of every image, and what errors cost over all of them."""
+    """Compute the AP of every image, and print what each type of error costs over all images."""
     test_set = load_detection_set(cfg, args.config)
     detections = read_detections(args.prediction_path, test_set)
     summary = summarize(test_set.truth, detections, len(test_set.classes))
@@ -154,7 +154,8 @@ def _require_size(path: Path, found: Sequence[int], expected: Sequence[int]) -> 
     if tuple(found) != tuple(expected):
         texts = ['x'.join(map(str, size)) for size in (found, expected)]
         raise UserError(
-            f'{path} is {texts[0]} (upright, as its EXIF data say), but its annotations are for {texts[1]}. They have to be equal.'
+            f'{path} is {texts[0]} (after applying its EXIF orientation), but its annotations are for {texts[1]}. The sizes must be '
+            'equal.'
         )
 
 
@@ -185,8 +186,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         writer.writerow(['image', analysis.measure])
         writer.writerows([image.path, f'{image.score:.4f}'] for image in ranked)
     if not ranked:
-        raise UserError(f'{args.config}: no image of its test set has anything labelled to score.')
-    # An image is in one of the two folders.
+        raise UserError(
+            f'{args.config}: no image of its test set has labels, so there is nothing to score.'
+        )
+    # No image is in both folders.
     number = max(min(args.topk, len(ranked) // 2), 1)
     chosen = {'bad': ranked[:number], 'good': ranked[::-1][:number] if len(ranked) > 1 else []}
     jobs = [
@@ -210,7 +213,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             print(f'{word}: {image.path.name}, {analysis.measure} {100 * image.score:.1f}')
     unscored = len(analysis.images) - len(ranked)
     if unscored:
-        print(f'{unscored} images have nothing labelled and no score.')
+        print(f'{unscored} images have no labels and no score.')
     print(
         f'{len(jobs) - len(problems)} pictures in {folder.absolute()}, in bad/ and good/; all scores in scores.csv'
     )

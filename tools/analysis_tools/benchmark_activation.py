@@ -1,10 +1,10 @@
-"""Time and memory of one activation, for each backend, beside ReLU and the floor.
+"""Measure time and memory of one activation for each backend, and compare them with ReLU and the floor.
 
     python tools/analysis_tools/benchmark_activation.py
     python tools/analysis_tools/benchmark_activation.py --shapes 64x64x128 1024x16x32 --batch 2 --mode frozen --json a.json
 
-The floor is the time that the least possible number of passes over the feature map takes at the bandwidth of a plain copy
-of the same tensor, measured in the same run. On a CPU blocks that fit the cache can go below it.
+The floor is the time of the minimum number of passes over the feature map, at the bandwidth of a plain copy of the same tensor,
+measured in the same run. On a CPU, blocks that fit into the cache can be faster than the floor.
 
 ========  ===============================================================================  ===================================
 mode      FReLU                                                                            DY-ReLU
@@ -15,11 +15,11 @@ frozen    5: no statistics                                                      
 eval      2: read x, write y                                                               3: the means again
 ========  ===============================================================================  ===================================
 
-The column 'passes' counts, op by op, what the ops read and write, forward and backward, as a GPU runs them: on a CPU
-``recompute`` works through blocks of channels, and most of this traffic stays in the cache.
+The column 'passes' counts what the ops read and write, forward and backward, when they run on a GPU. On a CPU, ``recompute``
+processes blocks of channels, and most of this traffic stays in the cache.
 
-On a GPU a step takes the larger of two times: 'device ms' is what its kernels take together, by torch's profiler, and
-'host ms' is what Python and the launches take. The ratios to eager and to the floor are then those of the device times.
+On a GPU, a step takes the larger of two times: 'device ms' is the total time of its kernels, from torch's profiler, and
+'host ms' is the time of Python and the launches. The ratios to eager and to the floor then use the device times.
 """
 
 import argparse
@@ -70,7 +70,7 @@ FLOORS = {
     'DyReLUB': DYNAMIC_FLOOR,
     'DyReLUC': DYNAMIC_FLOOR,
 }
-"""Least number of passes by layer and mode, see above."""
+"""Minimum number of passes by layer and mode, see above."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 LAYOUTS = {'nchw': torch.contiguous_format, 'channels_last': torch.channels_last}
 BACKENDS = ('relu', 'eager', 'compile', 'recompute', 'numba', 'triton')
@@ -87,7 +87,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--mode', choices=tuple(FUNNEL_FLOOR), default='train')
     parser.add_argument('--backends', nargs='+', choices=BACKENDS, default=BACKENDS)
     parser.add_argument(
-        '--repeat', type=positive, default=10, help='timed rounds after two to warm up'
+        '--repeat',
+        type=positive,
+        default=10,
+        help='number of timed rounds, after two warm-up rounds',
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
@@ -98,15 +101,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def shape_of(text: str, batch: int) -> Tuple[int, int, int, int]:
-    """(N, C, H, W) out of ``64x128x256``."""
+    """Parse ``64x128x256`` to (N, C, H, W)."""
     lengths = text.split('x')
     if len(lengths) != 3 or not all(length.isdecimal() and int(length) for length in lengths):
-        raise UserError(f'--shapes {text}: expected channels, height and width, as in 64x128x256.')
+        raise UserError(
+            f'--shapes {text}: expected channels, height and width, such as 64x128x256.'
+        )
     return (batch, *(int(length) for length in lengths))
 
 
 def build_layers(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module]:
-    """The layer for each backend, with the same weights; ReLU, and eager compiled."""
+    """Build the layer for each backend, with the same weights, and the references: ReLU and the compiled eager layer."""
     torch.manual_seed(0)
     layer = build_activation(dict(type=args.layer), channels).to(args.device)
     layer = layer.to(memory_format=LAYOUTS[args.layout])
@@ -126,10 +131,10 @@ def build_layers(args: argparse.Namespace, channels: int) -> Dict[str, nn.Module
 
 
 def count_passes(args: argparse.Namespace, name: str, layer: nn.Module, x: Tensor) -> List[float]:
-    """Passes of the forward and of the backward run; none where they cannot be counted.
+    """Count the passes of forward and backward; empty if they cannot be counted.
 
-    A CPU's layer is counted on torch's meta device, where it runs as on a GPU. The ops of a compiled graph, Numba's loops
-    and the fused kernels are not seen.
+    A layer on a CPU is counted on torch's meta device, where it runs like on a GPU. Compiled graphs, Numba's loops and fused kernels
+    cannot be counted.
     """
     if name in ('compile', 'numba', 'triton'):
         return []
@@ -149,7 +154,7 @@ def count_passes(args: argparse.Namespace, name: str, layer: nn.Module, x: Tenso
 
 
 def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
-    """Everything about one shape."""
+    """Measure all backends for one shape."""
     device, dtype = torch.device(args.device), DTYPES[args.dtype]
     shape = shape_of(text, args.batch)
     x = torch.randn(shape, device=device).to(dtype).to(memory_format=LAYOUTS[args.layout])
@@ -173,7 +178,7 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
     for name, layer in list(layers.items()):
         try:
             step(layer)
-        except RuntimeError as reason:  # a backend or a compiler that is not there
+        except RuntimeError as reason:  # a missing backend or compiler
             absent[name] = str(reason).strip().splitlines()[0]
             del layers[name]
     runs = {name: partial(step, layer) for name, layer in layers.items()}
@@ -198,7 +203,7 @@ def measure_shape(args: argparse.Namespace, text: str) -> Dict[str, Any]:
 
 
 def computing_ms(row: Dict[str, Any]) -> float:
-    """The time that the ratios are made of: the device's, or on a CPU the median."""
+    """Return the time that ratios are computed from: the device time, or the median on a CPU."""
     return row['median'] if row['device_ms'] is None else row['device_ms']
 
 
@@ -291,7 +296,7 @@ def draw(path: Path, results: List[Dict[str, Any]]) -> None:
 
 
 def _means(times: List[Tuple[float, float]]) -> Tuple[List[float], List[float]]:
-    """Sizes, and the mean time of each: shapes of one size are not a function of it."""
+    """Return the sizes and the mean time of each size, because several shapes may have the same size."""
     sizes = sorted({size for size, _ in times})
     return sizes, [
         statistics.mean(time for other, time in times if other == size) for size in sizes

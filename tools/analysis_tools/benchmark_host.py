@@ -1,11 +1,11 @@
-"""What the host does for one fused FReLU: its time, kernels it starts, tensors it allocates, Python calls.
+"""Measure the host's work for one fused FReLU: time, kernel launches, allocations and Python calls.
 
     python tools/analysis_tools/benchmark_host.py
     python tools/analysis_tools/benchmark_host.py --device cpu --repeat 200 --json host.json
 
-On a GPU a step takes the larger of the device's time and the host's, and with small maps or many layers that is the host's.
-Without a GPU nothing is launched: a driver that does nothing stands in for the real one, and the times are those of Python
-and of the allocations. The counts are the same, and tests hold them.
+On a GPU, a step takes the larger of device time and host time. With small feature maps or many layers, that is the host time.
+Without a GPU nothing is launched: a dummy driver replaces the real one, and the times include only Python and allocations. The counts
+are the same, and tests check them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
 
 BUDGET_MS = 0.25
-"""Most host time of a layer and training step."""
+"""Maximum host time of a layer in a training step."""
 ROUNDS = 5
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -36,7 +36,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', choices=sorted(DTYPES), default='bfloat16')
-    parser.add_argument('--repeat', type=positive, default=100, help='runs of a round, of five')
+    parser.add_argument(
+        '--repeat', type=positive, default=100, help='number of runs in each of five rounds'
+    )
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help='also write the numbers to this file'
     )
@@ -44,7 +46,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def time_of(run: Callable[[], object], repeat: int, device: torch.device) -> List[float]:
-    """Milliseconds after which a run returns: those of the median and of the fastest round."""
+    """Measure the time until a run returns, in milliseconds: of the median and of the fastest round."""
     taken = []
     for _ in range(ROUNDS):
         if device.type == 'cuda':
@@ -57,7 +59,7 @@ def time_of(run: Callable[[], object], repeat: int, device: torch.device) -> Lis
 
 
 def measure(args: argparse.Namespace) -> List[Dict[str, Any]]:
-    """Counts and times of all cases."""
+    """Measure counts and times of all cases."""
     device, dtype = torch.device(args.device), DTYPES[args.dtype]
     low = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     rows = []

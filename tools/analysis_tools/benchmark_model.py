@@ -1,18 +1,17 @@
-"""A whole model with ReLU and with its activations computed by some backends: training step, inference, memory.
+"""Measure training step, inference and memory of a whole model, with ReLU and with several backends of its activations.
 
     python tools/analysis_tools/benchmark_model.py configs/pspnet/pspnet_r50b-frelu-d8_4xb2-40k_cityscapes-512x1024.py --batch 4
     python tools/analysis_tools/benchmark_model.py CONFIG --part backbone --shape 256 512 --device cpu --repeat 5 --json m.json
     python tools/analysis_tools/benchmark_model.py CONFIG --batch 2 --statistics
 
-The model is the config's, with random weights. A training step is forward to the heads' raw outputs and backward of their
-mean; the loss, the optimizer and the data are the same for all and left out. For ReLU every activation of ours is
-replaced. Inference is of the deployed model: norms inside activations folded.
+The model of the config has random weights. A training step is forward to the raw outputs of the heads, and backward of their mean. Loss,
+optimizer and data loading are left out, because they are the same for all variants. For ReLU, every activation of this package is replaced.
+Inference is measured on the deployed model, with the norms inside activations folded.
 
-A model of a config for several GPUs is measured as MMEngine trains it on one: SyncBN becomes BN. On a GPU a step takes
-the larger of two times: 'device ms' is what its kernels take together, by torch's profiler; where the step takes longer,
-the host bounds it, that is Python and the launches.
+SyncBN becomes BN, like in MMEngine's training on one GPU. On a GPU, 'device ms' is the total time of the kernels in a step, from torch's
+profiler. If the step takes longer, it is bound by the host, that is, by Python and the launches.
 
---statistics also times a step that ActivationStatisticsHook watches, in turns with one that it does not watch.
+--statistics also times a step that ActivationStatisticsHook records, in turns with a step that it does not record.
 """
 
 import argparse
@@ -52,21 +51,28 @@ Forward = Callable[[nn.Module, Tensor], Any]
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('config', help='config of a model with activations of ours')
+    parser.add_argument('config', help='config of a model with FReLU, LightFReLU or DY-ReLU')
     parser.add_argument('--part', choices=('model', 'backbone'), default='model')
-    parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='default: as tested')
+    parser.add_argument(
+        '--shape', type=int, nargs=2, metavar=('H', 'W'), help='input size; default: as in testing'
+    )
     parser.add_argument('--batch', type=positive, default=1)
-    parser.add_argument('--dtype', choices=sorted(DTYPES), default='float32', help='by autocast')
+    parser.add_argument(
+        '--dtype', choices=sorted(DTYPES), default='float32', help='set by autocast'
+    )
     parser.add_argument(
         '--backends',
         nargs='+',
         choices=IMPLEMENTATIONS,
         default=('eager', 'auto'),
-        help='what computes the activations; auto is what a config gets that does not say',
+        help='backends of the activations; auto is the default of configs',
     )
     parser.add_argument('--layout', choices=sorted(LAYOUTS), default='nchw')
     parser.add_argument(
-        '--repeat', type=positive, default=5, help='timed rounds after two to warm up'
+        '--repeat',
+        type=positive,
+        default=5,
+        help='number of timed rounds, after two warm-up rounds',
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
@@ -78,18 +84,18 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=positive,
         const=ActivationStatisticsHook().interval,
         metavar='INTERVAL',
-        help='what ActivationStatisticsHook costs that watches every INTERVAL-th step; default '
-        f'{ActivationStatisticsHook().interval}, as the hook',
+        help='also measure the cost of ActivationStatisticsHook, recording every INTERVAL-th step (default: '
+        f'{ActivationStatisticsHook().interval}, like the hook)',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
 def variants(model: nn.Module, backends: Sequence[str]) -> Dict[str, nn.Module]:
-    """The model with ReLU, and with its activations computed by some backends.
+    """Create the model with ReLU, and with each backend of its activations.
 
     Raises:
-        UserError: If it has no activation of ours.
+        UserError: If it has no activation of this package.
     """
     ours = (FunnelActivation, DynamicReLU)
     relu = copy.deepcopy(model)
@@ -119,7 +125,7 @@ def _computed_by(implementation: str, model: nn.Module) -> nn.Module:
 
 
 def deployed(model: nn.Module) -> nn.Module:
-    """A copy in eval mode with the norms inside activations folded."""
+    """Return a copy in eval mode, with the norms inside activations folded."""
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         if isinstance(module, FunnelActivation):
@@ -128,7 +134,7 @@ def deployed(model: nn.Module) -> nn.Module:
 
 
 def flatten(outputs: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples and lists."""
+    """Yield all tensors in nested tuples and lists."""
     if isinstance(outputs, Tensor):
         yield outputs
     else:
@@ -137,7 +143,7 @@ def flatten(outputs: Any) -> Iterator[Tensor]:
 
 
 class Called(nn.Module):
-    """A model with the way to call it."""
+    """A model together with the function that calls it."""
 
     def __init__(self, model: nn.Module, call: Forward) -> None:
         super().__init__()
@@ -145,14 +151,14 @@ class Called(nn.Module):
         self.call = call
 
     def forward(self, images: Tensor) -> Any:
-        """What the call returns."""
+        """Call the model."""
         return self.call(self.model, images)
 
 
 def measure(
     models: Dict[str, nn.Module], forward: Forward, images: Tensor, args: argparse.Namespace
 ) -> List[Dict[str, Any]]:
-    """Time and memory of each variant."""
+    """Measure time and memory of each variant."""
     device, dtype = images.device, DTYPES[args.dtype]
     low = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
@@ -194,7 +200,7 @@ def measure(
 
 
 def train_step(model: nn.Module, outputs: Callable[[nn.Module], Any]) -> None:
-    """Forward, and backward of the mean of all outputs."""
+    """Run forward, and backward of the mean of all outputs."""
     model.zero_grad(set_to_none=True)
     sum(out.float().mean() for out in flatten(outputs(model))).backward()
 
@@ -202,7 +208,7 @@ def train_step(model: nn.Module, outputs: Callable[[nn.Module], Any]) -> None:
 def cost_of_statistics(
     model: nn.Module, forward: Forward, images: Tensor, args: argparse.Namespace
 ) -> Dict[str, Any]:
-    """Time of a step that the hook watches, beside one that it does not; and what that is of a step on average."""
+    """Measure a step with and without the hook's recording, and the hook's share of the training time."""
     statistics = ActivationStatistics(model.train())
     low = torch.autocast(
         images.device.type, dtype=DTYPES[args.dtype], enabled=args.dtype != 'float32'
@@ -263,7 +269,7 @@ def _with_ratio(
 
 
 def bound_by(row: Dict[str, Any]) -> str:
-    """Which of host and device bounds a training step: the device, if its kernels fill nine tenths of the step."""
+    """Return whether host or device bounds a training step: the device, if its kernels take nine tenths of the step."""
     if row['step_device_ms'] is None:
         return '-'
     return 'device' if row['step_device_ms'] > 0.9 * row['step_ms']['median'] else 'host'
@@ -297,9 +303,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print_table(title, rows)
     if statistics:
         print(
-            f'ActivationStatisticsHook: a watched step takes {statistics["watched_ms"]["median"]:.1f} ms, '
-            f'{statistics["ratio"]:.2f} of one that is not; one step in {args.statistics}: '
-            f'{100 * statistics["share_of_training"]:.2f} % of the time of training.'
+            f'ActivationStatisticsHook: a recorded step takes {statistics["watched_ms"]["median"]:.1f} ms, '
+            f'{statistics["ratio"]:.2f} times as long as a plain step; recording one step in {args.statistics} takes '
+            f'{100 * statistics["share_of_training"]:.2f} % of the training time.'
         )
     if args.json:
         options = {key: value for key, value in vars(args).items() if key != 'json'}

@@ -1,12 +1,13 @@
-"""Time the ops that mm_frelu stands in for beside the other ways to compute them.
+"""Compare the time of mm_frelu's replacements for missing mmcv ops with other implementations.
 
-NMS at the box counts of a detector, and sigmoid focal loss with its gradient at RetinaNet's anchor counts (a 512 x
-1024 image has about 100,000)::
+The ops are NMS, at the box counts of a detector, and sigmoid focal loss with its gradient, at RetinaNet's anchor counts (about 100,000
+for a 512 x 1024 image)::
 
     python tools/analysis_tools/benchmark_ops.py
     python tools/analysis_tools/benchmark_ops.py --boxes 100 1000 --anchors 10000 --classes 80 --json ops.json
 
-The stand-in is measured in plain torch, also where torchvision would take its place. Ways that this machine lacks (torchvision, compiled mmcv) are named below the table.
+The replacement ('stand-in') is measured in plain torch, even if torchvision would be used instead. Implementations that are missing on this
+machine (torchvision, compiled mmcv) are listed below the table.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 with warnings.catch_warnings():
-    warnings.simplefilter('ignore', UserWarning)  # that ops are missing is in the table
+    warnings.simplefilter('ignore', UserWarning)  # the table shows which ops are missing
     from mm_frelu.compat import install_missing_ops
     from mm_frelu.compat.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
     from mm_frelu.compat.nms import nms_in_blocks
@@ -47,7 +48,7 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument('--anchors', type=positive, default=100_000, help='rows of the focal loss')
     parser.add_argument('--classes', type=positive, default=80, help='columns of the focal loss')
     parser.add_argument(
-        '--repeat', type=positive, default=7, help='timed runs after one to warm up'
+        '--repeat', type=positive, default=7, help='number of timed runs, after one warm-up run'
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
@@ -57,20 +58,20 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, for argparse."""
+    """Parse a positive integer, for argparse."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f'{text}: expected a whole number above 0')
+        raise argparse.ArgumentTypeError(f'{text}: expected an integer above 0')
     return number
 
 
 def nms_ways(num_boxes: int, device: str) -> Dict[str, Optional[Callable[[], object]]]:
-    """Each way to suppress overlapping boxes, None where it is absent.
+    """Return each implementation of NMS, or None if it is missing.
 
     Args:
-        num_boxes: Boxes of up to 100 pixels in an area that grows with their number, so that about as many overlap
-            a box in each case.
-        device: Where to compute.
+        num_boxes: Number of boxes of up to 100 pixels. The area grows with their number, so that the number of overlaps per box
+            is about constant.
+        device: Device to compute on.
 
     Returns:
         Functions without arguments by name.
@@ -96,12 +97,12 @@ def nms_ways(num_boxes: int, device: str) -> Dict[str, Optional[Callable[[], obj
 def focal_ways(
     anchors: int, classes: int, device: str
 ) -> Dict[str, Optional[Callable[[], object]]]:
-    """Each way to compute the focal loss and its gradient, None where it is absent.
+    """Return each implementation of the focal loss with its gradient, or None if it is missing.
 
     Args:
-        anchors: Rows; one in a thousand has a class, as RetinaNet's anchors do.
-        classes: Columns.
-        device: Where to compute.
+        anchors: Number of rows. One in a thousand has a class, similar to RetinaNet's anchors.
+        classes: Number of columns.
+        device: Device to compute on.
 
     Returns:
         Functions without arguments by name.
@@ -118,7 +119,7 @@ def focal_ways(
     compiled = None if logits.device.type == 'cpu' else compiled_ops(device)
 
     def mmdet_form() -> torch.Tensor:
-        # As mmdet's FocalLoss does it on the CPU, with the one-hot target that it makes for it.
+        # Same as mmdet's FocalLoss on the CPU, including the one-hot target.
         prediction = logits.clone().requires_grad_()
         one_hot = torch.nn.functional.one_hot(target, classes + 1)[:, :classes]
         value = py_sigmoid_focal_loss(
@@ -143,7 +144,7 @@ def focal_ways(
 
 
 def compiled_ops(device: str) -> Optional[object]:
-    """``mmcv._ext`` where it is compiled, for this kind of device."""
+    """Return ``mmcv._ext`` if it is compiled for this kind of device."""
     if not check_ops_exist():
         return None
     ops = import_module('mmcv._ext')
@@ -155,9 +156,9 @@ def measure(function: Callable[[], object], repeat: int, device: str) -> Tuple[f
     """Time a function.
 
     Args:
-        function: What to time.
-        repeat: Timed runs, after one that is not.
-        device: Waited for, as CUDA computes in the background.
+        function: The function to time.
+        repeat: Number of timed runs, after one warm-up run.
+        device: Device to synchronise, because CUDA runs asynchronously.
 
     Returns:
         Median, fastest and slowest run in milliseconds.
@@ -174,7 +175,7 @@ def measure(function: Callable[[], object], repeat: int, device: str) -> Tuple[f
 
 
 def surroundings(device: str) -> Dict[str, str]:
-    """Hardware and versions that the numbers belong to."""
+    """Return hardware and versions, to print next to the numbers."""
     if torch.device(device).type == 'cuda':
         hardware = torch.cuda.get_device_name(device)
     else:
@@ -191,7 +192,7 @@ def surroundings(device: str) -> Dict[str, str]:
 
 
 def cpu_name() -> str:
-    """Model of the processor as Linux tells it, or what Python knows."""
+    """Return the model of the processor, from Linux or from Python."""
     path = Path('/proc/cpuinfo')
     lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
@@ -199,7 +200,7 @@ def cpu_name() -> str:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Measure, print the table, and write the file if asked to."""
+    """Measure, print the table, and write the file if requested."""
     args = parse_args(arguments)
     if args.json and not args.json.absolute().parent.is_dir():
         raise SystemExit(

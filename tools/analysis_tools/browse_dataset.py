@@ -1,10 +1,10 @@
-"""Look at what a config's pipeline feeds to the model: images behind the last step, with their labels.
+"""Draw the images and labels that a config's pipeline feeds to the model.
 
     python tools/analysis_tools/browse_dataset.py CONFIG --output-dir DIR [--phase train|val|test] [--show-number N] [--repeat N]
         [--seed S] [--not-show] [--show-interval S] [--cfg-options K=V ...]
 
-One PNG for each image: boxes for detection, label maps for segmentation, the class for classification. With --repeat an image is drawn
-several times, as random steps make another one of it each time.
+Each image is drawn as a PNG, with boxes for detection, a label map for segmentation, or the class for classification. With --repeat, each
+image is drawn several times, to show the effect of random steps.
 """
 
 import argparse
@@ -30,34 +30,37 @@ from mm_frelu.visualization.figure_targets import require_screen, show_picture
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description="Look at what a config's pipeline feeds to the model."
+        description="Draw the images and labels that a config's pipeline feeds to the model."
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', metavar='DIR', help='folder for the pictures')
     parser.add_argument(
-        '--phase', choices=PHASES, default='train', help='whose dataset and pipeline; default train'
+        '--phase',
+        choices=PHASES,
+        default='train',
+        help='dataset and pipeline to draw; default: train',
     )
     parser.add_argument(
-        '--show-number', type=int, metavar='N', help='the first N images; default: all'
+        '--show-number', type=int, metavar='N', help='draw the first N images; default: all'
     )
     parser.add_argument(
-        '--repeat', type=int, default=1, metavar='N', help='draw each image N times; default 1'
+        '--repeat', type=int, default=1, metavar='N', help='draw each image N times; default: 1'
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random steps; default 0')
-    parser.add_argument('--not-show', action='store_true', help='open no window')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random steps; default: 0')
+    parser.add_argument('--not-show', action='store_true', help='do not open a window')
     parser.add_argument(
         '--show-interval',
         type=float,
         default=2,
         metavar='S',
-        help='seconds for each picture in the window',
+        help='seconds per picture in the window',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of the config, as for tools/train.py',
+        help='change settings of the config, like in tools/train.py',
     )
     args = parser.parse_args(argv)
     for name in ('show_number', 'repeat'):
@@ -70,7 +73,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def draw(sample: FedSample, dataset: FedDataset) -> Figure:
-    """The picture of a sample, whatever its labels are."""
+    """Draw a sample with any kind of labels."""
     height, width = sample.image.shape[:2]
     title = f'{Path(sample.path).name}, {width} x {height}'
     if sample.boxes is not None:

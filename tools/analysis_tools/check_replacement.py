@@ -3,8 +3,8 @@
     python tools/analysis_tools/check_replacement.py [CONFIG ...] [--act NAME] [--act-cfg K=V ...]
         [--act-include PATTERN ...] [--act-exclude PATTERN ...] [--out FILE.md]
 
-Each model is built, its activations are replaced, its outputs are compared with those of the original, and it trains for one
-step. Needs no data and no weights. Without CONFIG: the list below, which takes a while.
+For each config, the model is built, its activations are replaced, its outputs are compared with those of the original model, and it is
+trained for one step. No data and no weights are needed. Without CONFIG, the list below is checked, which takes a while.
 """
 
 import argparse
@@ -93,7 +93,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Check ReplaceActivation on configs.')
     parser.add_argument(
-        'configs', nargs='*', metavar='CONFIG', help='default: many of mmdet and mmseg'
+        'configs',
+        nargs='*',
+        metavar='CONFIG',
+        help='config files; default: many configs of mmdet and mmseg',
     )
     parser.add_argument('--out', metavar='FILE.md', help='also write the table to this file')
     add_act_arguments(parser)
@@ -102,7 +105,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def row(config: str, verdict: Verdict) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     output = {True: 'equal', False: '**differs**', None: '-'}[verdict.equal]
     kept = '; '.join(f'{number}: {reason}' for reason, number in (verdict.kept or {}).items())
     cells = [
@@ -117,7 +120,7 @@ def row(config: str, verdict: Verdict) -> str:
 
 
 def table(rows: Sequence[str], act: str) -> str:
-    """The Markdown table."""
+    """Format the Markdown table."""
     heads = [
         'config',
         f'replaced by {act}',
@@ -132,7 +135,7 @@ def table(rows: Sequence[str], act: str) -> str:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Check one config after the other."""
+    """Check all configs."""
     args = parse_args(argv)
     if args.out:
         require_target('--out', args.out)

@@ -1,8 +1,8 @@
-"""Parameters and multiply-adds of this package's networks beside those that the papers print.
+"""Compare parameters and multiply-adds of this package's networks with the numbers in the papers.
 
     python tools/analysis_tools/compare_flops.py [--markdown] [--network ResNet-50 ...]
 
-Classifiers of 1000 classes, one image of 224x224, counted on torch's meta device: needs neither data nor weights.
+The networks are classifiers of 1000 classes, counted for one image of 224x224 on torch's meta device. No data and no weights are needed.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from mm_frelu.analysis.paper_figures import Pair, Printed, agrees, dy_relu_pairs
 from mm_frelu.engine import UserError, exit_on_user_error
 
 FRELU_NOTE = (
-    'A row agrees if our number, rounded up or down, is what the paper prints, with or without the parameters of norms. '
-    'The ResNets of table 1 seem to be counted without.'
+    'A row agrees if our number, rounded up or down, is the number in the paper, with or without the parameters of norms. '
+    'The ResNets of table 1 seem to be counted without them.'
 )
 DY_RELU_NOTE = (
     'DY-ReLU-B with K = 2 and R = 8 in the blocks; stem and last convolution keep their activation. "paper" is the growth '
-    'that its abstract states. Its tables, and which layers it replaces, could not be read here, so nothing else is quoted.'
+    'stated in its abstract. Its tables, and which layers it replaces, were not available, so nothing else is quoted.'
 )
 
 
@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
 
 
 def compare_frelu(rows: Sequence[Printed]) -> Comparison:
-    """The tables of the FReLU paper."""
+    """Compare with the tables of the FReLU paper."""
     table = []
     for row in rows:
         ours = classifier_cost(*row.network)
@@ -62,7 +62,7 @@ def compare_frelu(rows: Sequence[Printed]) -> Comparison:
 
 
 def compare_dy_relu(pairs: Sequence[Pair]) -> Comparison:
-    """The networks of the DY-ReLU paper."""
+    """Compare with the networks of the DY-ReLU paper."""
     table = []
     for pair in pairs:
         baseline, dynamic = (classifier_cost(*network) for network in (pair.baseline, pair.dynamic))
@@ -90,7 +90,7 @@ def _readable(number: int) -> str:
 
 
 def markdown(comparison: Comparison) -> Iterable[str]:
-    """The lines of a comparison as Markdown."""
+    """Yield the lines of a comparison as Markdown."""
     yield f'### {comparison.title}'
     yield ''
     yield from (
@@ -102,7 +102,7 @@ def markdown(comparison: Comparison) -> Iterable[str]:
 
 
 def print_table(console: Console, comparison: Comparison) -> None:
-    """Print a comparison for reading."""
+    """Print a comparison as a table."""
     table = Table(title=comparison.title)
     for number, heading in enumerate(comparison.headings):
         table.add_column(heading, justify='left' if number < 2 or not heading else 'right')
@@ -114,13 +114,13 @@ def print_table(console: Console, comparison: Comparison) -> None:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Count, and print."""
+    """Count and print."""
     parser = argparse.ArgumentParser(
-        description="Parameters and multiply-adds beside the papers' figures."
+        description='Compare parameters and multiply-adds with the numbers in the papers.'
     )
     parser.add_argument('--markdown', action='store_true', help='print Markdown')
     parser.add_argument(
-        '--network', nargs='+', metavar='NAME', help='only these, for instance ResNet-50'
+        '--network', nargs='+', metavar='NAME', help='only these networks, for example ResNet-50'
     )
     args = parser.parse_args(argv)
     rows, pairs = frelu_rows(), dy_relu_pairs()

@@ -1,4 +1,4 @@
-"""The confusion matrix of what tools/test.py --out wrote, for segmentation and detection.
+"""Draw the confusion matrix of the predictions that tools/test.py --out wrote, for segmentation and detection.
 
     python tools/analysis_tools/confusion_matrix.py CONFIG PREDICTIONS SAVE_DIR [--title TEXT] [--color-theme NAME] [--show]
         [--score-thr S] [--tp-iou-thr T] [--nms-iou-thr T] [--cfg-options K=V ...]
@@ -39,13 +39,13 @@ BACKGROUND = 'background'
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='The confusion matrix of what tools/test.py --out wrote, for segmentation and detection.'
+        description='Draw the confusion matrix of the predictions that tools/test.py --out wrote, for segmentation and detection.'
     )
     parser.add_argument('config', help='the config that was tested')
     parser.add_argument(
         'prediction_path',
         metavar='PREDICTIONS',
-        help='what tools/test.py --out wrote: for segmentation a folder of PNG files, for detection a file X.pkl',
+        help='output of tools/test.py --out: a folder of PNG files for segmentation, a file X.pkl for detection',
     )
     parser.add_argument(
         'save_dir', metavar='SAVE_DIR', help='folder for the picture and the counts'
@@ -55,32 +55,32 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--color-theme',
         default='Blues',
         metavar='NAME',
-        help='a colour map of Matplotlib; default Blues',
+        help='Matplotlib colour map; default: Blues',
     )
     parser.add_argument('--title', default='Confusion matrix', help='title of the picture')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='detection: lowest score of a box that counts; default 0.3',
+        help='detection: minimum score of the boxes to count; default: 0.3',
     )
     parser.add_argument(
         '--tp-iou-thr',
         type=float,
         default=0.5,
-        help='detection: IoU from which a box is about an object; default 0.5',
+        help='detection: minimum IoU to match a box with an object; default: 0.5',
     )
     parser.add_argument(
         '--nms-iou-thr',
         type=float,
-        help='detection: NMS of each class at this IoU before the boxes are counted; default: none',
+        help='detection: IoU of an NMS per class before the boxes are counted; default: no NMS',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of the config, as for tools/test.py',
+        help='change settings of the config, like in tools/test.py',
     )
     args = parser.parse_args(argv)
     for name in ('score_thr', 'tp_iou_thr', 'nms_iou_thr'):
@@ -91,13 +91,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
             )
     if args.color_theme not in matplotlib.colormaps:
         parser.error(
-            f'--color-theme: Matplotlib has no colour map {args.color_theme!r}; Blues, viridis and plasma are some'
+            f'--color-theme: Matplotlib has no colour map {args.color_theme!r}; use for example Blues, viridis or plasma'
         )
     return args
 
 
 def count_pixels(cfg: Config, args: argparse.Namespace) -> Tuple[np.ndarray, Sequence[str]]:
-    """Pixels by true and predicted class, and the names of the classes."""
+    """Count pixels by true and predicted class; return the counts and the names of the classes."""
     results = load_segmentation_results(cfg, args.config, args.prediction_path)
     number = len(results.classes)
     counts = np.zeros((number, number), np.int64)
@@ -108,7 +108,7 @@ def count_pixels(cfg: Config, args: argparse.Namespace) -> Tuple[np.ndarray, Seq
 
 
 def count_boxes(cfg: Config, args: argparse.Namespace) -> Tuple[np.ndarray, Sequence[str]]:
-    """Boxes by true and predicted class with background behind them, and the names."""
+    """Count boxes by true and predicted class, with background as last class; return the counts and the names."""
     test_set = load_detection_set(cfg, args.config)
     detections = read_detections(args.prediction_path, test_set)
     number = len(test_set.classes)
@@ -122,7 +122,7 @@ def count_boxes(cfg: Config, args: argparse.Namespace) -> Tuple[np.ndarray, Sequ
 
 
 def suppress(found: Detections, iou: float) -> Detections:
-    """NMS of each class by mmcv."""
+    """Apply mmcv's NMS to each class."""
     import torch
     from mmcv.ops import batched_nms
 

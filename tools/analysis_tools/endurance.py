@@ -1,12 +1,12 @@
-"""Train and predict for long, and see whether memory, open files and threads stay flat.
+"""Train and predict for a long time, and check that memory, open files and threads do not grow.
 
     python tools/analysis_tools/endurance.py [CONFIG] [--steps 300] [--images 2000] [--work-dir DIR] [--json FILE]
         [--cfg-options K=V ...]
 
-Without CONFIG the demo's PSPNet with FReLU runs on scenes drawn for it. Training is the config's, without validation and with three
-checkpoints; inference goes through the test set as often as the number of images takes. One line is printed per interval. The curve is
-flat when its last third is not above its second third: memory within 2 %, open files and threads exactly. The exit code is 1 where it
-is not. Linux only.
+Without CONFIG, the demo's PSPNet with FReLU runs on generated scenes. Training follows the config, without validation and with three
+checkpoints. Inference repeats the test set until the number of images is reached. One line is printed per interval. A curve is flat if its
+last third is not above its second third: within 2 % for memory, exactly for open files and threads. Otherwise the exit code is 1. Linux
+only.
 """
 
 import argparse
@@ -33,11 +33,21 @@ WIDTHS = dict(count=6, memory=12, workers=12, device=12, files=6, threads=8)
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Do memory and open files of long runs stay flat?')
-    parser.add_argument('config', nargs='?', default=str(DEMO), help='default: the demo')
-    parser.add_argument('--steps', type=_at_least_points, default=300, help='training steps (300)')
-    parser.add_argument('--images', type=_at_least_points, default=2000, help='predictions (2000)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the curves there')
+    parser = argparse.ArgumentParser(
+        description='Check that memory, open files and threads do not grow in long runs.'
+    )
+    parser.add_argument(
+        'config', nargs='?', default=str(DEMO), help='config file; default: the demo'
+    )
+    parser.add_argument(
+        '--steps', type=_at_least_points, default=300, help='training steps; default: 300'
+    )
+    parser.add_argument(
+        '--images', type=_at_least_points, default=2000, help='images to predict; default: 2000'
+    )
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write the curves to this file'
+    )
     add_common_arguments(parser)
     return parser.parse_args(argv)
 
@@ -49,7 +59,7 @@ def _at_least_points(text: str) -> int:
 
 
 def draw_scenes(folder: Path) -> None:
-    """The data of the demo config, unless the user has named some."""
+    """Generate the data of the demo config, unless the user has set a folder."""
     if 'STREET_SCENES_ROOT' not in os.environ:
         if not (folder / 'annotations').is_dir():
             generate_street_scenes(folder, train=24, val=20, size=(256, 128), seed=0)
@@ -57,7 +67,7 @@ def draw_scenes(folder: Path) -> None:
 
 
 def train_only(cfg: Any, steps: int) -> None:
-    """Change a config to so many training steps without validation, whatever loop it has."""
+    """Change a config with any loop to this number of training steps, without validation."""
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps + 1)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_evaluator = None
@@ -86,7 +96,7 @@ class Curve:
         print(''.join(texts[name].rjust(width) for name, width in WIDTHS.items()), flush=True)
 
     def verdict(self) -> List[str]:
-        """Print whether the curve is flat; what grew."""
+        """Print whether the curve is flat; return what grew."""
         grown = growths(self.points)
         print(f'{self.title}: {"NOT FLAT: " + "; ".join(grown) if grown else "flat"}')
         return grown
@@ -94,7 +104,7 @@ class Curve:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Run, print and judge."""
+    """Train, predict, print the curves and check them."""
     args = parse_args(argv)
     usage(0)
     if args.json is not None:
@@ -124,7 +134,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         print(f'Curves: {args.json}')
     if grown:
         raise UserError(
-            'The process grew. Look for what is kept from step to step, or run longer to see where it ends.'
+            'The process grew. Look for objects that are kept from step to step, or run longer to see whether it stops growing.'
         )
 
 

@@ -1,12 +1,12 @@
-"""What a trained ReLU model is worth to another activation: fine-tune from it, and compare start and end.
+"""Fine-tune a trained ReLU model with other activations, and compare the scores before and after fine-tuning.
 
     python tools/analysis_tools/finetune_study.py CONFIG --out DIR [--source ReLU]
         [--act ReLU FReLU:init=identity FReLU:init=paper] [--seeds 0 1 2] [--finetune-options K=V ...] [--workers N] ...
 
-For each seed a model is trained with the source activation, and from its last checkpoint one model is fine-tuned with each
-activation of --act, the first of which is the baseline: the same activation as the source just goes on. All of them have one
-schedule. Each is validated before its first step and after its last. What is finished in DIR is kept. DIR gets
-``finetuning.md``, ``finetuning.csv`` and ``finetuning.png``; ``trained`` and ``finetuned`` in it have the runs.
+For each seed, a model is trained with the source activation. From its last checkpoint, one model is fine-tuned with each activation of
+--act, all with the same schedule. The first activation is the baseline; by default it is the source activation itself, which trains
+longer. Each model is validated before its first step and after its last. Finished runs in DIR are kept. DIR gets ``finetuning.md``,
+``finetuning.csv`` and ``finetuning.png``. Its folders ``trained`` and ``finetuned`` have the runs.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from mm_frelu.engine.settings import SettingsAction, merge_settings
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Fine-tune a ReLU model to other activations.')
+    parser = argparse.ArgumentParser(description='Fine-tune a ReLU model with other activations.')
     parser.add_argument(
         '--source', default='ReLU', help='activation of the models to start from (default: ReLU)'
     )
@@ -52,21 +52,21 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         default=['ReLU', 'FReLU:init=identity', 'FReLU:init=paper'],
         metavar='ACT',
-        help='activations to fine-tune, the baseline first (default: %(default)s)',
+        help='activations to fine-tune with, the baseline first (default: %(default)s)',
     )
     parser.add_argument(
         '--finetune-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='settings of the config that fine-tuning changes on top of --cfg-options, such as a lower learning rate',
+        help='further settings of the config for fine-tuning, in addition to --cfg-options, such as a lower learning rate',
     )
     add_experiment_arguments(parser)
     return parser.parse_args(argv)
 
 
 def finetuning_config(base: Config, options: Optional[Dict[str, Any]]) -> Config:
-    """The config of the second stage, weights not yet named."""
+    """Return the config of the second stage, still without weights."""
     cfg = copy.deepcopy(base)
     merge_settings(cfg, options, '--finetune-options')
     return cfg
@@ -75,13 +75,13 @@ def finetuning_config(base: Config, options: Optional[Dict[str, Any]]) -> Config
 def finetuning_runs(
     base: Config, choices: Sequence[ActivationChoice], trained: Sequence[Run], folder: Path
 ) -> List[Run]:
-    """The runs of the second stage, each from the checkpoint of its seed.
+    """Create the runs of the second stage, each from the checkpoint of its seed.
 
     Args:
         base: The config of the second stage.
-        choices: Activations to fine-tune.
+        choices: Activations to fine-tune with.
         trained: Finished runs of the first stage, one for each seed.
-        folder: Where the runs go.
+        folder: Folder of the runs.
     """
     runs = []
     for source in trained:
@@ -94,7 +94,7 @@ def finetuning_runs(
 
 
 def table_rows(starts: Scores, ends: Scores, metric: str) -> List[Dict[str, str]]:
-    """The rows of the Markdown table."""
+    """Create the rows of the Markdown table."""
     baseline = next(iter(ends))
     rows = []
     for name, values in ends.items():
@@ -111,7 +111,7 @@ def table_rows(starts: Scores, ends: Scores, metric: str) -> List[Dict[str, str]
 
 
 def csv_rows(starts: Scores, ends: Scores) -> List[Dict[str, Any]]:
-    """The rows of the CSV file: one for each run."""
+    """Create the rows of the CSV file, one for each run."""
     return [
         dict(activation=name, seed=seed, start=starts[name][seed], end=end)
         for name, values in ends.items()

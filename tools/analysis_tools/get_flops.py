@@ -1,9 +1,9 @@
-"""Parameters and multiply-adds of a config's model, by its parts: backbone, its activations, neck, heads.
+"""Count parameters and multiply-adds of a config's model, by part: backbone, its activations, neck, heads.
 
     python tools/analysis_tools/get_flops.py CONFIG [--shape H W] [--json FILE] [--cfg-options K=V ...]
         [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
-Needs neither data nor weights, and computes nothing where torch's meta device knows all operations of the model.
+No data and no weights are needed. If torch's meta device supports all operations of the model, nothing is computed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from mm_frelu.engine.write_file import require_target
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Parameters and multiply-adds of a model, by parts.'
+        description='Count parameters and multiply-adds of a model, by part.'
     )
     parser.add_argument(
         'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
@@ -41,7 +41,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='height and width of the input; default: those of the test pipeline',
+        help='height and width of the input; default: as in the test pipeline',
     )
     parser.add_argument('--json', metavar='FILE', help='also write the exact numbers to this file')
     parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
@@ -50,7 +50,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
-    """Print one row per part, with one for its activations below it."""
+    """Print one row per part, with a row for its activations below it."""
     total = total_of(parts)
     table = Table(title=name)
     table.add_column('part', no_wrap=True)
@@ -79,7 +79,7 @@ def print_table(name: str, shape: InputShape, parts: List[Part]) -> None:
 
 
 def save(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
-    """Write the exact numbers, whole or not at all."""
+    """Write the exact numbers to a file, atomically."""
     content = dict(
         config=config,
         shape=[shape.height, shape.width],
@@ -94,7 +94,7 @@ def save(file: str, config: str, shape: InputShape, parts: List[Part]) -> None:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Count, and print."""
+    """Count and print."""
     args = parse_args(argv)
     if args.json:
         require_target('--json', args.json)

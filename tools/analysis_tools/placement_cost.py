@@ -1,11 +1,11 @@
-"""What each placement of FReLU in ResNet adds: parameters, memory kept for backward, and time if asked.
+"""Measure the cost of each placement of FReLU in ResNet: parameters, memory saved for backward and, optionally, time.
 
     python tools/analysis_tools/placement_cost.py --depth 50 --shape 512 1024 --output-stride 8 [--steps 10]
 
-The memory is counted, not estimated: the network runs forward on tensors without data (torch's meta device), and every
-tensor that autograd saves for backward is added up once. It is what a training step keeps beside parameters, gradients
-and optimizer state; it does not depend on the machine. Time does. ``--steps`` measures it, on a GPU where there is one: forward
-and backward of all placements in turns, so that what disturbs one of them disturbs all.
+The memory is counted, not estimated. The network runs forward on tensors without data (torch's meta device), and the sizes of all tensors
+that autograd saves for backward are added, each once. A training step needs this memory in addition to parameters, gradients and optimizer
+state. It does not depend on the machine. ``--steps`` also measures time, on a GPU if there is one: forward and backward of all placements
+in turns, so that other load on the machine affects all of them alike.
 """
 
 import argparse
@@ -37,7 +37,7 @@ OUTPUT_STRIDES = {
 
 
 def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) -> Dict[str, Tuple]:
-    """Parameters and kept bytes of every placement.
+    """Count parameters and bytes saved for backward, for every placement.
 
     Args:
         depth: Depth of the ResNet.
@@ -46,7 +46,7 @@ def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) 
         output_stride: 32, or 8 for the dilated network of PSPNet.
 
     Returns:
-        ``{placement: (parameters, bytes kept)}``.
+        ``{placement: (parameters, bytes saved for backward)}``.
     """
     costs = {}
     for name, options in PLACEMENTS.items():
@@ -60,14 +60,14 @@ def measure(depth: int, shape: Tuple[int, int], batch: int, output_stride: int) 
 def time_steps(
     depth: int, shape: Tuple[int, int], batch: int, output_stride: int, steps: int
 ) -> Dict[str, Time]:
-    """Time of a forward and backward run of every placement, in milliseconds.
+    """Measure the time of forward and backward for every placement, in milliseconds.
 
     Args:
         depth: Depth of the ResNet.
         shape: Height and width of the images.
         batch: Number of images.
         output_stride: 32, or 8 for the dilated network of PSPNet.
-        steps: How often each is measured.
+        steps: Number of measurements of each placement.
     """
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     images = torch.rand(batch, 3, *shape, device=device)
@@ -90,7 +90,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         '--steps',
         type=int,
         default=0,
-        help='also time each placement this often (default: 0, none)',
+        help='number of timed steps of each placement (default: 0, time is not measured)',
     )
     args = parser.parse_args(argv)
     case = (args.depth, tuple(args.shape), args.batch, args.output_stride)

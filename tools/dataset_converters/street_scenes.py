@@ -1,4 +1,4 @@
-"""Draws a data set of street scenes in CityScapes layout, with COCO JSON for the same pictures.
+"""Generate a dataset of street scenes in CityScapes layout, with COCO JSON for the same images.
 
 Example:
     python tools/dataset_converters/street_scenes.py data/street_scenes --train 240 --val 60 --size
@@ -18,7 +18,7 @@ from mm_frelu.engine import UserError, exit_on_user_error
 
 
 def parse_size(text: str) -> Tuple[int, int]:
-    """Reads '512x256' as (512, 256)."""
+    """Parse '512x256' to (512, 256)."""
     match = re.fullmatch(r'(\d+)x(\d+)', text)
     if not match:
         raise argparse.ArgumentTypeError(f'expected WIDTHxHEIGHT such as 512x256, found {text!r}')
@@ -26,12 +26,12 @@ def parse_size(text: str) -> Tuple[int, int]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description='Draw street scenes in CityScapes layout, with COCO JSON. '
+        description='Generate street scenes in CityScapes layout, with COCO JSON. '
         'The same arguments give the same bytes.'
     )
-    parser.add_argument('out', type=Path, help='folder of the data set')
+    parser.add_argument('out', type=Path, help='folder of the dataset')
     parser.add_argument(
         '--train', type=int, default=200, metavar='N', help='scenes to train on (default: 200)'
     )
@@ -43,17 +43,17 @@ def build_parser() -> argparse.ArgumentParser:
         type=parse_size,
         default=(512, 256),
         metavar='WxH',
-        help='pixels (default: 512x256)',
+        help='size in pixels (default: 512x256)',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, metavar='S', help='seed of the set (default: 0)'
+        '--seed', type=int, default=0, metavar='S', help='seed of the dataset (default: 0)'
     )
     return parser
 
 
 @exit_on_user_error
 def main() -> None:
-    """Generates the set and says where it is."""
+    """Generate the dataset, and print where it is."""
     parser = build_parser()
     args = parser.parse_args()
     columns = (
@@ -78,11 +78,11 @@ def main() -> None:
             parser.error(str(error))
         except OSError as error:
             progress.stop()
-            if error.errno is None:  # somebody else's folder: the message is complete
+            if error.errno is None:  # the folder has other files: the message is complete
                 parser.error(str(error))
             raise UserError(
                 f'the scenes cannot be written to {args.out} (at {args.out.absolute()}): {error}. '
-                'Give a folder that you may write to, on a disk with room.'
+                'Give a folder that you may write to, on a disk with free space.'
             ) from error
     width, height = args.size
     found = 'Wrote' if drawn else 'Already there:'
@@ -91,9 +91,9 @@ def main() -> None:
         f'(seed {args.seed}) in {args.out}'
     )
     for path, what in (
-        ('leftImg8bit/{train,val}/', 'pictures'),
-        ('gtFine/{train,val}/', 'label images and polygons, as CityScapes has them'),
-        ('annotations/instances_{train,val}.json', 'boxes and masks, as COCO has them'),
+        ('leftImg8bit/{train,val}/', 'images'),
+        ('gtFine/{train,val}/', "label images and polygons in CityScapes' format"),
+        ('annotations/instances_{train,val}.json', "boxes and masks in COCO's format"),
     ):
         print(f'  {args.out / path}  {what}')
 

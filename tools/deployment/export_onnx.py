@@ -1,10 +1,10 @@
-"""Export a segmentor, a detector or a backbone as one file that runs without OpenMMLab.
+"""Export a segmentor, a detector or a backbone to a file that runs without OpenMMLab.
 
     python tools/deployment/export_onnx.py CONFIG CKPT OUT.onnx [--shape H W] [--dynamic] [--verify] [--images PATH ...] [--fp16] [--opset N]
         [--output labels|logits] [--part model|heads|backbone] [--format onnx|torchscript|exported] [--cfg-options K=V ...]
         [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
 
-The network takes RGB pixels from 0 to 255 and gives labels, boxes or feature maps. tools/deployment/run_onnx.py runs the file.
+The exported network takes RGB pixels from 0 to 255 and returns labels, boxes or feature maps. tools/deployment/run_onnx.py runs the file.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from mm_frelu.engine.write_file import require_target, write_file
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Export a segmentor, a detector or a backbone as a file that runs without OpenMMLab.'
+        description='Export a segmentor, a detector or a backbone to a file that runs without OpenMMLab.'
     )
     parser.add_argument('config', help='config that the checkpoint was trained with')
     parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint file (.pth)')
@@ -41,17 +41,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='height and width of the image; default: those of the test pipeline',
+        help='height and width of the image; default: as in the test pipeline',
     )
     parser.add_argument(
         '--dynamic',
         action='store_true',
-        help='the file takes images of any size, and batches (boxes: one image at a time)',
+        help='support images of any size, and batches (detection: one image at a time)',
     )
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='run the file and compare it with PyTorch on five pictures, with --dynamic of five sizes; write it only if both '
+        help='run the file and compare it with PyTorch on five images (with --dynamic: of five sizes); write it only if both '
         'agree',
     )
     parser.add_argument(
@@ -59,38 +59,42 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         default=(),
         metavar='PATH',
-        help='pictures for --verify; default: drawn street scenes',
+        help='images for --verify; default: generated street scenes',
     )
     parser.add_argument(
-        '--fp16', action='store_true', help='compute in half precision; input and outputs stay'
+        '--fp16',
+        action='store_true',
+        help='compute in half precision; input and outputs keep their types',
     )
     parser.add_argument(
         '--opset',
         type=int,
         default=DEFAULT_OPSET,
         metavar='N',
-        help=f"version of ONNX's operators; default {DEFAULT_OPSET}",
+        help=f"version of ONNX's operators; default: {DEFAULT_OPSET}",
     )
     parser.add_argument(
         '--output',
         choices=('labels', 'logits'),
         default='labels',
-        help='of segmentation: a label map (default) or the logits of all classes',
+        help='output of a segmentor: a label map (default) or the logits of all classes',
     )
     parser.add_argument(
         '--part',
         choices=('model', 'heads', 'backbone'),
         default='model',
-        help='the whole model (default), what its heads put out before any post-processing, or the feature maps of its backbone',
+        help='part to export: the whole model (default), the model without post-processing, or the backbone',
     )
-    parser.add_argument('--format', choices=tuple(SUFFIXES), default='onnx', help='default: onnx')
+    parser.add_argument(
+        '--format', choices=tuple(SUFFIXES), default='onnx', help='file format; default: onnx'
+    )
     parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
     add_act_arguments(parser)
     return parser.parse_args(argv)
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what cannot work before anything is computed.
+    """Check the options before anything is computed.
 
     Raises:
         UserError: With the option.
@@ -102,7 +106,7 @@ def check(args: argparse.Namespace) -> None:
         )
     require_target('OUT', args.out)
     if args.images and not args.verify:
-        raise UserError('--images are the pictures for --verify, which is missing.')
+        raise UserError('--images needs --verify, which is missing. Add --verify.')
     if args.format == 'onnx':
         check_opset(args.opset)
         require_package('onnx')
@@ -111,7 +115,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """Print one row for each picture."""
+    """Print one row for each image."""
     table = Table(title='Exported file and PyTorch')
     table.add_column('size', no_wrap=True)
     table.add_column('difference')
@@ -123,17 +127,17 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
 
 
 def require_agreement(comparisons: List[Comparison], out: str) -> None:
-    """Raise UserError where the exported file computes something else."""
+    """Raise :class:`UserError` if the exported file does not compute the same as the model."""
     wrong = [row for row in comparisons if not row.agrees]
     if wrong:
         height, width = wrong[0].size
         raise UserError(
-            f'The exported file does not compute what the model does on {len(wrong)} of {len(comparisons)} pictures, the first of '
+            f'The exported file does not compute the same as the model on {len(wrong)} of {len(comparisons)} images, the first of '
             f'{height}x{width} pixels: {wrong[0].found}. {out} is not written.'
         )
     if comparisons and all(row.empty for row in comparisons):
         raise UserError(
-            f'The model found no box on any picture, so nothing was compared, and {out} is not written. Give pictures with '
+            f'The model found no box in any image, so nothing was compared, and {out} is not written. Give images with '
             'objects: --images PATH ...'
         )
 

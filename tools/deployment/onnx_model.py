@@ -1,7 +1,7 @@
-"""A file of export_onnx.py, run by onnxruntime: from an image of any size to labels, boxes or scores of that size.
+"""Run a file of export_onnx.py with onnxruntime: from an image of any size to labels, boxes or scores for that size.
 
-Imports neither torch nor OpenMMLab: with run_onnx.py and onnx_pictures.py it can be copied to a machine that has numpy, OpenCV,
-Pillow and onnxruntime.
+This module does not import torch or OpenMMLab. Together with run_onnx.py and onnx_pictures.py, it can be copied to a machine that has
+only numpy, OpenCV, Pillow and onnxruntime.
 """
 
 import json
@@ -15,7 +15,7 @@ Result = Dict[str, np.ndarray]
 
 
 class OnnxError(ValueError):
-    """Something outside the code is wrong: a file, an image, a missing package. The message says what to do."""
+    """Error in the user's input: a file, an image or a missing package. The message says what to do."""
 
 
 class OnnxModel:
@@ -25,12 +25,12 @@ class OnnxModel:
         path: The ONNX file.
 
     Raises:
-        OnnxError: When onnxruntime is missing, or the file is none of export_onnx.py.
+        OnnxError: When onnxruntime is missing, or the file was not written by export_onnx.py.
 
     Attributes:
         task: ``'segmentation'``, ``'detection'``, ``'classification'`` or ``'features'``.
-        classes: Names of the classes; none of features.
-        palette: One RGB colour for each class, ``uint8`` (classes, 3); of segmentation and detection.
+        classes: Names of the classes; empty for features.
+        palette: One RGB colour for each class, ``uint8`` (classes, 3), for segmentation and detection.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,15 +51,14 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=onnxruntime.get_available_providers()
             )
-        except Exception as error:  # onnxruntime has its own
+        except Exception as error:  # onnxruntime raises its own types
             raise OnnxError(
                 f'MODEL {path} cannot be read as ONNX ({first_line(error)}). Give images first, the model last.'
             ) from None
         described = self.session.get_modelmeta().custom_metadata_map
         if 'task' not in described:
             raise OnnxError(
-                f'MODEL {path} does not say what it is for: it has no task in its metadata. Export it with '
-                'tools/deployment/export_onnx.py.'
+                f'MODEL {path} has no task in its metadata. Export it with tools/deployment/export_onnx.py.'
             )
         self._described = {key: json.loads(value) for key, value in described.items()}
         self.task: str = self._described['task']
@@ -75,11 +74,11 @@ class OnnxModel:
             image: RGB ``uint8`` array (H, W, 3).
 
         Returns:
-            ``labels`` (H, W) of segmentation; ``boxes`` (K, 4) as x1, y1, x2, y2 in pixels of the image, ``scores`` and
-            ``labels`` (K,) of detection; ``scores`` (classes,) of classification; the feature maps by their names.
+            Segmentation: ``labels`` (H, W). Detection: ``boxes`` (K, 4) as x1, y1, x2, y2 in pixels of the image, ``scores`` and
+            ``labels`` (K,). Classification: ``scores`` (classes,). Backbones: feature maps by name.
 
         Raises:
-            OnnxError: When the network does not take such an image.
+            OnnxError: When the network does not support an image of this size.
         """
         size = image.shape[1::-1]
         resized, inside = self._resize(image)
@@ -87,7 +86,7 @@ class OnnxModel:
             names = [output.name for output in self.session.get_outputs()]
             pixels = resized.transpose(2, 0, 1)[None].astype(np.float32)
             found = dict(zip(names, self.session.run(names, {'image': pixels})))
-        except Exception as error:  # onnxruntime has its own
+        except Exception as error:  # onnxruntime raises its own types
             shape = f'{resized.shape[0]}x{resized.shape[1]}'
             raise OnnxError(
                 f'{self.path} does not run on {shape} pixels ({first_line(error)}).'
@@ -99,12 +98,12 @@ class OnnxModel:
         return found if self.task == 'features' else dict(scores=found['scores'][0])
 
     def _resize(self, image: np.ndarray) -> Tuple[np.ndarray, Tuple[int, int]]:
-        """The image as the network takes it, and the width and height that it has in there."""
+        """Return the input of the network, and width and height of the image inside it."""
         for step in self._described['resize']:
             image = _STEPS[step['type']](image, step)
         if self._fixed is None or self._fixed == image.shape[1::-1]:
             return image, image.shape[1::-1]
-        # A file of one size: as large as fits, with the mean colour around, which the network sees as nothing.
+        # A file of fixed size: resize the image to fit, and pad it with the mean colour, which normalisation maps to 0.
         ratio = min(self._fixed[0] / image.shape[1], self._fixed[1] / image.shape[0])
         width, height = (max(int(side * ratio + 0.5), 1) for side in image.shape[1::-1])
         canvas = np.empty((self._fixed[1], self._fixed[0], 3), np.uint8)
@@ -131,13 +130,13 @@ class OnnxModel:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image as the pipelines of OpenMMLab do: three channels, photographs turned upright.
+    """Read an image like OpenMMLab's pipelines: three channels, with the EXIF orientation applied.
 
     Returns:
         RGB ``uint8`` array (H, W, 3).
 
     Raises:
-        OnnxError: When it is no image.
+        OnnxError: When it is not an image.
     """
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -151,12 +150,12 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def first_line(error: Exception) -> str:
-    """What was the matter, without the rest of the page."""
+    """Return the first line of an error message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
 
 
 def _within(image: np.ndarray, scale: Tuple[int, int]) -> Tuple[int, int]:
-    """Width and height of the largest image of the same proportions within a long and a short side, as mmcv rounds them."""
+    """Return the largest width and height of the same aspect ratio within a long and a short side, rounded like in mmcv."""
     height, width = image.shape[:2]
     ratio = min(max(scale) / max(height, width), min(scale) / min(height, width))
     return int(width * ratio + 0.5), int(height * ratio + 0.5)

@@ -1,4 +1,4 @@
-"""Drawing what an exported network found: labels over the image, boxes with their names, and a legend."""
+"""Draw the results of an exported network: labels over the image, boxes with their names, and a legend."""
 
 from typing import List, Sequence, Tuple
 
@@ -6,13 +6,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 LARGE = 1024
-"""Smaller images are enlarged to about this width or height, for names to be read."""
+"""Smaller images are enlarged to about this width or height, so that names are readable."""
 
 TEXT, ROW = 18, 26
-"""Height of letters and rows of a legend."""
+"""Height of text and rows in a legend, in pixels."""
 
 SMALL_TEXT, TAG = 15, 20
-"""Height of letters and of the ground of a name at a box."""
+"""Height of text and background of a box's name, in pixels."""
 
 Box = Tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -25,9 +25,9 @@ def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: f
         image: RGB ``uint8`` array (H, W, 3).
         labels: Class of each pixel, (H, W).
         palette: One RGB colour for each class.
-        opacity: Of the colours, from 0 to 1.
+        opacity: Opacity of the colours, from 0 to 1.
     """
-    # The greyer the more opaque, as in the other pictures: a green bus below a blue class would give a colour of no legend.
+    # Grey the image, like in the other pictures: a green bus below a blue class would give a colour that is not in the legend.
     pixels = image.astype(np.float32)
     grey = (pixels @ np.float32([0.299, 0.587, 0.114]))[..., None]
     ground = opacity * grey + (1 - opacity) * pixels
@@ -36,7 +36,7 @@ def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: f
 
 
 def enlargement(image: np.ndarray) -> int:
-    """How many times larger an image is drawn."""
+    """Return the factor by which an image is enlarged."""
     return max(LARGE // max(image.shape[:2]), 1)
 
 
@@ -47,7 +47,7 @@ def draw_labels(
     classes: Sequence[str],
     opacity: float,
 ) -> Image.Image:
-    """Labels over the image, and below it the classes that are in it, the most frequent first."""
+    """Draw labels over the image, and below it the classes that occur, most frequent first."""
     times = enlargement(image)
     large = np.asarray(_enlarged(image, times))
     painted = paint(large, labels.repeat(times, 0).repeat(times, 1), palette, opacity)
@@ -68,7 +68,7 @@ def draw_boxes(
     palette: np.ndarray,
     classes: Sequence[str],
 ) -> Image.Image:
-    """Boxes with their names and scores, the best on top."""
+    """Draw boxes with their names and scores, highest scores on top."""
     times = enlargement(image)
     picture = _enlarged(image, times)
     draw = ImageDraw.Draw(picture)
@@ -96,7 +96,7 @@ def _corners(box: np.ndarray, times: int) -> Box:
 
 
 def _free_place(box: Box, width: float, size: Tuple[int, int], taken: Sequence[Box]) -> Box:
-    """Where a name hides no other: above its box, inside at the top, inside at the bottom, or below; else above."""
+    """Return a place for a name that hides no other: above its box, inside at the top or bottom, or below; otherwise above."""
     left, top, _, bottom = box
     x = min(max(left, 0), max(size[0] - width, 0))
     heights = [top - TAG, top, bottom - TAG, bottom]
@@ -110,12 +110,12 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def share(value: float) -> str:
-    """A part of a whole in per cent."""
+    """Format a share in per cent."""
     return f'{value:.1%}' if value >= 0.0005 else '<0.1%'
 
 
 def draw_scores(image: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> Image.Image:
-    """The image, and below it the five most probable classes."""
+    """Draw the image, and below it the five most probable classes."""
     best = np.argsort(-scores, kind='stable')[:5]
     entries = [(f'{classes[index]} {scores[index]:.1%}', (96, 96, 96)) for index in best]
     return _with_legend(_enlarged(image, enlargement(image)), entries)

@@ -1,9 +1,9 @@
-"""Make an int8 network of an exported one, and print what that costs on the test set.
+"""Quantise an exported network to int8, and print the loss of accuracy on the test set.
 
     python tools/deployment/quantize_onnx.py CONFIG MODEL.onnx OUT.onnx [--calibration N] [--images PATH ...]
         [--method minmax|entropy|percentile] [--cfg-options K=V ...]
 
-The network is calibrated on images of the training set, or on those of --images. Then both files are tested on the test set.
+The network is calibrated on images of the training set, or on those of --images. Then both networks are tested on the test set.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from mm_frelu.engine.write_file import require_target, write_file
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Make an int8 network of an exported one, and print what that costs.'
+        description='Quantise an exported network to int8, and print the loss of accuracy.'
     )
     parser.add_argument('config', help='config of the network, with its training and test set')
     parser.add_argument('model', metavar='MODEL', help='ONNX file of export_onnx.py')
@@ -37,20 +37,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=int,
         default=64,
         metavar='N',
-        help='number of images to calibrate with; default 64',
+        help='number of images for calibration; default: 64',
     )
     parser.add_argument(
         '--images',
         nargs='+',
         default=(),
         metavar='PATH',
-        help='images or folders to calibrate with, in place of the training set',
+        help='images or folders for calibration, instead of the training set',
     )
     parser.add_argument(
         '--method',
         choices=tuple(METHODS),
         default='minmax',
-        help='how onnxruntime finds the range of a feature map; default minmax. The others leave outliers out',
+        help='how onnxruntime chooses the range of a feature map; default: minmax. The other methods ignore outliers',
     )
     parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
@@ -63,7 +63,7 @@ def read_model(path: str) -> bytes:
     """Read the file of a model.
 
     Raises:
-        UserError: When it is not there or no ONNX file.
+        UserError: When it does not exist or is not an ONNX file.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -73,15 +73,15 @@ def read_model(path: str) -> bytes:
         open_onnx(content)
     except UserError:
         raise
-    except Exception as error:  # onnxruntime has its own
+    except Exception as error:  # onnxruntime raises its own types
         raise UserError(
-            f'MODEL {path} cannot be read as ONNX ({str(error).splitlines()[0][:160]}). Make it with export_onnx.py.'
+            f'MODEL {path} cannot be read as ONNX ({str(error).splitlines()[0][:160]}). Create it with export_onnx.py.'
         ) from error
     return content
 
 
 def print_metrics(task: str, before: Dict[str, float], after: Dict[str, float]) -> None:
-    """Print the metrics of both files, and the loss of the first of them."""
+    """Print the metrics of both networks, and the change of the main metric."""
     first = headline(task, before)
     table = Table(title='Test set')
     table.add_column('metric')
@@ -100,7 +100,7 @@ def print_metrics(task: str, before: Dict[str, float], after: Dict[str, float]) 
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Quantise, save, test both files."""
+    """Quantise the network, test both networks, and save the new one."""
     args = parse_args(argv)
     require_package('onnx')
     if Path(args.out).suffix != '.onnx':
@@ -116,7 +116,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     before = test_set.evaluate(open_onnx(content), args.model)
     if not before:
         raise UserError(
-            f'{args.config}: test_evaluator computes no metric to compare the files by.'
+            f'{args.config}: test_evaluator computes no metric to compare the networks with.'
         )
     after = test_set.evaluate(open_onnx(quantized), args.out)
     print_metrics(test_set.task, before, after)

@@ -1,9 +1,9 @@
-"""Draw what a network exported by export_onnx.py finds in images, with onnxruntime alone.
+"""Run a network exported by export_onnx.py on images and draw the results, with onnxruntime only.
 
     python tools/deployment/run_onnx.py IMAGE ... MODEL.onnx [--out-dir DIR] [--score-thr S] [--opacity A] [--show]
 
-Images come first, the model last; a folder is searched with the folders below it. Nothing of torch or OpenMMLab is imported: this
-file, onnx_model.py and onnx_pictures.py run wherever numpy, OpenCV, Pillow and onnxruntime do.
+Give images or folders first and the model last. Subfolders are included. The tool does not import torch or OpenMMLab: this file,
+onnx_model.py and onnx_pictures.py need only numpy, OpenCV, Pillow and onnxruntime.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Draw what an exported network finds in images, with onnxruntime alone.'
+        description='Run an exported network on images and draw the results, with onnxruntime only.'
     )
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='images or folders')
     parser.add_argument('model', type=Path, metavar='MODEL', help='ONNX file of export_onnx.py')
@@ -34,21 +34,21 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=Path,
         default=Path('work_dirs/onnx'),
         metavar='DIR',
-        help='folder for the pictures; default work_dirs/onnx',
+        help='folder for the pictures; default: work_dirs/onnx',
     )
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
         metavar='S',
-        help='boxes below this score are left out; default 0.3',
+        help='minimum score of the boxes to draw; default: 0.3',
     )
     parser.add_argument(
         '--opacity',
         type=float,
         default=0.65,
         metavar='A',
-        help='opacity of the class colours over the image, 0 to 1; default 0.65',
+        help='opacity of the class colours over the image, 0 to 1; default: 0.65',
     )
     parser.add_argument('--show', action='store_true', help='also open each picture')
     args = parser.parse_args(argv)
@@ -58,10 +58,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def find_images(paths: Sequence[Path], out_dir: Path) -> List[Tuple[Path, Path]]:
-    """The images, and for each the name of its picture below the output folder, no name twice.
+    """Return the images, each with a unique name of its picture inside the output folder.
 
     Raises:
-        OnnxError: For a path that does not exist, and a folder without an image.
+        OnnxError: For a path that does not exist, or a folder without an image.
     """
     found: List[Tuple[Path, Path]] = []
     for path in paths:
@@ -73,9 +73,7 @@ def find_images(paths: Sequence[Path], out_dir: Path) -> List[Tuple[Path, Path]]
                 and out_dir.resolve() not in file.resolve().parents
             ]
             if not inside:
-                raise OnnxError(
-                    f'IMAGE {path}: neither this folder nor those below it hold an image.'
-                )
+                raise OnnxError(f'IMAGE {path}: this folder and its subfolders have no image.')
             found += [(file, file.relative_to(path)) for file in inside]
         elif path.is_file():
             found.append((path, Path(path.name)))
@@ -97,7 +95,7 @@ def find_images(paths: Sequence[Path], out_dir: Path) -> List[Tuple[Path, Path]]
 def draw(
     model: OnnxModel, image: np.ndarray, found: Result, args: argparse.Namespace
 ) -> Image.Image:
-    """The picture of a result."""
+    """Draw a result."""
     if model.task == 'segmentation':
         return draw_labels(image, found['labels'], model.palette, model.classes, args.opacity)
     if model.task == 'detection':
@@ -106,7 +104,7 @@ def draw(
 
 
 def in_words(model: OnnxModel, found: Result) -> str:
-    """A result in one line."""
+    """Describe a result in one line."""
     if model.task == 'segmentation':
         counts = np.bincount(found['labels'].ravel(), minlength=len(model.classes))
         best = [index for index in np.argsort(-counts, kind='stable')[:5] if counts[index]]
@@ -129,7 +127,7 @@ def in_words(model: OnnxModel, found: Result) -> str:
 
 
 def save(picture: Image.Image, target: Path) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture atomically.
 
     Raises:
         OnnxError: When it cannot be written.
@@ -147,10 +145,10 @@ def save(picture: Image.Image, target: Path) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Predict and draw each image; an image that fails does not stop the others.
+    """Predict and draw each image. An image that fails does not stop the others.
 
     Raises:
-        OnnxError: When something is the user's to mend.
+        OnnxError: When an image, the model or the output folder is wrong.
     """
     images = find_images(args.images, args.out_dir)
     model = OnnxModel(args.model)
@@ -183,7 +181,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Run, and end with one sentence where the user has something to mend."""
+    """Run, and print errors of the user's input as one sentence."""
     try:
         run(parse_args(argv))
     except OnnxError as error:

@@ -1,4 +1,4 @@
-"""Print a config with its bases and --cfg-options merged in.
+"""Print a config, merged with its bases and --cfg-options.
 
 python tools/misc/print_config.py CONFIG [--save-path FILE.py] [--cfg-options K=V ...]
 """
@@ -29,7 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Print, and save where asked to."""
+    """Print the config, and save it if requested."""
     args = parse_args(argv)
     cfg = read_config(args.config)
     merge_settings(cfg, args.cfg_options)

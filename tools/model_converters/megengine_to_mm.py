@@ -24,14 +24,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--arch',
         choices=[arch.name for arch in ARCHITECTURES],
-        help='what SRC must be; default: what the names of its tensors say',
+        help='architecture that SRC must have; default: detected from the names of its tensors',
     )
     return parser.parse_args(argv)
 
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Convert, save, and say how to use the result."""
+    """Convert, save, and print how to use the result."""
     args = parse_args(argv)
     check_target(args.dst, 'DST', args.src)
     checkpoint = convert_megengine(args.src, args.arch)

@@ -1,9 +1,9 @@
-"""Make a checkpoint ready for publishing: only weights and meta, a recorded preprocessing, a hash in the name.
+"""Prepare a checkpoint for publishing: keep only weights and meta, record the preprocessing, and add a hash to the name.
 
     python tools/model_converters/publish_model.py IN OUT [--no-ema]
 
-OUT is a folder, for a file named {config}_{date}-{hash8}.pth, or NAME.pth, for NAME_{date}-{hash8}.pth. The last line
-printed is the path of the file.
+If OUT is a folder, the file is named {config}_{date}-{hash8}.pth; if it is NAME.pth, the file is named NAME_{date}-{hash8}.pth. The last
+printed line is the path of the file.
 """
 
 import argparse
@@ -16,24 +16,24 @@ from mm_frelu.engine import exit_on_user_error
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Make a checkpoint ready for publishing.')
+    parser = argparse.ArgumentParser(description='Prepare a checkpoint for publishing.')
     parser.add_argument('checkpoint', metavar='IN', help='checkpoint of a training')
     parser.add_argument(
         'out',
         metavar='OUT',
-        help='folder, or NAME.pth; the date of the training and the hash of the file are added to the name',
+        help='folder, or NAME.pth; the training date and the hash of the file are added to the name',
     )
     parser.add_argument(
         '--no-ema',
         action='store_true',
-        help='of a model trained with EMAHook, publish the last weights instead of their average',
+        help='publish the last weights of a model trained with EMAHook, instead of their average',
     )
     return parser.parse_args(argv)
 
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Publish, and say what was done."""
+    """Publish, and print what was done."""
     args = parse_args(argv)
     path, notes = publish(args.checkpoint, args.out, averaged=not args.no_ema)
     print(*notes, path, sep='\n')

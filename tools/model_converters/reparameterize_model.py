@@ -1,9 +1,9 @@
-"""Fold the norms of FReLU into its windows: the same network with fewer steps, for testing and deployment.
+"""Fold the norms of FReLU into its windows, for faster testing and deployment with the same outputs.
 
     python tools/model_converters/reparameterize_model.py CONFIG CKPT OUT.pth [--shape H W]
 
-Writes OUT.pth and, beside it, the config OUT.py that it loads with: tools/test.py OUT.py OUT.pth gives the metrics of
-CONFIG and CKPT. The outputs of both are compared before anything is saved.
+The tool writes OUT.pth and the config OUT.py for it: tools/test.py OUT.py OUT.pth gives the metrics of CONFIG and CKPT. The outputs of
+both models are compared before anything is saved.
 """
 
 import argparse
@@ -21,7 +21,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('config', help='config that the checkpoint was trained with')
     parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint file (.pth)')
     parser.add_argument(
-        'out', metavar='OUT', help='file to write (.pth); its config gets the ending .py'
+        'out',
+        metavar='OUT',
+        help='file to write (.pth); its config has the same name with the ending .py',
     )
     parser.add_argument(
         '--shape',
@@ -29,7 +31,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs=2,
         default=(256, 512),
         metavar=('H', 'W'),
-        help='height and width of the image that the outputs are compared on',
+        help='height and width of the image to compare the outputs on',
     )
     return parser.parse_args(argv)
 
@@ -44,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     folded = ' and '.join(f'{count} {name}' for name, count in done.folded.items())
     print(f'Folded {folded}.')
     print(
-        f'Largest difference, of the network and of each activation: {done.difference:.1e} of the largest output.'
+        f'Largest difference of the network and of each activation: {done.difference:.1e} of the largest output.'
     )
     print(f'{done.checkpoint}\n{done.config}')
 

@@ -1,4 +1,4 @@
-"""Convert FReLU weights of a PyTorch port, a ResNet with torchvision's names, to a checkpoint for OpenMMLab.
+"""Convert FReLU weights of a PyTorch port (a ResNet with torchvision's names) to a checkpoint for OpenMMLab.
 
 python tools/model_converters/torch_to_mm.py frelu_resnet50.pth weights/resnet50_frelu.pth
 """
@@ -27,28 +27,28 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--arch',
         choices=known_architectures(),
-        help='what SRC must be; default: what the names of its tensors say',
+        help='architecture that SRC must have; default: detected from the names of its tensors',
     )
     parser.add_argument(
         '--style',
         choices=['pytorch', 'caffe'],
         default='pytorch',
-        help='where the bottlenecks of SRC have their stride: pytorch on the 3x3 (default), caffe on the first 1x1; '
-        'no weight tells it',
+        help='convolution of the bottlenecks of SRC that has the stride: the 3x3 for pytorch (default), the first 1x1 for caffe; '
+        'it cannot be detected from the weights',
     )
     parser.add_argument(
         '--act-sites',
         nargs='+',
         choices=['act1', 'act2', 'act3'],
         metavar='SITE',
-        help='sites of the activations of a block, in the order of their names, where a block does not have all: act2 is '
-        'the one behind the 3x3 of a bottleneck',
+        help='sites of the activations in a block, in the order of their names, if a block does not have all of them; act2 is '
+        'after the 3x3 of a bottleneck',
     )
     parser.add_argument(
         '--channel-order',
         choices=['rgb', 'bgr'],
         default='rgb',
-        help='channels that SRC was trained on (default: rgb)',
+        help='channel order that SRC was trained with (default: rgb)',
     )
     for key, default in (('mean', IMAGENET_MEAN), ('std', IMAGENET_STD)):
         parser.add_argument(
@@ -57,17 +57,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
             type=float,
             default=default,
             metavar=('C1', 'C2', 'C3'),
-            help=f'{key} of the pixels that SRC was trained on, for values 0..255 and in the order of the channels '
+            help=f'{key} of the pixels that SRC was trained on, for values 0..255, in channel order '
             f'(default: ImageNet, {default[0]:g} {default[1]:g} {default[2]:g})',
         )
     return parser.parse_args(argv)
 
 
 def read_preprocessing(args: argparse.Namespace) -> Preprocessing:
-    """The pixels that the options describe.
+    """Return the preprocessing that the options describe.
 
     Raises:
-        UserError: When ``--std`` or ``--mean`` is for values 0..1, not finite, or a deviation not positive.
+        UserError: When ``--std`` or ``--mean`` is for values 0..1 or not finite, or ``--std`` is not positive.
     """
     for option, values in (('--mean', args.mean), ('--std', args.std)):
         if not all(map(math.isfinite, values)):
@@ -93,7 +93,7 @@ def _numbers(values: Iterable[float]) -> str:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Convert, save, and say how to use the result."""
+    """Convert, save, and print how to use the result."""
     args = parse_args(argv)
     preprocessing = read_preprocessing(args)
     check_target(args.dst, 'DST', args.src)

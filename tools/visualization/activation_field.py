@@ -1,12 +1,12 @@
-"""How far the pixels of a network with FReLU looked: figure 3 of the FReLU paper, on real features.
+"""Draw the activate field of a network with FReLU on real features (Figure 3 of the FReLU paper).
 
     python tools/visualization/activation_field.py CONFIG CHECKPOINT --out DIR [--images PATH ...] [--num-images N]
         [--layers NAME ...] [--device D] [--cfg-options K=V ...] [--act NAME ...]
 
-DIR gets, for each image, NAME_field.png: the image, a map of the mean side of the activate field for each layer (by default the last
-FReLU of each stage), and how the layer's value is divided among the sides {1, 1+r, ..., 1+nr}. For all images together: choices.png,
-the share of pixels that choose the window per layer and channel against depth; windows.png, the learned windows; and
-activation_field.json with the numbers, channels that always or never choose the window included. docs/inside.md has the definition.
+For each image, DIR gets NAME_field.png: the image, a map of the mean side of the activate field for each layer (by default the last
+FReLU of each stage), and how the layer's value is divided among the sides {1, 1+r, ..., 1+nr}. For all images together, it gets
+choices.png, the share of pixels that choose the window, per layer and channel, by depth; windows.png, the learned windows; and
+activation_field.json with the numbers, including the channels that always or never choose the window. docs/inside.md has the definition.
 """
 
 import argparse
@@ -58,28 +58,28 @@ from mm_frelu.visualization.segmentors import check_device
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='How far the pixels of a network with FReLU looked, on real features.'
+        description='Draw the activate field of a network with FReLU on real features.'
     )
     parser.add_argument('config', help='config of a model with FReLU or LightFReLU')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('checkpoint', help='checkpoint of that model')
     add_inspection_arguments(
         parser,
         images=8,
-        layers='layers to draw, by name or pattern, any layer of the model (backbone.layer2.*.act2, '
+        layers='layers to draw, any layer of the model by name or pattern (backbone.layer2.*.act2, '
         'decode_head.bottleneck); default: the last FReLU of each stage',
     )
     return parser.parse_args(argv)
 
 
 class Looker:
-    """Looks at one image after the other.
+    """Traces images and accumulates statistics over them.
 
     Args:
         loaded: The model.
         layers: Patterns of layers to draw, or None.
 
     Attributes:
-        counts: How often each channel of each FReLU chose the window.
+        counts: Number of times that each channel of each FReLU chose the window.
         totals: Value of each FReLU by the side of its field, over all images.
         funnels: FReLUs that run when the model is tested, in the order of their calls.
     """
@@ -93,7 +93,7 @@ class Looker:
             self.funnels,
             'FReLU or LightFReLU',
             loaded.config,
-            '--act FReLU puts them in; dyrelu_inspect.py is the tool for DY-ReLU.',
+            '--act FReLU adds them. For DY-ReLU use dyrelu_inspect.py.',
         )
         self.drawn: Optional[List[str]] = None
         if layers is not None:
@@ -158,7 +158,7 @@ class Looker:
 
     @property
     def windows(self) -> Dict[str, torch.Tensor]:
-        """The learned windows by layer; those of a maximum of two have their shape behind the name."""
+        """The learned windows by layer. If a layer has two windows, their shapes are added to the name."""
         return {
             f'{name} {shape}'.strip(): window
             for name in self.counts
@@ -166,7 +166,7 @@ class Looker:
         }
 
     def numbers(self) -> List[dict]:
-        """What the figures show, layer by layer."""
+        """Return the numbers in the figures, layer by layer."""
         rows = []
         for name, count in self.counts.items():
             histogram = self.histograms[name]
@@ -203,7 +203,7 @@ def print_table(console: Console, rows: Sequence[dict]) -> None:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Trace all images, then draw what they have in common."""
+    """Trace and draw all images, then draw the figures for all images together."""
     args = parse_args(argv)
     out, device = Path(args.out), default_device(args.device)
     require_writable('--out', out)

@@ -1,11 +1,11 @@
-"""What the DY-ReLUs of a network do with many images: the figures of the DY-ReLU paper.
+"""Inspect the DY-ReLUs of a network on many images, with the figures of the DY-ReLU paper.
 
     python tools/visualization/dyrelu_inspect.py CONFIG CHECKPOINT --out DIR [--images PATH ...] [--num-images N]
         [--layers NAME ...] [--seed N] [--device D] [--cfg-options K=V ...] [--act NAME ...]
 
-DIR gets scatter.png, output against input for each layer (one x, a range of y); slopes.png, the distribution of |a1 - a2| from low to
-high; coefficients.png, the coefficients of each image as heat maps; for DY-ReLU-C, for each image, NAME_attention.png, the spatial
-attention over the picture; and dyrelu.json with the numbers.
+DIR gets scatter.png, output against input for each layer (one x has a range of y); slopes.png, the distribution of |a1 - a2| for layers
+from low to high; coefficients.png, the coefficients of each image as heat maps; for DY-ReLU-C, NAME_attention.png of each image, with the
+spatial attention over the picture; and dyrelu.json with the numbers.
 """
 
 import argparse
@@ -49,23 +49,23 @@ from mm_frelu.visualization.segmentors import check_device
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='What the DY-ReLUs of a network do with many images.'
+        description='Inspect the DY-ReLUs of a network on many images.'
     )
     parser.add_argument('config', help='config of a model with DyReLUA, DyReLUB or DyReLUC')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('checkpoint', help='checkpoint of that model')
     add_inspection_arguments(
         parser,
         images=40,
-        layers='DY-ReLUs to look at, by name or pattern (backbone.layer2.*); default: all',
+        layers='DY-ReLUs to inspect, by name or pattern (backbone.layer2.*); default: all',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the generator that draws the values of the scatter'
+        '--seed', type=int, default=0, help='seed for choosing the values in the scatter plot'
     )
     return parser.parse_args(argv)
 
 
 def summary(records: Dict[str, DynamicRecord]) -> List[dict]:
-    """What the figures show, layer by layer."""
+    """Return the numbers in the figures, layer by layer."""
     rows = []
     for name, record in records.items():
         differences = torch.cat(record.differences)
@@ -80,7 +80,7 @@ def summary(records: Dict[str, DynamicRecord]) -> List[dict]:
                     quantiles=dict(zip(('1', '25', '50', '75', '99'), quantiles.tolist())),
                 ),
                 range_of_y=float((ranges[1] - ranges[0]).mean()) if ranges.numel() else None,
-                # Between images, in one channel: an activation that is not dynamic has none.
+                # Over images, for each channel. It is 0 for an activation that is not dynamic.
                 slope_deviation=slopes.std(dim=0, unbiased=False).mean(dim=1).tolist(),
             )
         )
@@ -122,7 +122,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         found,
         'DyReLUA, DyReLUB or DyReLUC',
         args.config,
-        '--act DyReLUB puts them in; activation_field.py is the tool for FReLU.',
+        '--act DyReLUB adds them. For FReLU use activation_field.py.',
     )
     others = [name for name, _ in loaded.model.named_modules() if name and name not in found]
     layers = {name: found[name] for name in choose_layers(found, args.layers, others=others)}

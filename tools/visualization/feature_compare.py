@@ -1,4 +1,4 @@
-"""The same layer of two models for one image: means of the channels, chosen channels, effective receptive fields.
+"""Compare the same layer of two models on one image: channel means, chosen channels and effective receptive fields.
 
     python tools/visualization/feature_compare.py --model NAME CONFIG CHECKPOINT --model NAME CONFIG CHECKPOINT --layer NAME
         --images PATH ... --out DIR [--channels N ...] [--pixel X,Y] [--device D] [--act NAME [--act-models NAME ...] ...]
@@ -40,27 +40,36 @@ from mm_frelu.visualization.segmentors import check_device
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='The same layer of two models for one image.')
+    parser = argparse.ArgumentParser(
+        description='Compare the same layer of two models on one image.'
+    )
     parser.add_argument(
         '--model',
         nargs=3,
         action='append',
         required=True,
         metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='a model and what to call it; give the option twice, the baseline first',
+        help='name, config and checkpoint of a model; give the option twice, the baseline first',
     )
     parser.add_argument(
-        '--layer', required=True, metavar='NAME', help='a module of both models, as backbone.layer2'
+        '--layer',
+        required=True,
+        metavar='NAME',
+        help='a module of both models, such as backbone.layer2',
     )
     parser.add_argument(
         '--channels',
         nargs='+',
         type=_channel,
         metavar='N',
-        help='channels to draw, counted from 0; default: those whose means differ most',
+        help='channels to draw, counted from 0; default: the channels whose means differ most',
     )
     parser.add_argument(
-        '--num-channels', type=positive, default=3, metavar='N', help='how many of them; default 3'
+        '--num-channels',
+        type=positive,
+        default=3,
+        metavar='N',
+        help='number of channels to choose without --channels; default: 3',
     )
     parser.add_argument(
         '--pixel',
@@ -73,23 +82,23 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--act-models',
         nargs='+',
         metavar='NAME',
-        help='the models that --act is for; default: both',
+        help='names of the models that --act changes; default: both',
     )
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     if len(names) != 2 or len(set(names)) != 2:
-        parser.error('--model: give two models, each with a name of its own')
-    strangers = [name for name in args.act_models or () if name not in names]
-    if strangers:
+        parser.error('--model: give two models with different names')
+    unknown = [name for name in args.act_models or () if name not in names]
+    if unknown:
         parser.error(
-            f'--act-models: no model is called {strangers[0]!r}; there are {", ".join(names)}'
+            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
         )
     return args
 
 
 def _channel(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f'expected the number of a channel, found {text}')
+        raise argparse.ArgumentTypeError(f'expected a channel index, found {text}')
     return int(text)
 
 
@@ -103,7 +112,7 @@ def _pixel(text: str) -> Tuple[int, int]:
 def compare(
     image: ImageFile, models: Sequence[LoadedModel], args: argparse.Namespace, console: Console
 ) -> Tuple[Dict[str, Tuple[Prepared, Features]], Tuple[float, float]]:
-    """The layer of both models for an image, and the pixel as shares of height and width.
+    """Compute the layer of both models for an image; return the features, and the pixel as shares of height and width.
 
     Raises:
         UserError: For a pixel outside of the image.
@@ -117,7 +126,7 @@ def compare(
         x, y = args.pixel or (width // 2, height // 2)
         if x >= width or y >= height:
             raise UserError(
-                f'{image.path}: --pixel {x},{y} is outside of it; it has {width}x{height} pixels.'
+                f'{image.path}: --pixel {x},{y} is outside of the image, which has {width}x{height} pixels.'
             )
         share = (y + 0.5) / height, (x + 0.5) / width
         seen = prepared.picture.shape[:2]
@@ -135,20 +144,20 @@ def compare(
 
 
 def check_layer(models: Sequence[LoadedModel], layer: str) -> None:
-    """Refuse a layer that one of the models lacks.
+    """Raise if one of the models lacks the layer.
 
     Raises:
-        UserError: With the nearest names.
+        UserError: With the closest names.
     """
     for loaded in models:
         find_layer(loaded.model, layer, loaded.name)
 
 
 def choose_channels(features: Sequence[Features], args: argparse.Namespace) -> List[int]:
-    """The channels to draw.
+    """Return the channels to draw.
 
     Raises:
-        UserError: For one that a model's layer does not have.
+        UserError: For a channel that a model's layer does not have.
     """
     first, second = (one.means for one in features)
     if args.channels is None:

@@ -1,5 +1,5 @@
-# CityScapes, 19 classes, crops of 512x1024 (height x width). Where the data lies: `data/cityscapes`, or the folder
-# named by the environment variable CITYSCAPES_DATASET, which the official cityscapesscripts read too.
+# CityScapes, 19 classes, crops of 512x1024 (height x width). The data is in `data/cityscapes`, or in the folder that the
+# environment variable CITYSCAPES_DATASET names, like for the official cityscapesscripts.
 data_root = r"""{{$CITYSCAPES_DATASET:data/cityscapes}}"""
 dataset_type = 'CityscapesDataset'
 crop_size = (512, 1024)
@@ -7,7 +7,7 @@ crop_size = (512, 1024)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    # Names the file when labels are no classes, labelIds in place of labelTrainIds for instance.
+    # Names the file if labels are not classes, for example labelIds instead of labelTrainIds.
     dict(type='mm_frelu.CheckLabelIds', num_classes=19),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
@@ -18,7 +18,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
-    # After Resize: predictions are compared with the labels at their full size.
+    # After Resize, because predictions are compared with labels at full size.
     dict(type='LoadAnnotations'),
     dict(type='mm_frelu.CheckLabelIds', num_classes=19),
     dict(type='PackSegInputs'),

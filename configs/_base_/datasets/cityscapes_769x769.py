@@ -1,5 +1,5 @@
-# CityScapes in crops of 769x769. 769 = 8 * 96 + 1: with `align_corners=True` features and pixels meet at the corners.
-# Images are therefore brought to 2049x1025 too, and tested by sliding the crop over them.
+# CityScapes in crops of 769x769. 769 = 8 * 96 + 1, so that features and pixels align at the corners with
+# `align_corners=True`. Images are therefore resized to 2049x1025, and tested by sliding the crop over them.
 _base_ = './cityscapes_512x1024.py'
 
 crop_size = (769, 769)

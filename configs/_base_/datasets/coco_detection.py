@@ -1,4 +1,4 @@
-# COCO 2017 boxes. Where the data lies: `data/coco`, or the folder named by the environment variable COCO_ROOT.
+# COCO 2017 boxes. The data is in `data/coco`, or in the folder that the environment variable COCO_ROOT names.
 data_root = r"""{{$COCO_ROOT:data/coco}}"""
 dataset_type = 'CocoDataset'
 meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
@@ -13,7 +13,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    # After Resize: the true boxes stay in the coordinates of the original image.
+    # After Resize, so that the true boxes keep the coordinates of the original image.
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=meta_keys),
 ]

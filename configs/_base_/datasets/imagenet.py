@@ -1,9 +1,9 @@
-# ImageNet-1k, 224x224. Where the data lies: `data/imagenet`, or the folder named by the environment variable
-# IMAGENET_ROOT, with train/<class>/ and val/<class>/ in it.
+# ImageNet-1k, 224x224. The data is in `data/imagenet`, or in the folder that the environment variable IMAGENET_ROOT
+# names, with the subfolders train/<class>/ and val/<class>/.
 data_root = r"""{{$IMAGENET_ROOT:data/imagenet}}"""
 dataset_type = 'ImageNet'
 
-# RGB with ImageNet's mean and deviation, as torchvision and OpenMMLab have it.
+# RGB with ImageNet's mean and standard deviation, like in torchvision and OpenMMLab.
 data_preprocessor = dict(
     num_classes=1000,
     mean=[123.675, 116.28, 103.53],

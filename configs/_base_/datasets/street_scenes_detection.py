@@ -1,6 +1,5 @@
-# Boxes of the street scenes that `tools/dataset_converters/street_scenes.py` draws, as COCO JSON with CityScapes' ten
-# classes of things. They lie in `data/street_scenes`, or in the folder named by the environment variable
-# STREET_SCENES_ROOT.
+# Boxes of the street scenes of `tools/dataset_converters/street_scenes.py`, as COCO JSON with ten object classes of
+# CityScapes. They are in `data/street_scenes`, or in the folder that the environment variable STREET_SCENES_ROOT names.
 data_root = r"""{{$STREET_SCENES_ROOT:data/street_scenes}}"""
 dataset_type = 'CocoDataset'
 metainfo = dict(

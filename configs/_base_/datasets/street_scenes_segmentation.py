@@ -1,6 +1,6 @@
-# Street scenes that `tools/dataset_converters/street_scenes.py` draws: CityScapes' layout, classes and file names, so
-# CityScapes' own dataset class reads them. They lie in `data/street_scenes`, or in the folder named by the
-# environment variable STREET_SCENES_ROOT.
+# Street scenes of `tools/dataset_converters/street_scenes.py`. They have CityScapes' layout, classes and file names, so
+# its dataset class reads them. They are in `data/street_scenes`, or in the folder that the environment variable
+# STREET_SCENES_ROOT names.
 data_root = r"""{{$STREET_SCENES_ROOT:data/street_scenes}}"""
 dataset_type = 'CityscapesDataset'
 image_scale = (256, 128)

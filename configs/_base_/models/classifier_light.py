@@ -1,4 +1,4 @@
-# A classifier on a light network, with label smoothing as the official code has it. The config gives the backbone.
+# A classifier on a light network, with label smoothing like in the official code. Configs set the backbone.
 model = dict(
     type='ImageClassifier',
     neck=dict(type='mm_frelu.DropoutPooling'),
@@ -6,7 +6,7 @@ model = dict(
         type='LinearClsHead',
         num_classes=1000,
         in_channels=1024,
-        # (1 - a) of the truth and a / K of every class.
+        # Target: (1 - a) for the true class plus a / K for every class.
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         topk=(1, 5),
     ),

@@ -1,4 +1,4 @@
-# A classifier on a ResNet-50 that is told its activation. ReLU here: this is the baseline.
+# A classifier on ResNet-50. The activation is ReLU, the baseline; configs replace it.
 model = dict(
     type='ImageClassifier',
     backbone=dict(
@@ -7,12 +7,12 @@ model = dict(
         num_stages=4,
         out_indices=(3,),
         style='pytorch',
-        # The official code starts every norm at scale 1.
+        # The official code initialises the scale of every norm to 1.
         zero_init_residual=False,
         act_cfg=dict(type='ReLU'),
         act_sites='all',
     ),
-    # The paper drops 0.1, the released code 0.2.
+    # The paper uses a dropout of 0.1, the released code 0.2.
     neck=dict(type='mm_frelu.DropoutPooling', drop_rate=0.1),
     head=dict(
         type='LinearClsHead',

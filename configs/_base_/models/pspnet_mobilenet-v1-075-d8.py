@@ -1,17 +1,17 @@
-# PSPNet on MobileNetV1 0.75x of output stride 8. ReLU here: this is the baseline.
+# PSPNet on MobileNetV1 0.75x with output stride 8. The activation is ReLU, the baseline.
 _base_ = './pspnet_r50b-d8.py'
 
-# The weights are the user's own: the FReLU paper trained this network, and published no weights of it. They lie in
-# `weights`, or in the folder named by the environment variable WEIGHTS_ROOT.
+# The user must train the weights: the FReLU paper trained this network, but its weights are not published. They are in
+# `weights`, or in the folder that the environment variable WEIGHTS_ROOT names.
 weights_hint = (
     'No public weights fit this config. '
     'Train them: python tools/train.py configs/imagenet/mobilenet-v1-075-relu_8xb128_in1k.py, '
     'then copy work_dirs/mobilenet-v1-075-relu_8xb128_in1k/iter_300000.pth '
     r"""to {{$WEIGHTS_ROOT:weights}}/mobilenet_v1_x0_75_relu.pth. """
-    'Or train from nothing: --cfg-options model.backbone.init_cfg=None'
+    'Or train from scratch: --cfg-options model.backbone.init_cfg=None'
 )
 model = dict(
-    # As the authors train light networks on ImageNet: BGR pixels of 0 to 255 as they are.
+    # Like in the authors' training of light networks on ImageNet: unscaled BGR pixels, 0 to 255.
     data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
     backbone=dict(
         _delete_=True,

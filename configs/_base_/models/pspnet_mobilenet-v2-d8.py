@@ -1,4 +1,5 @@
-# PSPNet on MobileNetV2 1.0x of output stride 8, strides and dilations as in mmseg. ReLU here: this is the baseline.
+# PSPNet on MobileNetV2 1.0x with output stride 8, and strides and dilations like in mmseg. The activation is ReLU, the
+# baseline.
 _base_ = './pspnet_r50b-d8.py'
 
 model = dict(
@@ -10,7 +11,7 @@ model = dict(
         dilations=(1, 1, 1, 2, 2, 4, 4),
         out_indices=(1, 2, 4, 6),
         norm_cfg=dict(type='SyncBN', requires_grad=True),
-        # The weights were trained with ReLU6. What starts as ReLU is compared with ReLU; the stem keeps ReLU6.
+        # The weights were trained with ReLU6. Activations that start as ReLU are compared with ReLU; the stem keeps ReLU6.
         act_cfg=dict(type='ReLU'),
         init_cfg=dict(type='Pretrained', checkpoint='mmcls://mobilenet_v2'),
     ),

@@ -1,4 +1,4 @@
-# PSPNet on a ResNet-50 of output stride 8 that is told its activation. ReLU here: this is the baseline.
+# PSPNet on ResNet-50 with output stride 8. The activation is ReLU, the baseline; configs replace it.
 # R-50b means torchvision's 7x7 stem, which FReLU's ResNet has too; mmseg's plain R-50 has a deep stem.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
@@ -24,7 +24,7 @@ model = dict(
         contract_dilation=True,
         act_cfg=dict(type='ReLU'),
         act_sites='all',
-        # The file that `torchvision://resnet50` stands for; by address it needs no torchvision.
+        # The file of `torchvision://resnet50`. By URL, torchvision is not needed.
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth',

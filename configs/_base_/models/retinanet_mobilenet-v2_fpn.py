@@ -1,4 +1,4 @@
-# RetinaNet on MobileNetV2 1.0x that is told its activation. ReLU here: this is the baseline.
+# RetinaNet on MobileNetV2 1.0x. The activation is ReLU, the baseline; configs replace it.
 _base_ = './retinanet_r50_fpn.py'
 
 model = dict(
@@ -8,12 +8,12 @@ model = dict(
         widen_factor=1.0,
         # Strides 8, 16 and 32.
         out_indices=(2, 4, 6),
-        # As in the ResNet configs: only the stem is frozen, and windows measure statistics of their own.
+        # Like in the ResNet configs, only the stem is frozen, and windows compute their own statistics.
         frozen_stages=0,
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=True,
         act_norm_eval=False,
-        # The weights were trained with ReLU6. What starts as ReLU is compared with ReLU; the stem keeps ReLU6.
+        # The weights were trained with ReLU6. Activations that start as ReLU are compared with ReLU; the stem keeps ReLU6.
         act_cfg=dict(type='ReLU'),
         init_cfg=dict(type='Pretrained', checkpoint='mmcls://mobilenet_v2'),
     ),

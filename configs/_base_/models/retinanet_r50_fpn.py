@@ -1,4 +1,4 @@
-# RetinaNet with FPN on a ResNet-50 that is told its activation. ReLU here: this is the baseline.
+# RetinaNet with FPN on ResNet-50. The activation is ReLU, the baseline; configs replace it.
 model = dict(
     type='RetinaNet',
     data_preprocessor=dict(
@@ -13,18 +13,18 @@ model = dict(
         depth=50,
         num_stages=4,
         out_indices=(0, 1, 2, 3),
-        # mmdet freezes layer1 too (1). Windows that start untrained in layer1 would then never learn, so only the
-        # stem is frozen, in the baseline as well: the recipes have to be equal.
+        # mmdet freezes layer1 too (1). Untrained windows in layer1 would then never learn, so only the stem is frozen.
+        # The baseline does the same, so that the recipes are equal.
         frozen_stages=0,
         norm_cfg=dict(type='BN', requires_grad=True),
-        # Pretrained norms keep their statistics, as in mmdet. The norms of the windows have none worth keeping and
-        # must measure their own. A ReLU baseline has no windows: there the second line changes nothing.
+        # Pretrained norms keep their statistics, like in mmdet. The norms of the windows are not pretrained and must
+        # compute their own. A ReLU baseline has no windows, so the second line has no effect there.
         norm_eval=True,
         act_norm_eval=False,
         style='pytorch',
         act_cfg=dict(type='ReLU'),
         act_sites='all',
-        # The file that `torchvision://resnet50` stands for; by address it needs no torchvision.
+        # The file of `torchvision://resnet50`. By URL, torchvision is not needed.
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth',
@@ -67,7 +67,7 @@ model = dict(
             min_pos_iou=0,
             ignore_iof_thr=-1,
         ),
-        # Focal loss looks at every anchor: nothing is sampled.
+        # Focal loss uses every anchor, without sampling.
         sampler=dict(type='PseudoSampler'),
         allowed_border=-1,
         pos_weight=-1,

@@ -1,4 +1,4 @@
-# 24 epochs of COCO, RetinaNet's learning rate for 16 images a step.
+# 24 epochs of COCO, with RetinaNet's learning rate for 16 images per step.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=24, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

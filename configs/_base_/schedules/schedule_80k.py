@@ -1,4 +1,4 @@
-# 80,000 steps of 8 crops with polynomial decay, as for PSPNet on CityScapes.
+# 80,000 steps of 8 crops with polynomial decay, like mmseg's PSPNet on CityScapes.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

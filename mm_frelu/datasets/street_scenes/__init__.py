@@ -1,9 +1,9 @@
-"""Street scenes drawn by hand-written rules, in CityScapes layout and as COCO.
+"""Synthetic street scenes, drawn by rules, in CityScapes layout and as COCO.
 
-They are what demo and tests train on where no data set is at hand. A scene is a street in metres
-(:mod:`.street`, :mod:`.layout`) of flat pieces in space (:mod:`.geometry`), seen by a pinhole
-camera (:mod:`.camera`), painted from far to near (:mod:`.canvas`) and photographed
-(:mod:`.sensor`). Its outlines become labels (:mod:`.annotation`).
+The demo and the tests train on them, because they need no download. A scene is a street in metres
+(:mod:`.street`, :mod:`.layout`), made of flat polygons in space (:mod:`.geometry`). A pinhole
+camera (:mod:`.camera`) projects them, they are painted from far to near (:mod:`.canvas`), and a
+sensor model (:mod:`.sensor`) adds noise and exposure. Outlines become labels (:mod:`.annotation`).
 """
 
 from .generate import generate_street_scenes

@@ -1,4 +1,4 @@
-"""From labelled polygons to label images, CityScapes polygon files and COCO entries."""
+"""Convert labelled polygons to label images, CityScapes polygon files and COCO entries."""
 
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -14,15 +14,15 @@ from .labels import COCO_CATEGORIES, name2label
 def owner_map(regions: Sequence[Region], size: Tuple[int, int]) -> np.ndarray:
     """Draws the regions over one another.
 
-    Pillow's polygons are the ones that cityscapesscripts draws, so its own tools make the same
-    label images from the polygon files that we write.
+    cityscapesscripts also draws polygons with Pillow, so its tools create the same label images
+    from our polygon files.
 
     Args:
         regions: In drawing order.
         size: Width and height.
 
     Returns:
-        int32 array (height, width): number of the topmost region plus one, 0 where there is none.
+        int32 array (height, width): index of the topmost region plus one, 0 if there is none.
     """
     image = Image.new('I', size, 0)
     drawer = ImageDraw.Draw(image)
@@ -32,7 +32,7 @@ def owner_map(regions: Sequence[Region], size: Tuple[int, int]) -> np.ndarray:
 
 
 def label_images(regions: Sequence[Region], owners: np.ndarray) -> Dict[str, np.ndarray]:
-    """The four label images of CityScapes.
+    """Returns the four label images of CityScapes.
 
     Args:
         regions: In drawing order.
@@ -61,7 +61,7 @@ def label_images(regions: Sequence[Region], owners: np.ndarray) -> Dict[str, np.
 
 
 def polygon_file(regions: Sequence[Region], size: Tuple[int, int]) -> Dict[str, Any]:
-    """The contents of a ``*_gtFine_polygons.json``; groups carry the suffix 'group'."""
+    """Returns the content of a ``*_gtFine_polygons.json``. Groups have the suffix 'group'."""
     objects = [
         {
             'label': region.label + ('group' if region.group else ''),
@@ -73,10 +73,11 @@ def polygon_file(regions: Sequence[Region], size: Tuple[int, int]) -> Dict[str, 
 
 
 def coco_entries(regions: Sequence[Region], owners: np.ndarray) -> List[Dict[str, Any]]:
-    """COCO annotations of what is visible, without ``id`` and ``image_id``.
+    """Returns COCO annotations of the visible regions, without ``id`` and ``image_id``.
 
-    Leftovers that hardly show are left out: less than a fifth of what is inside the outline, less
-    than 0.04 % of the picture, or narrower or lower than 1 / 128 of its width. Groups are crowds.
+    Regions that are hardly visible are left out: with less than a fifth of the area inside their
+    outline, less than 0.04 % of the picture, or a side below 1 / 128 of the picture's width. Groups
+    are crowds.
 
     Args:
         regions: In drawing order.

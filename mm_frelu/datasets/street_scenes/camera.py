@@ -1,9 +1,9 @@
 """The pinhole camera that turns metres on the street into pixels.
 
-World coordinates are metres: x to the right, y up, z ahead of the car; the road surface is y = 0. A
-gentle ``bend`` moves everything sideways with the square of the distance, which is what a curve of
-constant radius looks like from inside it. All lengths scale with the picture, so that one random
-draw gives the same scene at any size.
+World coordinates are in metres: x to the right, y up, z ahead of the car. The road surface is y = 0.
+``bend`` shifts everything sideways with the square of the distance, like a curve of constant
+radius. All lengths scale with the picture, so the same random numbers give the same scene at any
+size.
 """
 
 import math
@@ -22,7 +22,7 @@ class Camera:
     Attributes:
         size: Width and height of the picture in pixels.
         focal: Focal length in pixels.
-        vanishing_point: Where a straight road meets the horizon, in pixels.
+        vanishing_point: Point where a straight road meets the horizon, in pixels.
         eye_height: Height above the road in metres.
         bend: Curvature of the road in 1/m; positive bends to the right.
         roll: Rotation of the camera about its axis in radians.

@@ -1,4 +1,4 @@
-"""Where a scene is painted: colours with fine edges, and the outlines that become labels."""
+"""Canvas of a scene: antialiased colours, and the outlines that become labels."""
 
 from dataclasses import dataclass
 from typing import List, Sequence
@@ -22,8 +22,8 @@ class Region:
     Attributes:
         label: CityScapes label name.
         polygon: Whole-pixel corners (n, 2), inside the picture, n >= 3.
-        group: Whether it stands for several instances.
-        depth: Distance in metres; the grain of a surface vanishes with it.
+        group: Whether it represents several instances.
+        depth: Distance in metres. The grain of a surface decreases with it.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Region:
 
 
 class Canvas:
-    """Paints things and keeps their outlines in drawing order.
+    """Paints things and records their outlines in drawing order.
 
     Args:
         camera: Projects metres to pixels.
@@ -50,7 +50,7 @@ class Canvas:
         self.regions: List[Region] = []
 
     def paint(self, thing: Thing) -> None:
-        """Paints a thing over everything painted before and keeps its outline."""
+        """Paints a thing over everything painted before and records its outline."""
         if not thing.patches:
             return
         pixels = self.draw(thing.patches)
@@ -63,7 +63,7 @@ class Canvas:
         self.mark(thing.label, outline, thing.group, thing.depth)
 
     def draw(self, patches: Sequence[Patch]) -> List[np.ndarray]:
-        """Paints patches, which changes no label, and returns their corners in picture pixels."""
+        """Paints patches without changing labels, and returns their corners in picture pixels."""
         # All corners are projected at once: a scene has some thousand polygons of a few corners.
         shapes = [patch.points.shape for patch in patches]
         points = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])
@@ -102,11 +102,11 @@ class Canvas:
         )
 
     def darken(self, areas: Sequence[np.ndarray], strength: float, softness: float) -> None:
-        """Throws shadows on the ground; where two overlap it gets no darker than under one.
+        """Darkens the ground under shadows. Overlapping shadows are no darker than a single one.
 
         Args:
             areas: Points (n, 3) in metres; the convex hull of each is darkened.
-            strength: 0 leaves the ground as it is, 1 makes it black.
+            strength: 0 leaves the ground unchanged, 1 makes it black.
             softness: Width of the edge as a share of the picture's width.
         """
         height, width = self.pixels.shape[:2]
@@ -125,10 +125,10 @@ class Canvas:
     def mark(
         self, label: str, outline: List[np.ndarray], group: bool = False, depth: float = 0.0
     ) -> None:
-        """Keeps the joint outline of several polygons (n, 2), in picture pixels, under a label.
+        """Records the joint outline of several polygons (n, 2), in picture pixels, with a label.
 
-        The outline has no holes, as in CityScapes: what is seen through a fence is fence. An
-        instance keeps only its largest piece, since one polygon is one instance there.
+        Like in CityScapes, the outline has no holes: pixels seen through a fence are fence. An
+        instance keeps only its largest piece, because one polygon is one instance.
         """
         width, height = self.camera.size
         if not outline:
@@ -164,5 +164,5 @@ class Canvas:
 
 
 def _fixed_point(corners: np.ndarray) -> np.ndarray:
-    # OpenCV counts from the middle of the first pixel, we count from its corner.
+    # OpenCV's origin is the centre of the first pixel, ours is its corner.
     return np.round((corners - 0.5) * (1 << _SHIFT)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Poles and what hangs on them: lamps, traffic lights, traffic signs."""
+"""Poles with lamps, traffic lights and traffic signs."""
 
 from typing import Any, List
 
@@ -46,7 +46,7 @@ def traffic_light(
         head.add(plane(box_shape(x - 0.24, y - 0.62, x + 0.24, y + 0.62)), body)
         for i, color in enumerate(_LENSES):
             lens = disc((x, y + 0.39 - 0.39 * i), 0.165, corners=24)
-            # A lit lens shines by itself, whatever the daylight.
+            # A lit lens does not depend on the daylight.
             glow = np.array(color) * 1.1 if i == lit else view.light.lit(np.array(color) * 0.26)
             head.add(plane(lens), glow, solid=False)
         things.append(head)

@@ -1,4 +1,4 @@
-"""What lines the street: buildings with windows, walls, and fences with slats."""
+"""Buildings with windows, walls, and fences with slats along the street."""
 
 from typing import List, Tuple
 
@@ -200,7 +200,7 @@ def wall(
 def fence(
     rng: np.random.Generator, view: View, sign: int, front: float, near: float, far: float
 ) -> Thing:
-    """Slats or bars between two rails; one sees through the gaps, the label does not."""
+    """Slats or bars between two rails. The gaps are transparent, but the label covers them."""
     near, height = max(near, NEAR), rng.uniform(1.4, 2.5)
     color = pick(rng, _FENCES)
     face = _along(sign, front, near, far, 0.0, height)

@@ -1,4 +1,4 @@
-"""A whole data set of street scenes in one folder, complete or not there at all."""
+"""Generate a dataset of street scenes in one folder, atomically."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from .scene import SPLITS, draw_scene
 from .writers import SplitWriter
 
 DRAWING = 3
-"""Goes up when the same seed draws other pictures: an older set is then not taken for a new one."""
+"""Version of the drawing code. Increase it if the same seed gives other pictures, so that older datasets are replaced."""
 
 PARAMETER_FILE = 'street_scenes.json'
 _FOLDERS = ('leftImg8bit', 'gtFine', 'annotations')
@@ -25,27 +25,26 @@ def generate_street_scenes(
     seed: int = 0,
     on_scene: Optional[Callable[[int, int], None]] = None,
 ) -> bool:
-    """Draws street scenes and writes them in CityScapes layout, with COCO JSON beside it.
+    """Draws street scenes and writes them in CityScapes layout and as COCO JSON.
 
     ``out_dir`` gets ``leftImg8bit/``, ``gtFine/``, ``annotations/instances_{train,val}.json`` and
-    ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The set is
-    written into a temporary, hidden folder and moved to its place when it is complete.
+    ``street_scenes.json`` with the parameters. The same arguments give the same bytes. The dataset
+    is written into a temporary, hidden folder and moved to its place when it is complete.
 
     Args:
-        out_dir: Folder of the data set. It may hold an older set of this function, which is then
-            replaced.
+        out_dir: Folder of the dataset. An older dataset of this function in it is replaced.
         train: Number of scenes to train on.
         val: Number of scenes to evaluate on.
         size: Width and height in pixels.
-        seed: Seed of the set, 0 or more.
+        seed: Seed of the dataset, 0 or more.
         on_scene: Called with (scenes done, scenes in all) after each scene.
 
     Returns:
-        True if scenes were drawn, False if ``out_dir`` held this very set already.
+        True if scenes were drawn, False if ``out_dir`` already has exactly this dataset.
 
     Raises:
-        ValueError: If a count, the size or the seed makes no sense.
-        FileExistsError: If ``out_dir`` holds anything that is not a set of this function.
+        ValueError: If a count, the size or the seed is out of range.
+        FileExistsError: If ``out_dir`` has anything that is not a dataset of this function.
     """
     _check(train, val, size, seed)
     target = Path(out_dir)
@@ -60,7 +59,7 @@ def generate_street_scenes(
     if _owned_parameters(target) == parameters:
         return False
 
-    # In an existing folder, because that may be the current one, a link, or a disk of its own.
+    # Use the target itself if it exists: it may be the current folder, a link, or on another disk.
     home = target if target.is_dir() else target.parent
     home.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=home))
@@ -83,9 +82,9 @@ def generate_street_scenes(
 
 
 def _move(unfinished: Path, target: Path) -> None:
-    """Puts a complete set in the place of an older one, by renaming alone.
+    """Replaces an older dataset with a complete new one, by renaming only.
 
-    The parameter file says that a set is complete: the old one goes first, the new one comes last.
+    The parameter file marks a dataset as complete: the old one is moved first, the new one last.
     """
     target.mkdir(exist_ok=True)
     replaced = unfinished / 'replaced'
@@ -109,18 +108,18 @@ def _check(train: int, val: int, size: Tuple[int, int], seed: int) -> None:
 
 
 def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
-    """Parameters of the set in ``target``, None if it is empty; anything else there raises."""
+    """Returns the parameters of the dataset in ``target``, None if it is empty. Other content raises."""
     if not target.exists():
         return None
     if not target.is_dir():
         raise FileExistsError(f'{target}: expected a folder, found a file; choose another folder')
-    # Hidden files (.gitignore, what an interrupted run left) are nobody's data, and are left alone.
+    # Hidden files, such as .gitignore or leftovers of an interrupted run, are ignored.
     found = {path.name for path in target.iterdir() if not path.name.startswith('.')}
     if not found:
         return None
-    strangers = sorted(found - {*_FOLDERS, PARAMETER_FILE})
-    if strangers or PARAMETER_FILE not in found:
-        what = f'it holds {strangers[0]!r}' if strangers else f'it has no {PARAMETER_FILE}'
+    unknown = sorted(found - {*_FOLDERS, PARAMETER_FILE})
+    if unknown or PARAMETER_FILE not in found:
+        what = f'it has {unknown[0]!r}' if unknown else f'it has no {PARAMETER_FILE}'
         raise FileExistsError(
             f'{target}: expected an empty folder or a set of street scenes, but {what}; '
             'choose another folder or empty this one'
@@ -130,5 +129,5 @@ def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
     except ValueError as error:
         raise FileExistsError(
             f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, '
-            f'found no valid JSON ({error}); remove the folder if it can go'
+            f'found invalid JSON ({error}); remove the folder if it is no longer needed'
         ) from error

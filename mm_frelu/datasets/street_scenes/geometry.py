@@ -1,7 +1,7 @@
-"""Flat pieces in space, of which every thing on the street is made.
+"""Flat polygons in space, the parts of everything on the street.
 
-A :class:`Patch` is one or more polygons of one colour. :class:`Plane` holds drawings that are flat
-(people, bicycles, signs); :class:`Face` is one side of a box and hands out the rectangles on it
+A :class:`Patch` is one or more polygons of one colour. A :class:`Plane` maps flat drawings (people,
+bicycles, signs) into space. A :class:`Face` is one side of a box and computes rectangles on it
 (windows, lamps, doors).
 """
 
@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike
 
 @dataclass
 class Patch:
-    """Polygons of one colour, or of one colour each.
+    """Polygons of one common colour, or of one colour each.
 
     Attributes:
         points: Corners in metres, shape (polygons, corners, 3).
-        color: Red, green, blue as seen in this light, shape (3,) or (polygons, 3); ``None`` for a
-            patch that only belongs to the outline.
-        solid: Whether the patch belongs to the outline of its thing. Windows and lamps lie inside
-            it and need not.
+        color: Red, green, blue in the light of the scene, shape (3,) or (polygons, 3); ``None`` for
+            a patch that is only part of the outline.
+        solid: Whether the patch is part of the outline of its thing. Windows and lamps are inside
+            the outline anyway.
     """
 
     points: np.ndarray
@@ -33,16 +33,16 @@ class Patch:
 
 @dataclass(eq=False)
 class Thing:
-    """Something with one label.
+    """An object or a part of the scene with one label.
 
     Attributes:
         label: CityScapes label name.
         depth: Distance in metres that decides the drawing order.
-        patches: What it is drawn with, from back to front.
-        shadow: Points (n, 3) on the ground whose hull the sun's shadow fills.
-        footprint: Corners (n, 3) of what it stands on, dark even under a grey sky.
-        group: Several instances that nobody could tell apart ('persongroup' in CityScapes, crowd
-            in COCO).
+        patches: Its patches, from back to front.
+        shadow: Points (n, 3) on the ground; their convex hull is the sun's shadow.
+        footprint: Corners (n, 3) of its base, which is dark even under an overcast sky.
+        group: Whether it is several instances that cannot be separated ('persongroup' in
+            CityScapes, crowd in COCO).
     """
 
     label: str
@@ -94,7 +94,7 @@ class Face:
     def normal(self) -> np.ndarray:
         """Unit normal that points outwards."""
         bottom_left, bottom_right, _, top_left = self.corners
-        # Written out: for two single vectors np.cross takes longer than all the rest of a face.
+        # Written out, because np.cross is slow for two single vectors.
         (a, b, c), (d, e, f) = (
             (top_left - bottom_left).tolist(),
             (bottom_right - bottom_left).tolist(),

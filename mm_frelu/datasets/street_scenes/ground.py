@@ -1,4 +1,4 @@
-"""Sky, road, lines, kerbs, sidewalks and grass: what is there before the first thing stands."""
+"""Sky, road, lines, kerbs, sidewalks and grass, which are painted before all other things."""
 
 from typing import Sequence, SupportsFloat, Tuple
 
@@ -19,7 +19,7 @@ class Ground:
     """Paints the sky and the flat parts of a street.
 
     Args:
-        canvas: What to paint on.
+        canvas: The canvas to paint on.
         street: The cross-section.
         rng: Source of all variation.
     """
@@ -31,7 +31,7 @@ class Ground:
         self.stations = np.geomspace(NEAR, FAR, 24)
 
     def paint(self, rails: bool) -> None:
-        """Paints sky, ground and road, farthest first; ``rails`` lie in the lane of the guest."""
+        """Paints sky, ground and road, farthest first. ``rails`` are in the lane of the guest vehicle."""
         rng = self.rng
         self.paint_sky()
         asphalt = np.array(
@@ -105,7 +105,7 @@ class Ground:
         if side.verge[1] > side.verge[0]:
             self.strip('terrain', sign * side.verge[0], sign * side.verge[1], grass, 0.1)
         self.strip('sidewalk', inner, outer, paving, 0.12)
-        # Joints between the slabs: they tell a sidewalk from a road of the same grey.
+        # Joints between the slabs distinguish a sidewalk from a road of the same grey.
         joint = self.light.shade(paving * 0.78, _UP)
         step = rng.uniform(0.8, 1.6)
         across = [(inner, outer, z, z + 0.05 + 0.002 * z) for z in np.arange(3.0, 32.0, step)]

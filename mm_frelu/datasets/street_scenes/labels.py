@@ -24,7 +24,7 @@ COCO_CATEGORIES = (
 INSTANCE_LABELS = frozenset(label.name for label in labels if label.hasInstances) | set(
     COCO_CATEGORIES
 )
-"""Labels of which one polygon is one object."""
+"""Labels for which one polygon is one object."""
 
 TRAIN_LABELS = tuple(
     label.name

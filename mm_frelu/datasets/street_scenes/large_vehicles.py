@@ -1,4 +1,4 @@
-"""Buses, lorries and trams. Arguments are those of :func:`.cars.car`."""
+"""Buses, lorries and trams. The functions have the same arguments as :func:`.cars.car`."""
 
 from typing import Dict, Tuple
 

@@ -1,6 +1,6 @@
-"""What stands where: frontage, trees, furniture, traffic and people of one street.
+"""Placement of buildings, trees, street furniture, traffic and people on one street.
 
-Every function returns things in no particular order; the scene sorts them by distance.
+Every function returns things in arbitrary order. The scene sorts them by distance.
 """
 
 from types import MappingProxyType
@@ -17,17 +17,17 @@ from .solids import View
 from .street import Side, Street
 
 GUESTS = ('bus', 'truck', 'train', 'motorcycle')
-"""Rare vehicles; every scene gets one of them for certain, in turn."""
+"""Rare vehicles. Every scene has at least one of them, in turn."""
 
 BARRIERS = ('wall', 'fence', 'hedge')
-"""What may stand between buildings; every scene gets one of them for certain, in turn."""
+"""Barriers between buildings. Every scene has at least one of them, in turn."""
 
 _BUILDERS: Mapping[str, Tuple[Callable[..., Thing], float]] = MappingProxyType(
     {'car': (car, 4.6), 'truck': (truck, 9.0), 'bus': (bus, 12.0), 'train': (train, 27.0)}
 )
-"""Builders of vehicles and the room in metres that each takes up in its lane."""
+"""Builder of each vehicle, and the length in metres that it occupies in its lane."""
 
-_CLEAR = 37.0  # metres; beyond this single objects are too small to be worth a box
+_CLEAR = 37.0  # metres; beyond this distance single objects are too small for a box
 
 
 def place_frontage(
@@ -38,15 +38,15 @@ def place_frontage(
     Args:
         rng: Source of all variation.
         view: Camera and light.
-        street: Says how built up it is here.
+        street: Gives the share of buildings.
         side: Side of the street.
-        barrier: What certainly stands in the first gap.
+        barrier: The barrier in the first gap.
     """
     things: List[Thing] = []
     kinds = ['building', *BARRIERS, 'park']
     open_share = np.array([0.26, 0.30, 0.16, 0.28]) * (1 - street.built_up)
     z = NEAR
-    gap_at = rng.uniform(4, 9)  # where the gap with the certain barrier begins
+    gap_at = rng.uniform(4, 9)  # start of the gap with the given barrier
     while z < 95:
         if barrier and z < gap_at:
             kind, length = 'building', gap_at - z
@@ -152,7 +152,7 @@ def place_traffic(rng: np.random.Generator, view: View, street: Street, guest: s
         rng: Source of all variation.
         view: Camera and light.
         street: The cross-section.
-        guest: A vehicle of :data:`GUESTS` that certainly takes part.
+        guest: A vehicle of :data:`GUESTS` that is always included.
     """
     things: List[Thing] = []
     for i, (x, oncoming) in enumerate(zip(street.lanes, street.oncoming)):
@@ -210,7 +210,7 @@ def _lane(
 
 
 def _car_group(rng: np.random.Generator, view: View, x: float, z: float, yaw: float) -> Thing:
-    """A queue far ahead in which no single car can be told from the next."""
+    """A queue far ahead in which single cars cannot be separated."""
     group = Thing('car', z, group=True)
     for i in reversed(range(int(rng.integers(2, 5)))):
         one = car(rng, view, np.array([x, 0.0, z + 5.2 * i]), yaw)
@@ -230,5 +230,5 @@ def _parked(rng: np.random.Generator, view: View, side: Side, share: float) -> L
 
 
 def _across(rng: np.random.Generator) -> float:
-    """A heading from which a flat bicycle can be recognised: not straight along the view."""
+    """A heading that is not along the line of sight, where a flat bicycle would be invisible."""
     return float(rng.choice([0.0, np.pi]) + rng.uniform(-0.95, 0.95))

@@ -1,4 +1,4 @@
-"""Weather and time of day: where the sun stands, what the sky looks like, how far one can see."""
+"""Weather and time of day: position of the sun, colours of the sky, and visibility."""
 
 from dataclasses import dataclass
 from typing import Tuple, Union
@@ -25,12 +25,12 @@ class Light:
 
     Attributes:
         sun: Unit vector towards the sun.
-        ambient: Share of light that reaches every surface whatever its direction.
+        ambient: Share of the light that does not depend on a surface's direction.
         tint: Factor on red, green and blue.
         shadow: How much a cast shadow darkens the ground, 0 to 1.
         zenith: Colour of the sky above.
         horizon: Colour of the sky at the horizon, and of things far away.
-        visibility: Distance in metres at which 63 % of a colour has turned into haze.
+        visibility: Distance in metres at which haze replaces 63 % of a colour.
         clouds: Cloud cover, 0 to 1.
     """
 
@@ -79,7 +79,7 @@ class Light:
         )
 
     def lit(self, color: Color) -> np.ndarray:
-        """The colour of something without a direction, such as cloth or leaves."""
+        """The colour of a surface without a direction, such as cloth or leaves."""
         return np.asarray(color) * self.tint * (self.ambient + (1 - self.ambient) * 0.7)
 
     def fade(self, color: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ class Light:
         return color * share + self.horizon * (1 - share)
 
     def cast(self, footprint: np.ndarray, height: float) -> np.ndarray:
-        """Moves points on the ground to where the shadow of what is ``height`` above them falls."""
-        # A very low sun would throw shadows across the whole street; two heights are enough.
+        """Returns where the shadows of points ``height`` above the given ground points fall."""
+        # Limit the length to twice the height: a very low sun would darken the whole street.
         slope = min(1 / max(float(self.sun[1]), 0.3), 2.0)
         return footprint - height * slope * self.sun * np.array([1.0, 0.0, 1.0])

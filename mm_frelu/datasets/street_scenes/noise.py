@@ -12,7 +12,7 @@ def smooth_noise(
     """Random values on a coarse grid, interpolated.
 
     Args:
-        rng: Source of the values; as many are drawn for every picture size.
+        rng: Source of the values. Their number does not depend on the picture size.
         size: Width and height of the result.
         cells: Columns and rows of the grid, in this order.
 

@@ -1,4 +1,4 @@
-"""In which order things are painted, so that what is in front ends up on top."""
+"""Painting order of things, so that things in front are painted last."""
 
 from typing import List, Sequence
 
@@ -10,8 +10,8 @@ from .geometry import Thing
 def painting_order(things: Sequence[Thing]) -> List[Thing]:
     """Sorts things from back to front.
 
-    Distance decides, except beside a vehicle: whatever stands between it and the line of view
-    straight ahead is in front of it, even where the near end of a long tram is closer to us.
+    Distance decides, except next to a vehicle. A thing between the vehicle and the line of sight
+    straight ahead is in front of it, even if the near end of a long tram is closer to the camera.
     """
     order = sorted(things, key=lambda thing: -thing.depth)
     across = {id(thing): _across(thing) for thing in things}
@@ -31,7 +31,7 @@ def painting_order(things: Sequence[Thing]) -> List[Thing]:
 
 
 def _across(thing: Thing) -> float:
-    """Signed distance from the line of view straight ahead, on a street without a bend."""
+    """Signed distance from the line of sight straight ahead, on a street without a bend."""
     if thing.footprint is not None:
         return float(thing.footprint[:, 0].mean())
     return float(thing.patches[0].points[..., 0].mean()) if thing.patches else 0.0

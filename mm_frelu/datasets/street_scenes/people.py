@@ -82,7 +82,7 @@ def person(rng: np.random.Generator, view: View, position: np.ndarray) -> Thing:
 
 
 def person_group(rng: np.random.Generator, view: View, position: np.ndarray, count: int) -> Thing:
-    """A knot of people far away or too close together to be told apart."""
+    """A group of people that cannot be separated."""
     group = Thing('person', float(position[2]), group=True)
     width = 0.42 * count
     for x in np.sort(rng.uniform(-width / 2, width / 2, count)):
@@ -93,7 +93,7 @@ def person_group(rng: np.random.Generator, view: View, position: np.ndarray, cou
 
 
 def bicycle(rng: np.random.Generator, view: View, position: np.ndarray, heading: float) -> Thing:
-    """A bicycle of thin tubes; as in CityScapes, what is seen through its wheels is bicycle too."""
+    """A bicycle of thin tubes. Like in CityScapes, pixels seen through its wheels are bicycle too."""
     plane = Plane(position, heading, rng.normal(0, 0.03))
     thing = Thing('bicycle', float(position[2]), shadow=_shadow(view, position, 0.8, 0.8))
     light = view.light
@@ -160,11 +160,11 @@ def motorcycle(rng: np.random.Generator, view: View, position: np.ndarray, headi
 def rider(
     rng: np.random.Generator, view: View, position: np.ndarray, heading: float, motor: bool
 ) -> List[Thing]:
-    """Somebody on a bicycle or motorcycle; the machine first, then the rider on it."""
+    """A bicycle or motorcycle with its rider, returned in this order."""
     machine = (motorcycle if motor else bicycle)(rng, view, position, heading)
     plane = Plane(position, heading, rng.normal(0, 0.03))
     light = view.light
-    # A hair closer than the machine, so that the rider is painted over it.
+    # Slightly closer than the machine, so that the rider is painted over it.
     thing = Thing('rider', machine.depth - 1e-3, shadow=_shadow(view, position, 1.7, 0.4))
     skin, top, legs = (
         light.lit(pick(rng, _SKIN)),
@@ -195,7 +195,7 @@ def rider(
     thing.add(plane(disc(hand, 0.05, corners=8)), skin)
     head = (shoulder[0] + 0.1, shoulder[1] + 0.24)
     thing.add(plane(limb(shoulder, head, 0.12)), skin * 0.9)
-    # A head is round from every side: it faces the camera, whichever way the rider goes.
+    # A head looks round from every side, so it always faces the camera.
     front = Plane(plane(head))
     thing.add(front(disc((0, 0), 0.115, 1.15, 12)), skin)
     helmet = disc((0, 0.03), 0.15 if motor else 0.13, 1.05, 12)

@@ -1,4 +1,4 @@
-"""One scene: a street, what stands on it, and the picture and annotation of it."""
+"""Draw one scene: a street with everything on it, as a picture with annotations."""
 
 from dataclasses import dataclass
 from typing import List, Tuple
@@ -29,7 +29,7 @@ class Scene:
     Attributes:
         image: uint8 (height, width, 3), red first.
         regions: Labelled polygons in drawing order.
-        owners: For every pixel the number of its region plus one.
+        owners: For every pixel the index of its region plus one.
     """
 
     image: np.ndarray
@@ -40,8 +40,7 @@ class Scene:
 def draw_scene(size: Tuple[int, int], seed: int, split: str, index: int) -> Scene:
     """Draws scene number ``index`` of a split.
 
-    The scene depends on nothing but the arguments: not on how many scenes there are, nor on those
-    before it.
+    The scene depends only on the arguments, not on other scenes or their number.
 
     Args:
         size: Width and height in pixels.
@@ -77,7 +76,7 @@ def draw_scene(size: Tuple[int, int], seed: int, split: str, index: int) -> Scen
 
 
 def _backdrop(rng: np.random.Generator, view: View) -> List[Thing]:
-    """What closes the street at its far end: trees, houses or both."""
+    """Trees, houses or both at the far end of the street."""
     things = [tree_line(rng, view, 140.0)]
     for sign in (-1, 1):
         if rng.random() < 0.6:
@@ -89,7 +88,7 @@ def _backdrop(rng: np.random.Generator, view: View) -> List[Thing]:
 def _furnish(
     rng: np.random.Generator, view: View, street: Street, guest: str, barrier: str
 ) -> List[List[Thing]]:
-    """Everything that stands, in layers: nothing in a layer hides anything in a later one."""
+    """All things, in layers: nothing in a layer hides anything in a later layer."""
     frontage: List[Thing] = []
     things = layout.place_traffic(rng, view, street, guest)
     barrier_side = int(rng.integers(2))
@@ -104,7 +103,7 @@ def _furnish(
 
 
 def _hide_borders(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Our own bonnet and a rim outside the region of interest, which CityScapes ignores."""
+    """Adds the ego vehicle's bonnet and a border outside the region of interest, which CityScapes ignores."""
     width, height = canvas.camera.size
     if rng.random() < 0.4:
         x = np.linspace(-0.05, 1.05, 24)

@@ -1,4 +1,4 @@
-"""From the painted picture to a photograph: surface grain, exposure, lens and sensor."""
+"""Turn the painted picture into a photograph: surface grain, exposure, lens and sensor noise."""
 
 from typing import Sequence
 
@@ -32,7 +32,7 @@ def expose(
     Args:
         rng: Source of all variation.
         picture: Painted colours, float32 (height, width, 3) in 0..255.
-        owners: For every pixel the number of its region plus one, 0 where there is none.
+        owners: For every pixel the index of its region plus one, 0 if there is none.
         regions: The regions of the scene.
 
     Returns:
@@ -62,8 +62,8 @@ def expose(
     blur = max(0.0, rng.uniform(-0.3, 0.6)) * width / 512
     if blur > 0.2:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    # Sensor noise belongs to pixels, not to the scene: it is drawn last, since its number of values
-    # depends on the size.
+    # Sensor noise belongs to pixels, not to the scene. It is drawn last, because its number of
+    # values depends on the size.
     picture += rng.standard_normal((height, width, 1), np.float32) * rng.uniform(0.5, 3.0)
     picture += rng.standard_normal((height, width, 3), np.float32) * rng.uniform(0.3, 1.5)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Painting boxes: each side in its own light, the hidden ones left out."""
+"""Paint the visible sides of boxes, each in its own light."""
 
 from dataclasses import dataclass
 from typing import Dict, Sequence
@@ -10,7 +10,7 @@ from .light import Color, Light
 
 @dataclass(frozen=True)
 class View:
-    """What decides how a surface looks: where it is seen from and the light on it."""
+    """Camera and light, which together determine how a surface looks."""
 
     camera: Camera
     light: Light

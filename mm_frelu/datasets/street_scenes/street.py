@@ -1,4 +1,4 @@
-"""The cross-section of the street: how wide things are and where each strip lies."""
+"""The cross-section of the street: width and position of each strip."""
 
 from dataclasses import dataclass
 from typing import Tuple
@@ -6,7 +6,7 @@ from typing import Tuple
 import numpy as np
 
 LANE = 3.3  # metres
-FAR = 130.0  # metres; where the street disappears
+FAR = 130.0  # metres; the end of the street
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Side:
 
     Attributes:
         sign: -1 left, 1 right.
-        kerb: Where the road ends.
+        kerb: Edge of the road.
         path: Inner and outer edge of the sidewalk.
         verge: Inner and outer edge of a strip of grass; equal where there is none.
-        front: Where buildings, walls and fences stand.
+        front: Position of buildings, walls and fences.
         parking: Whether cars park along the kerb.
     """
 
@@ -80,7 +80,7 @@ class Street:
             )
         oncoming = tuple(i < against for i in range(len(lanes)))
         others = [i for i in range(len(lanes)) if i != against]
-        # Straight ahead it would hide much of the street; most often it is beside us.
+        # Straight ahead it would hide much of the street, so it is usually in another lane.
         guest_lane = against if rng.random() < 0.25 else int(rng.choice(others))
         return cls(
             lanes=tuple(lanes),

@@ -1,4 +1,4 @@
-"""What all vehicles have in common: boxes that turn with them, glass, lamps, wheels, a shadow."""
+"""Common parts of all vehicles: rotated boxes, glass, lamps, wheels and a shadow."""
 
 from typing import Dict, Mapping, Sequence, Tuple
 
@@ -31,7 +31,7 @@ Rectangle = Tuple[float, float, float, float, float]  # left, right, rear, front
 
 
 class Vehicle:
-    """A vehicle under construction. Its own coordinates are right, up and ahead of its middle.
+    """Builder of a vehicle. Its coordinates are right, up and ahead of its centre.
 
     Args:
         label: CityScapes label name.
@@ -65,11 +65,11 @@ class Vehicle:
         )
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Turns points of the vehicle (..., 3) into the world."""
+        """Maps points of the vehicle (..., 3) to world coordinates."""
         return place(points, self.position, self.yaw)
 
     def add_block(self, low: Rectangle, high: Rectangle, color: Color) -> Dict[str, Face]:
-        """Paints a box between two rectangles; returns the sides that are seen, by name."""
+        """Paints a box between two rectangles, and returns the visible sides by name."""
         sides = {name: Face(self.place(side.corners)) for name, side in block(low, high).items()}
         return self.view.paint_block(self.thing, sides, color)
 
@@ -80,13 +80,13 @@ class Vehicle:
         row: Tuple[float, float],
         glare: float = 0.6,
     ) -> None:
-        """Paints panes of glass, the upper part of which mirrors the sky.
+        """Paints panes of glass whose upper part reflects the sky.
 
         Args:
-            face: Where the panes are.
+            face: Side that has the panes.
             columns: Left and right edge of each, 0 to 1.
             row: Lower and upper edge, 0 to 1.
-            glare: Where in a pane the mirrored sky begins.
+            glare: Height in a pane at which the reflection starts, 0 to 1.
         """
         glass = self.view.light.shade(GLASS, face.normal)
         low, high = row
@@ -95,7 +95,7 @@ class Vehicle:
         self.thing.add(face.grid(columns, upper), glass + 32, solid=False)
 
     def add_detail(self, points: np.ndarray, color: Color, face: Face) -> None:
-        """Paints something that lies on a side and in its light."""
+        """Paints a detail on a side, with the light of that side."""
         self.thing.add(points, self.view.light.shade(color, face.normal), solid=False)
 
     def add_lamps(self, sides: Mapping[str, Face], low: float, high: float) -> None:
@@ -109,7 +109,7 @@ class Vehicle:
                 self.add_detail(plate, (236, 236, 230), face)
 
     def add_tyres(self, radius: float, axles: Sequence[float]) -> None:
-        """Paints tyres seen end on; the body painted over them leaves their feet."""
+        """Paints tyres seen from the end. The body, painted later, covers all but their lower parts."""
         black = self.view.light.lit(RUBBER)
         for z in (min(axles), max(axles)):
             for x in (-self.half + 0.03, self.half - 0.25):

@@ -1,4 +1,4 @@
-"""Files on disk: folders and names of CityScapes, and COCO JSON for the same pictures."""
+"""Write scenes with CityScapes' folders and names, and COCO JSON for the same pictures."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from .labels import COCO_CATEGORIES, name2label
 from .scene import Scene
 
 CITIES = {'train': 'linden', 'val': 'harbour'}
-"""One invented town per split; CityScapes too keeps towns apart between its splits."""
+"""One fictional town per split. CityScapes also has different towns in its splits."""
 
 
 class SplitWriter:
@@ -34,7 +34,7 @@ class SplitWriter:
         self._annotations: List[Dict[str, Any]] = []
 
     def add(self, index: int, scene: Scene) -> None:
-        """Writes picture, label images and polygons of one scene, and keeps its COCO entries."""
+        """Writes picture, label images and polygons of one scene, and collects its COCO entries."""
         # Sequence and frame number. In CityScapes the labelled frame of every snippet is the 20th.
         stem = f'{self.city}_{index:06d}_000019'
         height, width = scene.owners.shape

@@ -1,4 +1,4 @@
-"""One self-contained HTML page over many images and models; it knows nothing of what the models predict."""
+"""Self-contained HTML page for many images and models. It does not depend on what the models predict."""
 
 from .writer import MAX_SIDE, Layer, PageClass, PageImage, PageWriter, shown_size
 

@@ -1,11 +1,11 @@
-"""Writing the page: the parts that a browser needs at once, then the images, each decoded when it is looked at.
+"""Write the page: first the parts that a browser needs immediately, then the images, which it decodes on demand.
 
-The page has a list of the images with thumbnails, sorted by what one model gains or loses against another; a viewer with a slider
-between any two models or the ground truth, or all of them side by side, with one zoom and one pan; and a table of the classes, with
-a filter and their scores. It needs no network, and its content security policy forbids any.
+The page has three parts. A list of the images with thumbnails can be sorted by the gain of one model over another. A viewer shows any two
+models or the ground truth with a slider between them, or all of them side by side, with common zoom and pan. A table lists the classes
+and their scores, with a filter. The page needs no network, and its content security policy forbids network access.
 
-What a model predicted is drawn by a *painter*, a piece of JavaScript that the caller gives. Segmentation and detection each have
-theirs; ``page.js`` documents what it calls of them. So a page is written like this::
+A *painter*, JavaScript code given by the caller, draws the predictions. Segmentation and detection have their own painters; ``page.js``
+documents the functions that it calls. A page is written like this::
 
     with PageWriter('page.html', title='Street scenes', models=['ReLU', 'FReLU'], truth='Ground truth',
                     classes=[PageClass('road', (128, 64, 128)), ...], painter=javascript, measure='IoU',
@@ -17,7 +17,8 @@ theirs; ``page.js`` documents what it calls of them. So a page is written like t
                 scores={'ReLU': 0.52, 'FReLU': 0.57}, class_scores={'ReLU': [0.9, None, ...], ...}))
         page.totals = {'ReLU': (0.61, [0.95, ...]), ...}
 
-The file appears when the block ends without an error and with an image. Images go to a temporary file until then, so that memory does not grow with them.
+The file is created if the block ends without an error and at least one image was added. Until then, images are kept in a temporary file, so
+that memory use does not grow.
 """
 
 import base64
@@ -49,7 +50,7 @@ Size = Tuple[int, int]
 
 
 class PageClass(NamedTuple):
-    """A class that the filter and the table list.
+    """A class in the filter and in the table.
 
     Attributes:
         name: Its name.
@@ -61,12 +62,12 @@ class PageClass(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What is drawn over an image for one model, or for the ground truth.
+    """Data that is drawn over an image for one model or for the ground truth.
 
     Attributes:
-        data: What the painter gets as it is; anything that JSON can hold.
-        blobs: Further data by name, which the page decodes when the image is looked at; the painter gets ``ArrayBuffer`` objects.
-        remarks: Lines about this model on this image, shown under its name in the side-by-side view.
+        data: JSON-serialisable data for the painter.
+        blobs: Binary data by name, which the page decodes on demand. The painter gets ``ArrayBuffer`` objects.
+        remarks: Lines about this model on this image, shown below its name in the side-by-side view.
     """
 
     data: Mapping[str, Any] = {}
@@ -78,12 +79,12 @@ class PageImage(NamedTuple):
     """One image of the page.
 
     Attributes:
-        name: What the list calls it.
-        photo: RGB ``uint8`` array (H, W, 3), as large as the caller has it. The page shows it with at most :data:`MAX_SIDE` pixels
-            a side; :func:`shown_size` says how large. The painter gets the factor between the two as ``image.scale``.
-        layers: By model, and by the writer's ``truth`` where there is ground truth.
-        scores: Score of each model on this image, 0..1; None where it has none.
-        class_scores: The same for each class, in the order of the writer's classes.
+        name: Name in the list of images.
+        photo: RGB ``uint8`` array (H, W, 3) at full size. The page shows it with at most :data:`MAX_SIDE` pixels a side, see
+            :func:`shown_size`. The painter gets the scale factor as ``image.scale``.
+        layers: Layers by model, and by the writer's ``truth`` for the ground truth.
+        scores: Score of each model on this image, 0..1, or None.
+        class_scores: Scores per class, in the order of the writer's classes.
         differences: Share of the image on which two models differ, 0..1, by the pair of their names in the order of the models.
             Images without ground truth can be sorted by it.
     """
@@ -109,7 +110,7 @@ def shown_size(size: Size) -> Size:
 
 
 class PageWriter:
-    """Writes one page; a context manager, see the head of this file.
+    """Context manager that writes one page, see the module docstring.
 
     Args:
         path: The file to write, ending in ``.html``.
@@ -118,16 +119,16 @@ class PageWriter:
         classes: The classes.
         painter: JavaScript that calls ``definePainter({...})``.
         truth: Name of the layer of the ground truth, or None.
-        measure: What a score of a class is called, such as ``'IoU'``.
-        mean_measure: What the score of an image is called, such as ``'mIoU'``.
-        notes: Paragraphs for the page's help: how scores are counted, what the colours mean.
+        measure: Name of a class score, such as ``'IoU'``.
+        mean_measure: Name of an image score, such as ``'mIoU'``.
+        notes: Paragraphs for the page's help: how scores are computed, and the meaning of colours.
 
     Attributes:
-        totals: Score over all images and its parts by class, by model; to be set before the block ends. May stay empty.
+        totals: Score over all images and its parts by class, by model. Set it before the block ends, or leave it empty.
 
     Raises:
-        UserError: The file cannot be written there.
-        ValueError: Names that occur twice, or an image whose layers or scores do not fit the models and classes.
+        UserError: If the file cannot be written.
+        ValueError: If a name occurs twice, or the layers or scores of an image do not fit the models and classes.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class PageWriter:
         names = [*models, *([truth] if truth else [])]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f'Two layers of the page are called {twice[0]!r}.')
+            raise ValueError(f'Two layers of the page have the name {twice[0]!r}.')
         self.models, self.truth, self.classes = list(models), truth, list(classes)
         self.painter = painter
         self.totals: Dict[str, Tuple[Optional[float], Sequence[Optional[float]]]] = {}
@@ -189,7 +190,7 @@ class PageWriter:
         return len(self._images)
 
     def add(self, image: PageImage) -> None:
-        """Adds an image behind those that are there."""
+        """Appends an image."""
         self._check(image)
         size = image.photo.shape[1::-1]
         shown = shown_size(size)
@@ -226,7 +227,7 @@ class PageWriter:
 
     def _check(self, image: PageImage) -> None:
         if self._blocks is None:
-            raise ValueError('Images are added inside of "with PageWriter(...) as page".')
+            raise ValueError('Images must be added inside of "with PageWriter(...) as page".')
         if image.photo.dtype != np.uint8 or image.photo.ndim != 3 or image.photo.shape[2] != 3:
             raise ValueError(
                 f'{image.name}: the photo must be a uint8 array of shape (H, W, 3); found {image.photo.dtype} '
@@ -246,7 +247,7 @@ class PageWriter:
                 )
 
     def _add_block(self, content: bytes) -> List[int]:
-        """Keeps a blob; returns its number and the length of its text, by which the page knows that it has all of it."""
+        """Store a blob; return its index and the length of its text, by which the page detects a truncated blob."""
         assert self._blocks is not None
         number, self._num_blocks = self._num_blocks, self._num_blocks + 1
         text = base64.b64encode(content)
@@ -285,7 +286,7 @@ def _part(name: str) -> str:
 
 
 def _fill(template: str, parts: Mapping[str, str]) -> str:
-    """Fills ``{{name}}``; what is filled in is not searched again."""
+    """Replace each ``{{name}}``. Replaced text is not searched again."""
     pieces = template.split('{{')
     filled = [pieces[0]]
     for piece in pieces[1:]:
@@ -305,7 +306,7 @@ def _text(content: bytes) -> str:
 
 
 def _number(value: Optional[float]) -> Optional[float]:
-    """A float that JSON can hold, in four digits; NaN becomes None."""
+    """Round to four digits for JSON; NaN and infinity become None."""
     if value is None or not math.isfinite(value):
         return None
     return round(float(value), 4)
