@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mm_frelu.activations import DynamicReLU
 from mm_frelu.activations.builder import is_activation
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 
 COUNTED = (
     'Counted: convolutions (windows of FReLU included), matrix products, linear pieces of DY-ReLU, one per multiply-add. '
@@ -114,7 +114,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     handles = [module.register_forward_pre_hook(enter) for module in names]
     handles += [module.register_forward_hook(leave) for module in names]
     try:
-        with torch.no_grad(), counter, unnoticed():
+        with torch.no_grad(), counter, recording_disabled():
             run(model)
             settle()
     finally:

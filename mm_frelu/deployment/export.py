@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.checkpoints.deploy import fold
 from mm_frelu.checkpoints.files import read_checkpoint
 from mm_frelu.engine.arguments import task_of
@@ -86,7 +86,7 @@ def export(
     Raises:
         UserError: When the checkpoint does not fit, or the network cannot be exported.
     """
-    with unnoticed():
+    with recording_disabled():
         return _export(cfg, source, options, say)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 
 See = Callable[[str, Tensor, Tensor], None]
 """Is told a layer's name, its input and its output."""
@@ -34,7 +34,7 @@ def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
         return hook
 
-    with unnoticed():
+    with recording_disabled():
         try:
             module: Any  # nn.Module says that an attribute is a tensor or a module
             for name, module in layers.items():

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 import torch
 from torch import Tensor, nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.engine.errors import UserError
 
 from .layers import StopForward
@@ -70,7 +70,7 @@ def features_at(
     image = image.detach().clone().requires_grad_()
     handle = module.register_forward_hook(hook)
     try:
-        with suppress(StopForward), unnoticed(), torch.enable_grad():
+        with suppress(StopForward), recording_disabled(), torch.enable_grad():
             run(image)
     finally:
         handle.remove()

@@ -36,7 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mm_frelu.activations import FReLUAblation, FunnelActivation
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.engine.errors import UserError
 from mm_frelu.ops.eager import funnel_condition
 
@@ -215,7 +215,7 @@ def traced(model: nn.Module, image: Tensor) -> Iterator[FieldTrace]:
 
         return forward
 
-    with unnoticed(), torch.no_grad():
+    with recording_disabled(), torch.no_grad():
         try:
             for module in model.modules():
                 if isinstance(module, FunnelActivation) or is_dynamic(module):

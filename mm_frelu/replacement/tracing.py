@@ -22,7 +22,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..activations.live import unnoticed
+from ..activations.live import recording_disabled
 from .kinds import FUNCTIONS, is_replaceable
 from .samples import Run, dummy_run
 
@@ -176,7 +176,7 @@ def _quietly() -> Iterator[None]:
     # Losses average over processes. Here each process traces the same model by itself.
     alone = mock.patch.object(torch.distributed, 'is_initialized', return_value=False)
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings(), alone, unnoticed():
+        with torch.random.fork_rng(), warnings.catch_warnings(), alone, recording_disabled():
             warnings.simplefilter('ignore')
             yield
     finally:
