@@ -15,12 +15,12 @@ from mm_frelu.engine.errors import UserError
 
 
 class Pixels(nn.Module):
-    """From an image to the input of the first convolution.
+    """Preprocess an image for the first convolution of a network.
 
     Args:
         pixels: Mean, std and channel order of the network.
-        divisor: Height and width are padded, below and at the right, to multiples of it.
-        pad_value: What is put there, after mean and std.
+        divisor: Height and width are padded, at the bottom and right, to multiples of it.
+        pad_value: Value of the padding, which is added after mean and std.
 
     Attributes:
         dtype: Type that the network computes in. Mean and std are applied in single precision.
