@@ -348,7 +348,7 @@ def test_autocast_is_left_to_torch(x):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         layer(x)
     assert layer.live.name == 'recompute'
-    assert 'autocast asks for torch.bfloat16' in layer.live.reason
+    assert 'autocast uses torch.bfloat16' in layer.live.reason
 
 
 @pytest.fixture
