@@ -85,7 +85,7 @@ def test_files_that_do_not_belong(street_scenes, tmp_path):
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(first)
     message('is 128x64, its image 64x32')
     Image.fromarray(np.zeros((64, 128, 3), np.uint8)).save(first)
-    message('is a picture in colours')
+    message('is a colour image')
     first.write_bytes(b'no picture')
     message('cannot be read')
     first.rename(folder / 'other.png')
