@@ -3,8 +3,8 @@
     python -m mm_frelu.run mmdet tools/analysis_tools/browse_dataset.py CONFIG [OPTIONS ...]
     python -m mm_frelu.run mmdet     # lists the tools of mmdet
 
-The tools of mmdet and mmseg import their library in their first lines, before a config could import mm_frelu, and end there when
-``mmcv._ext`` is missing. Here mm_frelu is imported first, and then the tool runs as ``python TOOL OPTIONS`` would run it.
+The tools of mmdet and mmseg import their library in their first lines, before a config could import mm_frelu, and fail there if
+``mmcv._ext`` is missing. This command imports mm_frelu first and then runs the tool like ``python TOOL OPTIONS``.
 """
 
 import difflib
@@ -41,14 +41,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def locate_tool(library: str, name: str) -> Path:
-    """The file of a tool that an installed library brings.
+    """Find the file of a tool that is installed with a library.
 
     Args:
         library: ``mmdet``, ``mmseg`` or ``mmpretrain``.
-        name: Its path in the library, with or without ``tools/`` and ``.py``; or the path of a file of your own.
+        name: Path of the tool in the library, with or without ``tools/`` and ``.py``; or the path of your own file.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UserError: When there is no such library or tool; it names the nearest ones.
+        UserError: If there is no such library or tool. The message suggests tools with similar names.
     """
     root = _tools_of(library)
     name = name if name.endswith('.py') else f'{name}.py'

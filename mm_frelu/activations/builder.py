@@ -1,4 +1,4 @@
-"""Builds an activation for a given number of channels."""
+"""Build an activation for a given number of channels."""
 
 import inspect
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 CHANNEL_ARGUMENTS = ('num_channels', 'num_parameters')
-"""What activation layers call their channel count: ours, and torch's PReLU."""
+"""Names of the argument for the channel count: in this package, and in torch's PReLU."""
 
 ACTIVATION_MODULES = (
     'torch.nn.modules.activation',
@@ -24,12 +24,12 @@ ACTIVATION_MODULES = (
 def build_activation(cfg: dict, num_channels: int, **defaults: Any) -> nn.Module:
     """Build an activation layer, and pass it the number of channels if it takes one.
 
-    One word in a config then switches between ReLU, PReLU, SiLU, FReLU and others. Values in the config take
-    precedence.
+    This way, changing the type in a config is enough to switch between ReLU, PReLU, SiLU, FReLU and others. Values in the
+    config take precedence.
 
     Args:
         cfg: Config of the activation, ``dict(type='FReLU', ...)``.
-        num_channels: Channels of the features that it will act on.
+        num_channels: Channels of the layer's input.
         **defaults: Arguments such as ``inplace=True`` or ``norm_cfg=...``, used if the layer takes them and the config
             does not set them.
 
@@ -63,20 +63,23 @@ def check_config(cfg: Any) -> None:
 
 
 def _require_known_keys(cfg: dict, parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Refuse keys left over from another activation, as ``init`` is where FReLU was exchanged for ReLU by its type alone."""
+    """Reject keys that the layer does not take, such as an ``init`` left over after the type was changed from FReLU to ReLU."""
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     odd = [key for key in cfg if key not in parameters and key not in ('type', '_scope_')]
     if odd:
         known = ', '.join(parameters) or 'none'
         raise ValueError(
-            f'act_cfg {cfg!r}: {", ".join(odd)} is no argument of this activation, which takes {known}. Remove it; if a base '
-            'config sets it, add _delete_=True to the act_cfg.'
+            f'act_cfg {cfg!r}: this activation does not take {", ".join(odd)}. Its arguments are: {known}. Remove the key; '
+            'if a base config sets it, add _delete_=True to the act_cfg.'
         )
 
 
 def activation_class(type_: Any) -> Type[nn.Module]:
-    """The class of an activation, from its name in a config.
+    """Look up the class of an activation by its name in a config.
+
+    Args:
+        type_: Registered name or class.
 
     Raises:
         ValueError: If it is not registered.
@@ -94,7 +97,7 @@ def activation_class(type_: Any) -> Type[nn.Module]:
 
 
 def activation_names() -> List[str]:
-    """The names under which activation layers are registered, sorted."""
+    """Return the names under which activation layers are registered, sorted."""
     return sorted(
         name
         for name, layer in MODELS.module_dict.items()

@@ -1,4 +1,4 @@
-"""What the activation layers check of their arguments, so that all of them say it in the same words."""
+"""Checks of arguments that the activation layers share, so that their messages agree."""
 
 import math
 from numbers import Integral, Real
@@ -10,22 +10,22 @@ from ..ops.context import is_exporting
 
 
 def check_channels(name: str, num_channels: Optional[int]) -> int:
-    """Check the channel count, which a config often leaves out.
+    """Check the channel count, which configs often omit.
 
     Args:
-        name: Class of the layer.
-        num_channels: What it was given.
+        name: Class name of the layer.
+        num_channels: The argument that the layer was given.
 
     Returns:
         The channel count.
 
     Raises:
-        TypeError: If there is none.
+        TypeError: If it is missing.
         ValueError: If it is not a positive integer.
     """
     if num_channels is None:
         raise TypeError(
-            f'{name} needs the number of channels that it acts on. Write '
+            f'{name} needs the number of channels of its input. Write '
             f"act_cfg=dict(type='{name}', num_channels=64), or build it with "
             f'mm_frelu.build_activation(act_cfg, num_channels), which fills it in.'
         )
@@ -34,18 +34,18 @@ def check_channels(name: str, num_channels: Optional[int]) -> int:
 
 
 def check_input(name: str, x: Any, num_channels: int) -> None:
-    """Check what a layer is called with.
+    """Check the input of a layer.
 
     Args:
-        name: Class of the layer.
+        name: Class name of the layer.
         x: Its input.
         num_channels: Channels that the layer was built for.
 
     Raises:
-        TypeError: If ``x`` is no tensor.
-        ValueError: If it has not the shape (N, num_channels, H, W).
+        TypeError: If ``x`` is not a tensor.
+        ValueError: If the shape of ``x`` is not (N, num_channels, H, W).
     """
-    if is_exporting():  # shapes are no numbers there
+    if is_exporting():  # shapes are not plain numbers there
         return
     if not isinstance(x, Tensor):
         raise TypeError(
@@ -55,7 +55,7 @@ def check_input(name: str, x: Any, num_channels: int) -> None:
     if x.dim() != 4 or x.shape[1] != num_channels:
         raise ValueError(
             f'{name} was built for {num_channels} channels and takes (N, {num_channels}, H, W), got an input of shape '
-            f'{tuple(x.shape)}. Set num_channels to the channels of the features that it follows.'
+            f'{tuple(x.shape)}. Set num_channels to the number of channels of the input.'
         )
 
 
@@ -73,12 +73,12 @@ def check_positive_number(name: str, key: str, value: float) -> None:
 
 
 def check_flag(name: str, key: str, value: bool) -> None:
-    """Raise ValueError unless the argument is a bool; the word 'no' from a command line would count as True."""
+    """Raise ValueError unless the argument is a bool. The string 'no' from a command line would count as True."""
     if not isinstance(value, bool):
         raise ValueError(f'{name}: {key} must be True or False, got {value!r}.')
 
 
 def check_choice(name: str, key: str, value: Any, choices: Tuple[str, ...]) -> None:
-    """Raise ValueError unless the argument is one of the words."""
+    """Raise ValueError unless the argument is one of ``choices``."""
     if value not in choices:
         raise ValueError(f'{name}: {key} must be one of {", ".join(choices)}; got {value!r}.')

@@ -1,4 +1,4 @@
-"""DY-ReLU-A and -B: Chen et al., "Dynamic ReLU", ECCV 2020. The same coefficients at every position."""
+"""DY-ReLU-A and -B, whose coefficients are the same at every position: Chen et al., "Dynamic ReLU", ECCV 2020."""
 
 from mmengine.registry import MODELS
 
@@ -9,7 +9,8 @@ from .dynamic_relu import DynamicReLU
 class DyReLUA(DynamicReLU):
     """Dynamic ReLU whose coefficients are shared by all positions and channels (figure 2a).
 
-    2K numbers for each image; the weakest of the three in the paper. Arguments: :class:`.DynamicReLU`.
+    There are 2K coefficients per image. It is the weakest of the three variants in the paper. For the arguments, see
+    :class:`.DynamicReLU`.
 
     Examples:
         >>> import torch
@@ -24,8 +25,8 @@ class DyReLUA(DynamicReLU):
 class DyReLUB(DynamicReLU):
     """Dynamic ReLU whose coefficients are shared by all positions; each channel has its own (figure 2b).
 
-    2KC numbers for each image; what the paper uses for classification backbones. ``DyReLUB(C, reduction=4,
-    gate='hard_sigmoid')`` computes what mmdet's ``DyReLU(C)`` does. Arguments: :class:`.DynamicReLU`.
+    There are 2KC coefficients per image. The paper uses this variant in classification backbones. ``DyReLUB(C, reduction=4,
+    gate='hard_sigmoid')`` computes the same as mmdet's ``DyReLU(C)``. For the arguments, see :class:`.DynamicReLU`.
 
     Examples:
         >>> import torch

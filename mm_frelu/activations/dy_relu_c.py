@@ -1,4 +1,4 @@
-"""DY-ReLU-C: Chen et al., "Dynamic ReLU", ECCV 2020. Coefficients that differ from position to position."""
+"""DY-ReLU-C, whose coefficients differ from position to position: Chen et al., "Dynamic ReLU", ECCV 2020."""
 
 from typing import Any, Optional
 
@@ -13,7 +13,7 @@ from .dynamic_relu import DynamicReLU
 
 @MODELS.register_module()
 class DyReLUC(DynamicReLU):
-    r"""Dynamic ReLU whose coefficients each position scales by its attention (figure 2c).
+    r"""Dynamic ReLU whose coefficients are scaled at each position by a spatial attention (figure 2c).
 
     .. math::
         y_{c,i} = \max_k \left( \pi_i a^k_c x_{c,i} + \pi_i b^k_c \right)
@@ -21,25 +21,26 @@ class DyReLUC(DynamicReLU):
         \pi_i = \min\left( \gamma\, \mathrm{softmax}(z / \tau)_i,\ 1 \right)
 
     where :math:`z` is a 1x1 convolution of the input to one channel and :math:`\gamma = HW / 3`. Since :math:`\pi_i` is
-    not negative, one product with the output does what scaling every coefficient would. The paper uses it in the head of
-    keypoint detectors.
+    not negative, scaling the output once gives the same result as scaling every coefficient. The paper uses this variant in
+    the head of keypoint detectors.
 
-    No start of the paper's form is ReLU: the softmax sums to 1, so the attention averages at most 1/3 and is 1 at no more
-    than a third of the positions. A flat attention would give ReLU divided by 3, which is not what a pretrained network
-    expects. ``init='identity'`` therefore needs ``attention_mean=1.0``, a departure from the paper: then the attention is
-    1 everywhere at the start, and the layer exactly ReLU.
+    With the paper's attention, no initialisation makes the layer equal to ReLU. The softmax sums to 1, so the mean of the
+    attention is at most 1/3, and the attention is 1 at no more than a third of the positions. A uniform attention would
+    give ReLU divided by 3, which is not what a pretrained network expects. ``init='identity'`` therefore requires
+    ``attention_mean=1.0``, which differs from the paper. The attention is then 1 everywhere at the start, and the layer is
+    exactly ReLU.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
         temperature: :math:`\tau` of the softmax. 10 in the paper.
-        attention_mean: :math:`\gamma / HW`, the mean of the attention before it is capped. 1/3 in the paper.
-        init: ``'paper'``, where the convolution starts as torch's do; or ``'identity'``, where it starts at zero.
-        inplace: Accepted and without effect, see :class:`.DynamicReLU`.
-        **kwargs: The coefficients' options, see :class:`.DynamicReLU`.
+        attention_mean: :math:`\gamma / HW`, the mean of the attention before it is capped at 1. 1/3 in the paper.
+        init: ``'paper'`` to initialise the convolution like torch; ``'identity'`` to initialise it with zeros.
+        inplace: Accepted without effect, see :class:`.DynamicReLU`.
+        **kwargs: Options of the coefficients, see :class:`.DynamicReLU`.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For a value that is out of range, and for an identity start that would not be ReLU.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If a value is out of range, or if ``init='identity'`` would not start as ReLU.
 
     Examples:
         >>> import torch
@@ -66,25 +67,25 @@ class DyReLUC(DynamicReLU):
             raise ValueError(
                 f"DyReLUC: init='identity' is exactly ReLU only with attention_mean=1.0, got {attention_mean!r}. "
                 f"(With the paper's 1/3 the attention is 1 at no more than a third of the positions, whatever the "
-                f"weights.) Set attention_mean=1.0, take DyReLUB, or use init='paper'."
+                f"weights.) Set attention_mean=1.0, use DyReLUB, or use init='paper'."
             )
         self.temperature = temperature
         self.attention_mean = attention_mean
 
     def _add_layers(self) -> None:
         super()._add_layers()
-        # Without bias: softmax does not notice one.
+        # Without bias: softmax cancels it.
         self.spatial = nn.Conv2d(self.num_channels, 1, 1, bias=False)
 
     def reset(self) -> None:
-        """Give the layer its starting weights, the spatial convolution included."""
+        """Initialise the weights, including the spatial convolution."""
         super().reset()
         self.spatial.reset_parameters()
         if self.init == 'identity':
             nn.init.zeros_(self.spatial.weight)
 
     def attention(self, x: Tensor) -> Tensor:
-        r"""The attention :math:`\pi`, between 0 and 1.
+        r"""Compute the attention :math:`\pi`, between 0 and 1.
 
         Args:
             x: Features of shape (N, num_channels, H, W).
@@ -95,15 +96,15 @@ class DyReLUC(DynamicReLU):
         return self._attention_of(self.spatial(x), x.dtype)
 
     def _attention_of(self, logits: Tensor, dtype: torch.dtype) -> Tensor:
-        """The attention, of the given type, for the output of the spatial convolution."""
+        """Compute the attention from the output of the spatial convolution, in the given dtype."""
         logits = logits / self.temperature
-        # One position's share of the softmax is about 1 / HW, too little for half precision.
+        # The softmax is about 1 / HW at each position, too small for half precision.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        # The softmax written out: equal logits then give exactly attention_mean.
+        # The softmax is written out, so that equal logits give exactly attention_mean.
         exponents = (logits - logits.amax(dim=(2, 3), keepdim=True).detach()).exp()
         gamma = self.attention_mean * (logits.shape[2] * logits.shape[3])
         share = exponents * (gamma / exponents.sum(dim=(2, 3), keepdim=True))
-        # Not clamp, whose gradient is 0 where share is 1, as it is everywhere at an identity start (torch 2.14).
+        # Not clamp: with torch 2.14 its gradient is 0 where share is 1, which is everywhere after init='identity'.
         return torch.where(share > 1, 1.0, share).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,5 +122,5 @@ class DyReLUC(DynamicReLU):
         return self._activate(x, *self._coefficients_of(means), attention)
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         return f'{super().extra_repr()}, temperature={self.temperature}, attention_mean={self.attention_mean}'

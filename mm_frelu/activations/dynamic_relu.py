@@ -1,4 +1,4 @@
-"""Base of the dynamic ReLUs: the hyper function that computes the coefficients, checks, initialisation."""
+"""Base class of the dynamic ReLUs: checks, initialisation, and the hyper function that computes the coefficients."""
 
 from typing import ClassVar, Optional, Tuple
 
@@ -23,15 +23,15 @@ INITS = ('paper', 'identity')
 
 
 def bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """``min(max(x, low), high)``, whose gradient at a bound is 1 with any torch; that of ``clamp`` became 0 with 2.14.
+    """Compute ``min(max(x, low), high)`` with a gradient of 1 at the bounds.
 
-    Where a layer starts on a bound it could not learn otherwise.
+    The gradient of ``clamp`` at a bound is 0 from torch 2.14 on. A layer that starts at a bound could then not learn.
     """
     return torch.where(x > high, high, torch.where(x < low, low, x))
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """``min(max((x + 3) / 6, 0), 1)``. torch's own has a gradient of single precision also where ``x`` is double."""
+    """Compute ``min(max((x + 3) / 6, 0), 1)``. torch's own function computes the gradient of a double ``x`` in float32."""
     return bounded((x + 3) / 6, 0.0, 1.0)
 
 
@@ -44,16 +44,16 @@ def _residual_of_hard_sigmoid(x: Tensor) -> Tensor:
 
 
 RESIDUALS = {'sigmoid': _residual_of_sigmoid, 'hard_sigmoid': _residual_of_hard_sigmoid}
-""":math:`2 \\sigma(x) - 1` of each gate, by as few operators as there can be: each is a launch on a GPU."""
+""":math:`2 \\sigma(x) - 1` for each gate, with as few operators as possible, since each one is a kernel launch on a GPU."""
 
 
 def _by_piece(values: Tensor) -> Tensor:
-    """From (N, K, C) to (K, N, C, 1, 1)."""
+    """Reshape (N, K, C) to (K, N, C, 1, 1)."""
     return values.transpose(0, 1)[..., None, None]
 
 
 class DynamicReLU(ShowsImplementation, BaseModule):
-    r"""Base of the layers whose slopes and intercepts depend on the whole input.
+    r"""Base class of the layers whose slopes and intercepts depend on the whole input.
 
     .. math::
         y_c = \max_{1 \le k \le K} \left( a^k_c(x)\, x_c + b^k_c(x) \right), \qquad
@@ -61,18 +61,18 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         b^k_c(x) = \lambda_b \Delta b^k_c(x)
 
     with :math:`\alpha = (1, 0, \dots, 0)`. The residuals are computed by global average pooling, a linear layer that
-    divides the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which limits them to -1 to 1 (figure
-    2).
+    divides the width by R, ReLU, a second linear layer, and :math:`2 \sigma - 1`, which limits them to the range -1 to 1
+    (figure 2).
 
-    ``fc2`` outputs a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. Flattened, the
-    weights of its 1x1 convolutions fit ``fc1`` and ``fc2``.
+    ``fc2`` outputs a1, b1, a2, b2, ..., each for all channels, in the order of mmdet's ``DyReLU``. The weights of mmdet's
+    1x1 convolutions fit ``fc1`` and ``fc2`` after flattening.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
-        num_pieces: K, the number of linear pieces. With 1 and no intercept it is a squeeze-and-excitation.
-        reduction: R, what the width is divided by between the two linear layers; 8 in the paper, 4 in DynamicHead and
-            mmdet. The width is at least 1.
-        lambda_a: Range of the slopes around their start.
+        num_pieces: K, the number of linear pieces. One piece without intercept is a squeeze-and-excitation.
+        reduction: R, the factor that divides the width between the two linear layers; 8 in the paper, 4 in DynamicHead
+            and mmdet. The width is at least 1.
+        lambda_a: Range of the slopes around their initial values.
         lambda_b: Range of the intercepts around zero.
         intercept: Whether the pieces have intercepts.
         gate: :math:`\sigma`, ``'sigmoid'`` (paper) or ``'hard_sigmoid'`` (DynamicHead, mmdet).
@@ -84,12 +84,12 @@ class DynamicReLU(ShowsImplementation, BaseModule):
             :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For a value that is out of range, and for an identity start of a single piece.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If a value is out of range, or if ``init='identity'`` is combined with a single piece.
     """
 
     channel_wise: ClassVar[bool]
-    """Whether each channel has coefficients of its own."""
+    """Whether each channel has its own coefficients."""
 
     start: Tensor
 
@@ -139,27 +139,27 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         squeezed = max(self.num_channels // self.reduction, 1)
         self.fc1 = nn.Linear(self.num_channels, squeezed)
         self.fc2 = nn.Linear(squeezed, self.num_pieces * self._kinds * self._width)
-        # Integers, as those go to another device with the layer but to no other type. No part of the state dict.
+        # An integer buffer moves to another device with the layer but keeps its dtype. It is not in the state dict.
         start = torch.empty(self.num_pieces, 1, dtype=torch.int8)
         self.register_buffer('start', start, persistent=False)
 
     @property
     def _kinds(self) -> int:
-        """Kinds of coefficients: slopes, and intercepts if there are any."""
+        """Number of kinds of coefficients: slopes, and intercepts if there are any."""
         return 2 if self.intercept else 1
 
     @property
     def _width(self) -> int:
-        """Channels with coefficients of their own."""
+        """Number of channels with their own coefficients."""
         return self.num_channels if self.channel_wise else 1
 
     def reset(self) -> None:
-        """Give the layer its starting weights.
+        """Initialise the weights.
 
-        ``'paper'``: the paper asks for coefficients that start near ReLU's, (1, 0) and (0, 0), and says no more that we
-        know of. Weights are those of torch's linear layer, as in the implementations that we know; biases are zero, so that nothing
-        but the input moves the coefficients. ``'identity'`` also sets the weights of ``fc2`` to zero. Then the residuals
-        are zero for every input, and the layer is exactly ReLU.
+        ``'paper'``: the paper asks for coefficients that start near those of ReLU, (1, 0) and (0, 0), and gives no further
+        details that we know of. The weights are initialised like torch's linear layer, as in the implementations that we
+        know. The biases are zero, so that only the input changes the coefficients. ``'identity'`` also sets the weights of
+        ``fc2`` to zero. The residuals are then zero for every input, and the layer is exactly ReLU.
         """
         for layer in (self.fc1, self.fc2):
             layer.reset_parameters()
@@ -169,25 +169,25 @@ class DynamicReLU(ShowsImplementation, BaseModule):
             nn.init.zeros_(self.fc2.weight)
 
     def init_weights(self) -> None:
-        """Start anew, whatever a parent's ``init_cfg`` for linear and convolution layers did."""
+        """Initialise the layer again, overriding a parent's ``init_cfg`` for linear and convolution layers."""
         if not self.is_init:
             self.reset()
         super().init_weights()
 
     def coefficients(self, x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
-        """The hyper function: slopes and intercepts for an input.
+        """Compute the slopes and intercepts for an input (the hyper function).
 
         Args:
             x: Features of shape (N, num_channels, H, W).
 
         Returns:
-            Slopes of shape (K, N, C, 1, 1), where C is ``num_channels`` or, if the channels share them, 1; and
-            intercepts of the same shape, or None without.
+            Slopes of shape (K, N, C, 1, 1), where C is ``num_channels``, or 1 if the channels share them; and intercepts
+            of the same shape, or None if the layer has no intercepts.
         """
         return self._coefficients_of(x.mean(dim=(2, 3)))
 
     def _coefficients_of(self, means: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
-        """The coefficients for the means of the channels, of shape (N, num_channels)."""
+        """Compute the coefficients from the channel means, of shape (N, num_channels)."""
         hidden = F.relu(self.fc1(means))
         residuals = RESIDUALS[self.gate](self.fc2(hidden)).to(means.dtype)
         residuals = residuals.reshape(-1, self.num_pieces, self._kinds, self._width)
@@ -196,7 +196,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         return slopes, _by_piece(intercepts[0] * self.lambda_b) if intercepts else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation.
 
         Args:
             x: Features of shape (N, num_channels, H, W).
@@ -224,7 +224,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         return out
 
     def is_untrained(self) -> bool:
-        """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""
+        """Whether the layer has not been trained: its last bias starts at zero and changes in the first step."""
         return not self.fc2.bias.is_meta and not bool(self.fc2.bias.any())
 
     def can_learn(self) -> bool:
@@ -232,7 +232,7 @@ class DynamicReLU(ShowsImplementation, BaseModule):
         return any(parameter.requires_grad for parameter in self.parameters())
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         return (
             f'num_pieces={self.num_pieces}, lambda_a={self.lambda_a}, lambda_b={self.lambda_b}, '
             f"intercept={self.intercept}, gate='{self.gate}', init='{self.init}', "

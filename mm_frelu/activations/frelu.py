@@ -1,6 +1,6 @@
 """FReLU, the funnel activation: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", ECCV 2020.
 
-Not to be confused with the flexible ReLU of arXiv 1706.08098, which has the same short name.
+The flexible ReLU of arXiv 1706.08098 has the same short name but is a different activation.
 """
 
 from typing import Optional
@@ -19,7 +19,7 @@ class FReLU(FunnelActivation):
         T(x_{c,i,j}) = \mathrm{norm}(x^\omega_{c,i,j} \cdot p^\omega_c)
 
     where :math:`x^\omega` is the window centred on the pixel and :math:`p^\omega_c` its coefficients, shared by all
-    positions of a channel (section 3, figure 2c). It adds ``k * k`` weights, a bias and two norm parameters per
+    positions of a channel (section 3, figure 2c). The layer adds ``k * k`` weights, a bias and two norm parameters per
     channel.
 
     Args:
@@ -27,21 +27,21 @@ class FReLU(FunnelActivation):
         kernel_size: Side of the window, odd. 3 in the paper.
         dilation: Distance between the elements of the window, in pixels. The official code keeps 1 even in dilated
             stages.
-        bias: Whether the convolution has a bias, as in the official code. A batch norm cancels it, so it only affects
-            the state dict.
+        bias: Whether the convolution has a bias, as in the official code. A batch norm cancels the bias, so the option
+            then only affects the state dict.
         norm_cfg: Norm after the window: BN, SyncBN, GN, LN, IN, or None.
-        init: ``'paper'`` to train from scratch; ``'identity'`` to be exactly ReLU at the start, for fine-tuning from
-            a network that was trained with ReLU. MMEngine lets a layer keep its start only where all modules above
-            it are BaseModules: in a ConvModule or ``nn.Sequential``, an ``init_cfg`` further up that sets norms to
-            one (without a norm: that fills Conv2d) overwrites it.
-        inplace: Whether the input may be overwritten if no gradient is needed, as with ``nn.ReLU``; None for False.
+        init: ``'paper'`` to train from scratch; ``'identity'`` to be exactly ReLU at the start, for fine-tuning a
+            network that was trained with ReLU. MMEngine preserves a layer's initialisation only if all its parents are
+            BaseModules. In a ConvModule or ``nn.Sequential``, an ``init_cfg`` of an outer module that sets norms to one
+            overwrites it. Without a norm, an ``init_cfg`` that fills Conv2d does.
+        inplace: Whether the input may be overwritten if no gradient is needed, as with ``nn.ReLU``. None means False.
         init_cfg: Initialisation config, applied after ``init``.
         implementation: Backend: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For an even window or another value that is out of range.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If the window is even or another value is out of range.
 
     Examples:
         >>> import torch

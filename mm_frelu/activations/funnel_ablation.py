@@ -1,6 +1,6 @@
-"""The variants that FReLU was compared with: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", table 5.
+"""Variants of FReLU from its ablation: Ma, Zhang, Sun, "Funnel Activation for Visual Recognition", table 5.
 
-They exist to reproduce that comparison. In the paper each of them is worse than FReLU.
+They exist to reproduce that comparison. In the paper, each of them performs worse than FReLU.
 """
 
 from typing import Optional, Sequence, Tuple
@@ -19,7 +19,7 @@ FORMS = ('max', 'sum', 'relu')
 
 @MODELS.register_module()
 class FReLUAblation(FunnelActivation):
-    r"""A funnel activation with another condition, or another use of the condition.
+    r"""Funnel activation with a different condition, or with the same condition used differently.
 
     | Table 5 | Formula | ``condition`` | ``form`` |
     |---|---|---|---|
@@ -29,27 +29,26 @@ class FReLUAblation(FunnelActivation):
     | D | :math:`x + T(x)` | ``'window'`` | ``'sum'`` |
     | E | :math:`\max(T(x), 0)` | ``'window'`` | ``'relu'`` |
 
-    The pooling layers :math:`P_m` and :math:`P_a` have no parameters and, as the table writes them, no norm. B is then max
-    pooling of stride 1 alone, since the window contains the pixel. D is linear. We do not know whether D and E in the
-    paper have a norm after the window; here they have FReLU's.
+    The pooling layers :math:`P_m` and :math:`P_a` have no parameters and, as written in the table, no norm. B is therefore
+    plain max pooling with stride 1, since the window contains the pixel. D is linear. The paper does not say whether D and
+    E have a norm after the window; here they have the norm of FReLU.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
-        condition: ``'window'``, ``'max_pool'`` or ``'avg_pool'``. At the border max pooling leaves the padding out and
-            average pooling counts it as zero, which is FReLU's window with all weights at ``1 / kernel_size**2``.
+        condition: ``'window'``, ``'max_pool'`` or ``'avg_pool'``. At the border, max pooling ignores the padding. Average
+            pooling counts it as zero, like FReLU's window with all weights equal to ``1 / kernel_size**2``.
         form: ``'max'``, ``'sum'`` or ``'relu'``.
         kernel_size: Side of the window, odd.
-        dilation: Distance between the window's taps, in pixels. Pooling has none but 1.
+        dilation: Distance between the window's taps, in pixels. Must be 1 for pooling.
         bias: Whether a ``'window'`` has a bias.
-        norm_cfg: Norm behind a ``'window'``. Pooling has none, whatever this is: backbones hand their norm to every
-            activation.
-        init: ``'paper'``. ``'identity'``, ReLU at the start, is possible for A alone.
-        inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
+        norm_cfg: Norm after a ``'window'``. Pooling ignores it, because backbones pass their norm to every activation.
+        init: ``'paper'``. ``'identity'``, which is ReLU at the start, is supported for A only.
+        inplace: Accepted because mmcv's ConvModule passes it to every activation. It has no effect.
         init_cfg: Initialisation config, applied after ``init``.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For a value that is out of range, dilated pooling, and an identity start that is not ReLU.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If a value is out of range, if pooling is dilated, or if ``init='identity'`` would not start as ReLU.
 
     Examples:
         >>> import torch
@@ -81,8 +80,8 @@ class FReLUAblation(FunnelActivation):
         check_choice('FReLUAblation', 'form', form, FORMS)
         if init == 'identity' and (condition, form) != ('window', 'max'):
             raise ValueError(
-                f"FReLUAblation: init='identity' starts as ReLU, and condition='{condition}' with form='{form}' has no "
-                f"weights with which it would be ReLU. Use init='paper', and train the network from scratch."
+                f"FReLUAblation: init='identity' starts as ReLU, and condition='{condition}' with form='{form}' is not "
+                f"ReLU for any weights. Use init='paper', and train the network from scratch."
             )
         self.condition = condition
         self.form = form
@@ -93,7 +92,7 @@ class FReLUAblation(FunnelActivation):
             self.pool = _build_pool(condition, kernel_size, dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation.
 
         Args:
             x: Features of shape (N, num_channels, H, W).
@@ -107,10 +106,10 @@ class FReLUAblation(FunnelActivation):
         return x + condition if self.form == 'sum' else torch.relu(condition)
 
     def after_norms(self, branches: Sequence[Branch]) -> Tensor:
-        """Activate the sum of some norms' outputs, step by step: what FReLU would compute here is FReLU.
+        """Apply the activation to a sum of norm outputs, op by op: the fused backends compute FReLU only.
 
         Args:
-            branches: Features of shape (N, num_channels, H, W), each with the norm that follows them or None.
+            branches: Features of shape (N, num_channels, H, W), each with the norm that follows it, or None.
 
         Returns:
             Features of the same shape.
@@ -118,15 +117,15 @@ class FReLUAblation(FunnelActivation):
         return self(sum_of_norms(branches))
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         return f"condition='{self.condition}', form='{self.form}', init='{self.init}'"
 
 
 def _build_pool(condition: str, kernel_size: int, dilation: int) -> nn.Module:
-    """A pooling layer that keeps the shape of its input."""
+    """Build a pooling layer that preserves the shape of its input."""
     if dilation != 1:
         raise ValueError(
-            f"FReLUAblation: condition='{condition}' has no dilation; got dilation={dilation}. Leave it at 1."
+            f"FReLUAblation: condition='{condition}' does not support dilation; got dilation={dilation}. Set dilation=1."
         )
     pool = nn.MaxPool2d if condition == 'max_pool' else nn.AvgPool2d
     return pool(kernel_size, stride=1, padding=kernel_size // 2)

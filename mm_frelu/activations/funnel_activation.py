@@ -1,4 +1,4 @@
-"""Base of the funnel activations: checks, initialisation, computation, folding."""
+"""Base class of the funnel activations: checks, initialisation, computation, folding."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -23,21 +23,21 @@ INITS = ('paper', 'identity')
 
 
 class FunnelActivation(ShowsImplementation, BaseModule):
-    r"""Base of the layers :math:`y = \max(x, T(x))` whose condition :math:`T` is made of depthwise windows.
+    r"""Base class of the layers :math:`y = \max(x, T(x))` whose condition :math:`T` consists of depthwise windows.
 
-    A subclass names its windows in :attr:`window_names` and gives their shapes to :meth:`_add_windows`.
+    A subclass names its windows in :attr:`window_names` and passes their shapes to :meth:`_add_windows`.
 
     Args:
         num_channels: Channels of the input.
         kernel_size: Length of a window's side, odd.
         dilation: Distance between the taps of a window, in pixels.
-        init: Start of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
-        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        init: Initialisation of the windows, ``'paper'`` or ``'identity'`` (see :func:`.window.reset_window`).
+        combine: How several windows are combined into one condition, ``'sum'`` or ``'max'``.
         init_cfg: Initialisation config of :class:`mmengine.model.BaseModule`, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
+        implementation: Backend: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.dispatch`.
-        inplace: Whether the input may be overwritten, as with ``nn.ReLU``. It is where no gradient is wanted and the backend
-            can; None for False.
+        inplace: Whether the input may be overwritten, as with ``nn.ReLU``. This happens only if no gradient is needed and
+            the backend supports it. None means False.
     """
 
     window_names: Tuple[Tuple[str, str], ...]
@@ -89,15 +89,15 @@ class FunnelActivation(ShowsImplementation, BaseModule):
     @property
     def windows(self) -> List[Tuple[nn.Conv2d, nn.Module]]:
         """The (convolution, norm) pairs of the condition."""
-        # Read in each call: nn.Module.__getattr__ takes several times as long.
+        # Read in each call. nn.Module.__getattr__ would take several times as long.
         modules: Dict[str, Any] = self._modules
         return [(modules[conv], modules[norm]) for conv, norm in self.window_names]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation.
 
         Args:
-            x: Features of shape (N, num_channels, H, W). With ``inplace=True`` they may be overwritten where gradients are
+            x: Features of shape (N, num_channels, H, W). With ``inplace=True`` they may be overwritten if gradients are
                 disabled.
 
         Returns:
@@ -106,14 +106,14 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         return self._activate([(x, None)])
 
     def after_norms(self, branches: Sequence[Branch]) -> Tensor:
-        """Activate the sum of some norms' outputs.
+        """Apply the activation to a sum of norm outputs.
 
-        The sum is what :meth:`forward` would take. A fused backend computes the norms as well, and keeps neither the sum nor
-        anything in between for backward, only what goes into the norms, which they keep in any network.
+        The result is that of :meth:`forward` for the sum. A fused backend also computes the norms. It saves only the inputs of
+        the norms for backward, which the norms of any network save; it saves neither the sum nor other intermediate results.
 
         Args:
-            branches: Features of shape (N, num_channels, H, W), each with the norm that follows them or None. The output
-                of the first norm may be overwritten; and the first features, as in :meth:`forward`.
+            branches: Features of shape (N, num_channels, H, W), each with the norm that follows it, or None. The output
+                of the first norm may be overwritten; so may the first features, as in :meth:`forward`.
 
         Returns:
             Features of the same shape.
@@ -131,14 +131,14 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         return out
 
     def init_weights(self) -> None:
-        """Start the windows anew, whatever a parent's ``init_cfg`` for Conv2d and norm layers did to them."""
+        """Initialise the windows again, overriding a parent's ``init_cfg`` for Conv2d and norm layers."""
         if not self.is_init:
             for conv, norm in self.windows:
                 reset_window(conv, norm, self.init)
         super().init_weights()
 
     def is_untrained(self) -> bool:
-        """Whether a window's norm is still as it was built. A folded layer and one without norm count as trained."""
+        """Whether the norm of a window is still in its initial state. Windows without norm or with a folded one count as trained."""
         return any(is_untouched(norm) for _, norm in self.windows)
 
     def can_learn(self) -> bool:
@@ -146,10 +146,10 @@ class FunnelActivation(ShowsImplementation, BaseModule):
         return any(window_learns(conv, norm) for conv, norm in self.windows)
 
     def switch_to_deploy(self) -> None:
-        """Fold each window's norm into its convolution, in place; eval output stays the same within rounding.
+        """Fold each window's norm into its convolution, in place. The output in eval mode is the same up to rounding.
 
         The state dict is then that of a layer built with ``norm_cfg=None, bias=True``. A norm that computes its
-        statistics from the input (GN, LN, IN) stays; a warning says so.
+        statistics from the input (GN, LN, IN) is kept, and a message is logged.
         """
         for names, window in zip(self.window_names, self.windows):
             folded = fold_window(*window)
@@ -158,11 +158,11 @@ class FunnelActivation(ShowsImplementation, BaseModule):
             if not isinstance(folded[1], nn.Identity):
                 print_log(
                     f'{type(self).__name__}: {type(folded[1]).__name__} computes its statistics from the input and '
-                    f'cannot be folded into the window; it stays.',
+                    f'cannot be folded into the window. It is kept.',
                     logger='current',
                 )
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         combine = f", combine='{self.combine}'" if len(self.window_names) > 1 else ''
         return f"init='{self.init}'{combine}, {self.implementation_repr()}"

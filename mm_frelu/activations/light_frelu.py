@@ -14,7 +14,7 @@ class LightFReLU(FunnelActivation):
     .. math::
         y = \max(x,\ T_1(x) + T_2(x)) \quad\text{or}\quad y = \max(x,\ \max(T_1(x), T_2(x)))
 
-    The official ShuffleNetV2 uses the sum. In the paper's ablation on ResNet-50 the maximum is the better of the two.
+    The official ShuffleNetV2 uses the sum. In the paper's ablation on ResNet-50 the maximum performs better.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
@@ -22,16 +22,16 @@ class LightFReLU(FunnelActivation):
         dilation: Distance between a window's taps, in pixels.
         bias: Whether the convolutions have a bias. The official light form has none.
         combine: ``'sum'`` (official) or ``'max'``.
-        norm_cfg: Norm behind each window: BN, SyncBN, GN, LN, IN, or None.
+        norm_cfg: Norm after each window: BN, SyncBN, GN, LN, IN, or None.
         init: ``'paper'`` or ``'identity'``, as in :class:`mm_frelu.FReLU`.
-        inplace: Whether the input may be overwritten where no gradient is wanted, as with ``nn.ReLU``; None for False.
+        inplace: Whether the input may be overwritten if no gradient is needed, as with ``nn.ReLU``. None means False.
         init_cfg: Initialisation config, applied after ``init``.
-        implementation: What computes it: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
+        implementation: Backend: ``'auto'``, ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``, see
             :mod:`mm_frelu.ops.dispatch`.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For an even window or another value that is out of range.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If the window is even or another value is out of range.
     """
 
     window_names = (('conv1', 'norm1'), ('conv2', 'norm2'))

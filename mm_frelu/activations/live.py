@@ -1,4 +1,4 @@
-"""Showing which backend computes a layer: in its repr, and once per kind of case in the log."""
+"""Show which backend computes a layer: in its repr, and in the log, once for each different choice."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,39 +11,39 @@ from torch import nn
 from ..ops import Choice
 from ..ops.context import is_compiling
 
-_noticed: ContextVar[bool] = ContextVar('noticed', default=True)
+_recording: ContextVar[bool] = ContextVar('recording', default=True)
 
 
 @contextmanager
-def unnoticed() -> Iterator[None]:
-    """For runs that only look at a model: their hooks change what computes a layer, which is no news to anybody."""
-    token = _noticed.set(False)
+def recording_disabled() -> Iterator[None]:
+    """Do not record the backend. For inspection runs, whose hooks change the backend for the duration of the run."""
+    token = _recording.set(False)
     try:
         yield
     finally:
-        _noticed.reset(token)
+        _recording.reset(token)
 
 
 class ShowsImplementation(nn.Module):
     """A layer that several backends can compute.
 
     Attributes:
-        implementation: The word of the config.
-        live: What computed the last call and why; None before the first, and for calls inside a compiled graph.
+        implementation: The value in the config.
+        live: Backend of the last call and why it was chosen. None before the first call; a compiled graph does not set it.
     """
 
     implementation: str
     live: Optional[Choice] = None
 
     def show(self, choice: Choice) -> None:
-        """Take note of what computes this call. A compiled graph is left alone: it would guard on the note."""
-        if is_compiling() or choice == self.live or not _noticed.get():
+        """Record the backend of this call. Not in a compiled graph, which would add a guard on the attribute."""
+        if is_compiling() or choice == self.live or not _recording.get():
             return
         self.live = choice
         _log_once(f'{type(self).__name__} is computed by {choice.name} ({choice.reason}).')
 
     def implementation_repr(self) -> str:
-        """Config word, and what was live in the last call."""
+        """Return the value in the config and the backend of the last call."""
         live = '' if self.live is None else f', live={self.live.name} ({self.live.reason})'
         return f"implementation='{self.implementation}'{live}"
 

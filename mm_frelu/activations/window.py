@@ -8,16 +8,16 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 START_SHIFTS = (0, 1e-4)
-"""What a window's norm may start from as its shift: nothing, or the little that the official ShuffleNetV2 has."""
+"""Initial values of the shift of a window's norm: zero, or the small value of the official ShuffleNetV2."""
 
 
 def build_window_conv(
     num_channels: int, kernel_size: Tuple[int, int], dilation: int, bias: bool
 ) -> nn.Conv2d:
-    """A depthwise convolution that keeps the shape of its input.
+    """Build a depthwise convolution that preserves the shape of its input.
 
     Args:
-        num_channels: Channels, each with a window of its own.
+        num_channels: Channels, each with its own window.
         kernel_size: Height and width of the window, both odd.
         dilation: Distance between the taps, in pixels.
         bias: Whether each channel has a bias.
@@ -35,12 +35,11 @@ def build_window_conv(
 
 
 def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
-    """The norm behind a window, from a config as mmcv's layers take it.
+    """Build the norm after a window from a config like those of mmcv's layers.
 
-    Two types need a word more than ``build_norm_layer`` gives them here. ``LN`` of a feature map is taken over channels
-    and positions of one sample (the group norm paper's reading), which is a group norm of one group; ``nn.LayerNorm``
-    would look at the last dimension only. ``IN`` gets its scale and shift, without which a window could not start at
-    zero.
+    Two types differ from ``build_norm_layer``. ``LN`` normalises over the channels and positions of one sample, as in the
+    group norm paper. This is a group norm with one group; ``nn.LayerNorm`` would normalise over the last dimension only.
+    ``IN`` has a scale and a shift by default, which ``init='identity'`` requires.
 
     Args:
         norm_cfg: Config of the norm, or None for no norm.
@@ -48,7 +47,7 @@ def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
 
     Raises:
         TypeError: If ``norm_cfg`` is neither a config nor None.
-        ValueError: If the norm is not registered, or the channels do not divide into the groups of a group norm.
+        ValueError: If the norm is not registered, or a group norm's groups do not divide the channels.
     """
     if norm_cfg is None:
         return nn.Identity()
@@ -65,32 +64,32 @@ def build_window_norm(norm_cfg: Optional[dict], num_channels: int) -> nn.Module:
         groups = norm_cfg.get('num_groups')
         if not groups or num_channels % groups:
             raise ValueError(
-                f'norm_cfg of a window: {num_channels} channels do not divide into '
+                f'norm_cfg of a window: {num_channels} channels are not divisible by '
                 f'num_groups={groups}. Choose a divisor of {num_channels}.'
             )
     try:
         return build_norm_layer(norm_cfg, num_channels)[1]
-    except KeyError as error:  # mmcv's message does not say which word it is about
+    except KeyError as error:  # mmcv's message does not name the unknown type
         raise ValueError(
             f"norm_cfg of a window: there is no norm {norm_cfg['type']!r}. Use 'BN', 'SyncBN', 'GN', 'LN' or 'IN'."
         ) from error
 
 
 def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
-    """Give a window its starting weights.
+    """Initialise a window.
 
-    ``'paper'`` is what the official code of 2020 starts from: Gaussian weights of standard deviation
+    ``'paper'`` follows the official code of 2020: Gaussian weights of standard deviation
     ``sqrt(2 / (C * kh * kw))`` (fan-out), a uniform bias within ``1 / sqrt(kh * kw)``, a norm of scale 1 and shift 0.
     ``'identity'`` also sets the norm's scale to 0 (without a norm: the weights and bias), so that the condition is 0
     and the activation is exactly ReLU.
 
     Args:
         conv: The depthwise convolution.
-        norm: The norm behind it, or ``nn.Identity``.
+        norm: The norm after it, or ``nn.Identity``.
         init: ``'paper'`` or ``'identity'``.
 
     Raises:
-        ValueError: If ``'identity'`` meets a norm without a scale.
+        ValueError: If ``init`` is ``'identity'`` and the norm has no scale.
     """
     conv.reset_parameters()
     nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
@@ -100,8 +99,8 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
     if init == 'identity':
         if last.weight is None:
             raise ValueError(
-                "init='identity' starts a window's norm at scale 0, but this norm has no scale; "
-                "take affine=False out of its norm_cfg, or use init='paper'."
+                "init='identity' sets the scale of a window's norm to 0, but this norm has no scale. "
+                "Remove affine=False from its norm_cfg, or use init='paper'."
             )
         nn.init.zeros_(last.weight)
         if last.bias is not None:
@@ -109,7 +108,7 @@ def reset_window(conv: nn.Conv2d, norm: nn.Module, init: str) -> None:
 
 
 def is_untouched(norm: nn.Module) -> bool:
-    """Whether a window's norm is as it was built: it has learnt nothing and, if it keeps statistics, seen no data."""
+    """Whether a window's norm is in its initial state: its parameters and its running statistics have not changed."""
     scales: Any = getattr(norm, 'weight', None)
     if scales is None or scales.is_meta:
         return False
@@ -123,7 +122,7 @@ def is_untouched(norm: nn.Module) -> bool:
 
 
 def window_learns(conv: nn.Conv2d, norm: nn.Module) -> bool:
-    """Whether training can change a window. Behind a frozen scale of zero the convolution gets no gradient."""
+    """Whether training can change a window. If the norm's scale is frozen at zero, the convolution gets no gradient."""
     scale = getattr(norm, 'weight', None)
     silent = scale is not None and not scale.requires_grad and not scale.any()
     layers = [norm] if silent else [conv, norm]
@@ -131,15 +130,15 @@ def window_learns(conv: nn.Conv2d, norm: nn.Module) -> bool:
 
 
 def fold_window(conv: nn.Conv2d, norm: nn.Module) -> Tuple[nn.Conv2d, nn.Module]:
-    """Fold a norm with fixed statistics into its convolution.
+    """Fold a norm with running statistics into its convolution.
 
     Args:
         conv: The depthwise convolution.
-        norm: The norm behind it.
+        norm: The norm after it.
 
     Returns:
-        The folded convolution (with a bias) and ``nn.Identity``; or both layers as they were, where the norm computes
-        its statistics from the input (GN, LN, IN) and so cannot be folded.
+        The folded convolution (with a bias) and ``nn.Identity``. A norm that computes its statistics from the input (GN,
+        LN, IN) cannot be folded; then both layers are returned unchanged.
     """
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
         return conv, norm

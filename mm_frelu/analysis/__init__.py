@@ -1,1 +1,1 @@
-"""What a model costs."""
+"""Analyse models and trainings: complexity, memory, time, and comparisons of activations."""

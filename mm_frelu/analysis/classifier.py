@@ -1,4 +1,4 @@
-"""An ImageNet classifier around a backbone, for counting: the papers' tables are about classifiers."""
+"""ImageNet classifier with a backbone, to count parameters and multiply-adds like the tables of the papers."""
 
 from typing import NamedTuple, Sequence
 
@@ -13,11 +13,11 @@ IMAGE_SIZE = 224
 
 
 class ClassifierCost(NamedTuple):
-    """What a classifier costs.
+    """Complexity of a classifier.
 
     Attributes:
-        parameters: All of them.
-        norm_parameters: Those of its norms, which some papers leave out.
+        parameters: Number of all parameters.
+        norm_parameters: Number of parameters of its norms, which some papers do not count.
         macs: Multiply-adds for one image.
     """
 
@@ -30,8 +30,8 @@ class Classifier(nn.Module):
     """Backbone, global pooling, linear layers.
 
     Args:
-        backbone: Config of the backbone; its last output is classified.
-        widths: Features behind the pooling, of hidden layers if there are any, and the number of classes.
+        backbone: Config of the backbone, whose last output is classified.
+        widths: Number of features after the pooling, of hidden layers if there are any, and of classes.
     """
 
     def __init__(self, backbone: dict, widths: Sequence[int]) -> None:
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(*(nn.Linear(*pair) for pair in zip(widths, widths[1:])))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify; the activation between linear layers is left out, as it is not counted.
+        """Classify. The activation between linear layers is omitted, because it is not counted.
 
         Args:
             x: Images of shape (N, 3, H, W).

@@ -1,10 +1,9 @@
 """Parameters and multiply-adds of a model, by its parts.
 
-Counted are the convolutions and matrix products, each multiply-add once, with torch's own formulas
-(``torch.utils.flop_counter``). That holds for the windows of FReLU too, which are depthwise convolutions, and for the
-hyper function of DY-ReLU. Its linear pieces, ``a x + b``, are multiply-adds as well, K of them for each value, and are
-counted too. Not counted, as in most papers: additions of biases, norms, other activations (the maximum of FReLU), pooling,
-resizing.
+Convolutions and matrix products are counted, each multiply-add once, with torch's formulas (``torch.utils.flop_counter``). This
+includes the windows of FReLU, which are depthwise convolutions, and the hyper function of DY-ReLU. The linear pieces of DY-ReLU,
+``a x + b``, are counted as K multiply-adds for each value. As in most papers, additions of biases, norms, other activations (such
+as the maximum of FReLU), pooling and resizing are not counted.
 """
 
 from collections import Counter
@@ -17,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mm_frelu.activations import DynamicReLU
 from mm_frelu.activations.builder import is_activation
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 
 COUNTED = (
     'Counted: convolutions (windows of FReLU included), matrix products, linear pieces of DY-ReLU, one per multiply-add. '
@@ -27,10 +26,10 @@ COUNTED = (
 
 @dataclass
 class Cost:
-    """What a part of a model costs.
+    """Complexity of a part of a model.
 
     Attributes:
-        parameters: Number of its parameters; one that two parts share counts for the first.
+        parameters: Number of its parameters. A parameter that two parts share counts for the first one.
         macs: Multiply-adds of one forward pass.
     """
 
@@ -44,8 +43,8 @@ class Part(Cost):
 
     Attributes:
         name: Its name in the model.
-        activations: Cost of the activations in it, which is part of its own.
-        sites: How many activation modules of each class it has.
+        activations: Cost of its activations, which is included in its cost.
+        sites: Number of its activation modules of each class.
     """
 
     name: str = ''
@@ -57,12 +56,12 @@ def count_parts(model: nn.Module, run: Callable[[nn.Module], Any]) -> List[Part]
     """Count a model by its direct children.
 
     Args:
-        model: The model, on any device; on torch's meta device nothing is computed.
-        run: Runs it once, for instance ``lambda model: model(images)``.
+        model: The model, on any device. On torch's meta device nothing is computed.
+        run: Function that runs it once, for instance ``lambda model: model(images)``.
 
     Returns:
-        One entry for each child that has parameters or does something. What the model itself owns or computes outside of
-        its children is an entry without name.
+        One entry for each child that has parameters or multiply-adds. Parameters and multiply-adds of the model outside its
+        children are an entry without name.
     """
     macs = count_macs(model, run)
     activation_names = [name for name, module in model.named_modules() if is_activation(module)]
@@ -81,11 +80,11 @@ def count_parts(model: nn.Module, run: Callable[[nn.Module], Any]) -> List[Part]
 
 
 def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, int]:
-    """Multiply-adds of one pass, by the name of the innermost module that computed them.
+    """Count the multiply-adds of one pass, by the name of the innermost module that computed them.
 
     Args:
         model: The model.
-        run: Runs it once.
+        run: Function that runs it once.
     """
     names = {module: name for name, module in model.named_modules()}
     macs: Counter = Counter()
@@ -94,7 +93,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     counter = FlopCounterMode(display=False)
 
     def settle() -> None:
-        """Book what was counted since the last call under the module that is running."""
+        """Add the count since the last call to the module that is running."""
         nonlocal told
         # torch counts a multiply-add as two operations.
         total = counter.get_total_flops() // 2
@@ -114,7 +113,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
     handles = [module.register_forward_pre_hook(enter) for module in names]
     handles += [module.register_forward_hook(leave) for module in names]
     try:
-        with torch.no_grad(), counter, unnoticed():
+        with torch.no_grad(), counter, recording_disabled():
             run(model)
             settle()
     finally:
@@ -124,7 +123,7 @@ def count_macs(model: nn.Module, run: Callable[[nn.Module], Any]) -> Dict[str, i
 
 
 def _inside(names: List[str]) -> Callable[[str], bool]:
-    """A test whether a module is one of the named ones or lies in one."""
+    """Return a function that tests whether a module is one of the given modules or inside one of them."""
     known: Set[str] = set(names)
     return lambda name: any(prefix in known for prefix in _prefixes(name))
 

@@ -1,4 +1,4 @@
-"""Memory, open files and threads of long runs: recorded at intervals, and judged."""
+"""Record memory, open files and threads of long runs at intervals, and find growth."""
 
 import os
 from pathlib import Path
@@ -11,16 +11,16 @@ from mmengine.runner import Runner
 from mm_frelu.engine.errors import UserError
 
 TOLERANCE = 0.02
-"""How much the memory of the last third may be above that of the second third."""
+"""Allowed increase of the memory from the second third to the last third."""
 
 
 class Usage(NamedTuple):
-    """What the process holds after a number of steps or images.
+    """Resources of the process after a number of steps or images.
 
     Args:
         count: Steps or images so far.
         memory: Resident memory of the process, bytes.
-        workers: That of its child processes (workers of dataloaders) together, bytes.
+        workers: Total resident memory of its child processes (workers of dataloaders), bytes.
         device: Memory that PyTorch has reserved on the GPU, bytes; 0 without one.
         files: Open file descriptors.
         threads: Threads.
@@ -35,10 +35,10 @@ class Usage(NamedTuple):
 
 
 def usage(count: int) -> Usage:
-    """What the process holds now.
+    """Return the current resources of the process.
 
     Raises:
-        UserError: Where the system has no ``/proc`` to read it from.
+        UserError: If the system has no ``/proc``.
     """
     if not Path('/proc/self/fd').is_dir():
         raise UserError(
@@ -59,7 +59,7 @@ def usage(count: int) -> Usage:
 
 
 def _status(pid: str) -> Dict[str, int]:
-    """Numbers of ``/proc/PID/status``, in bytes; nothing for a process that has ended."""
+    """Return the numbers of ``/proc/PID/status`` in bytes; empty for a process that has ended."""
     try:
         lines = Path(f'/proc/{pid}/status').read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -73,17 +73,17 @@ def _status(pid: str) -> Dict[str, int]:
 
 
 def growths(curve: Sequence[Usage]) -> List[str]:
-    """What grew from the second third of a curve to its last; empty for a flat one.
+    """Return what grew from the second third of a curve to the last third; empty if nothing did.
 
-    The first third is left out: libraries are loaded in it, and allocators fill. Memory may differ by :data:`TOLERANCE`, the
-    numbers of files and threads not at all; of each third the largest value counts.
+    The first third is ignored, because libraries are loaded and allocators fill. The largest values of the other thirds are
+    compared. Memory may differ by :data:`TOLERANCE`, the numbers of files and threads must not differ.
 
     Raises:
-        UserError: For a curve with less than six points.
+        UserError: If the curve has fewer than six points.
     """
     if len(curve) < 6:
         raise UserError(
-            f'{len(curve)} points are too few to tell a flat curve from a rising one; at least 6 are needed. Take more steps, or a '
+            f'{len(curve)} points are too few to detect growth; at least 6 are needed. Take more steps, or a '
             'shorter interval.'
         )
     third = len(curve) // 3
@@ -98,7 +98,7 @@ def growths(curve: Sequence[Usage]) -> List[str]:
 
 
 def describe(point: Usage) -> Dict[str, str]:
-    """A point of the curve for people: MiB and numbers."""
+    """Format a point of the curve with units."""
     return {name: _readable(name, getattr(point, name)) for name in Usage._fields}
 
 
@@ -107,7 +107,7 @@ def _readable(name: str, value: int) -> str:
 
 
 class UsageHook(Hook):
-    """Calls back with the usage every so many training steps."""
+    """Report the usage at intervals of training steps."""
 
     priority = 'LOWEST'
 
@@ -118,7 +118,7 @@ class UsageHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Take a point of the curve."""
+        """Record a point of the curve."""
         if self.every_n_train_iters(runner, self.interval):
             self.tell(usage(runner.iter + 1))
 
@@ -127,14 +127,14 @@ class UsageHook(Hook):
 def run_inference(
     model: Any, loader: Any, images: int, interval: int, tell: Callable[[Usage], Any]
 ) -> None:
-    """Predict as testing does, over and over again through a test set, and drop the predictions.
+    """Run a model over a test set repeatedly, like in testing, and discard the predictions.
 
     Args:
-        model: A model of MMEngine, put into eval mode.
-        loader: Its dataloader; each pass starts its workers anew where they are not persistent.
-        images: When to stop.
-        interval: Images from one point of the curve to the next.
-        tell: Is given each point.
+        model: A model of MMEngine. It is put into eval mode.
+        loader: Its dataloader. Each pass restarts its workers unless they are persistent.
+        images: Number of images after which to stop.
+        interval: Number of images between two points of the curve.
+        tell: Function that gets each point.
     """
     model.eval()
     done = 0

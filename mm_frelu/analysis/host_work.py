@@ -1,7 +1,7 @@
-"""What the host does for one activation: kernels it starts, tensors it allocates, Python functions it calls.
+"""Count the work of the host for one activation: kernel launches, tensor allocations, calls of Python functions.
 
-Counts do not depend on the machine or on what else runs there, as times do; so tests can hold them. Without a GPU a driver
-that starts nothing stands in for the real one, and the rest is the same: only values are missing.
+Unlike times, counts do not depend on the machine or on other processes, so tests can check them. Without a GPU, the driver is
+replaced by one that does not start kernels. The work of the host is then the same, but no values are computed.
 """
 
 import gc
@@ -22,17 +22,17 @@ from ..ops.gpu import backend
 Run = Callable[[], object]
 ALLOCATIONS = ('aten::empty', 'aten::empty_strided')
 MULTIPROCESSORS = 132
-"""Of an H100, which the stand-in divides maps for."""
+"""Multiprocessors of an H100, which the replacement of the driver assumes."""
 SHAPE = (2, 64, 16, 16)
 
 
 class HostWork(NamedTuple):
-    """What the host does in one run.
+    """Work of the host in one run.
 
     Attributes:
-        launches: Kernels that it starts.
-        allocations: Tensors that it allocates.
-        calls: Functions and methods that Python calls, those written in C included.
+        launches: Number of kernel launches.
+        allocations: Number of tensor allocations.
+        calls: Number of calls of Python functions and methods, including those written in C.
     """
 
     launches: int
@@ -42,7 +42,7 @@ class HostWork(NamedTuple):
 
 @contextmanager
 def driver(device: torch.device) -> Iterator[List[Any]]:
-    """Lists the kernels that are started. On a CPU none of them is.
+    """Record the kernels that are started. On a CPU they are recorded but not run.
 
     Raises:
         UserError: If Triton is not installed.
@@ -96,11 +96,11 @@ def _multiprocessors(_: torch.device) -> int:
 
 
 def host_work(run: Run, started: List[Any]) -> HostWork:
-    """Count what the host does in a run.
+    """Count the work of the host in a run.
 
     Args:
-        run: What is counted, after a few runs that are not.
-        started: What :func:`driver` gave.
+        run: The run. It is called a few times before the count.
+        started: The list from :func:`driver`.
     """
     with torch.autograd.set_multithreading_enabled(False):  # backward in this thread
         for _ in range(3):
@@ -123,7 +123,7 @@ def _calls(run: Run) -> int:
             seen[event] += 1
 
     before = sys.getprofile()
-    gc.disable()  # others' callbacks would be counted
+    gc.disable()  # callbacks of other code would be counted
     sys.setprofile(count)
     try:
         run()
@@ -135,11 +135,11 @@ def _calls(run: Run) -> int:
 
 
 def activation_runs(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Dict[str, Run]:
-    """Training steps and inference of a FReLU, alone and with the norms before it.
+    """Return training steps and inference of a FReLU, alone and with the norms before it.
 
     Args:
-        device: Where the layers are.
-        dtype: Type of the features. For a low precision the runs want autocast around them.
+        device: Device of the layers.
+        dtype: Type of the features. Runs in low precision must be called inside autocast.
     """
     cases: Dict[str, Tuple[Optional[str], ...]] = {
         'FReLU': (None,),

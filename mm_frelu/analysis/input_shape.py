@@ -1,4 +1,4 @@
-"""The size of the images that a config's network sees when it is tested."""
+"""Determine the size of a network's input in testing from its config."""
 
 import math
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -11,7 +11,7 @@ from mm_frelu.engine.errors import UserError
 
 
 class InputShape(NamedTuple):
-    """Height and width, and where they are from."""
+    """Height and width, and their source."""
 
     height: int
     width: int
@@ -19,18 +19,19 @@ class InputShape(NamedTuple):
 
 
 def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputShape:
-    """Height and width of the network's input.
+    """Return height and width of the network's input.
 
-    Sliding-window tests feed crops, ``model.test_cfg.crop_size``, which is (H, W). Otherwise it is what the last Resize or
-    CenterCrop of the test pipeline leaves: the ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image may be
-    smaller. Else the ``size`` that the preprocessor pads to. Detectors pad to a multiple of ``pad_size_divisor``.
+    For sliding-window tests it is the crop, ``model.test_cfg.crop_size``, which is (H, W). Otherwise it is the output of the last
+    Resize or CenterCrop of the test pipeline. The ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image may be
+    smaller. Without these steps it is the ``size`` that the preprocessor pads to. Detectors pad to a multiple of
+    ``pad_size_divisor``.
 
     Args:
         cfg: The config. Its data need not exist.
-        given: Height and width, to take instead.
+        given: Height and width that override the config.
 
     Raises:
-        UserError: When the config does not say.
+        UserError: If the config does not determine the size.
     """
     if given is not None:
         if min(given) < 1:
@@ -45,8 +46,8 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
         size, source = data_preprocessor.get('size'), 'size of the data preprocessor'
     if size is None:
         raise UserError(
-            f'{cfg.filename}: how large test images are is in no Resize or CenterCrop of its test pipeline, and in no '
-            'data_preprocessor.size. Say it: --shape H W.'
+            f'{cfg.filename}: the size of test images is unknown, because the config has neither a Resize or CenterCrop in '
+            'its test pipeline nor a data_preprocessor.size. Give it with --shape H W.'
         )
     height, width = _pair(size)
     divisor = data_preprocessor.get('pad_size_divisor') or 1
@@ -73,7 +74,7 @@ def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, 
 
 
 def test_pipeline(cfg: Config) -> List[Dict[str, Any]]:
-    """The steps that a config's test images go through."""
+    """Return the steps of a config's test pipeline."""
     for loader in ('test_dataloader', 'val_dataloader'):
         for dataset in _datasets((cfg.get(loader) or {}).get('dataset')):
             if dataset.get('pipeline'):
@@ -82,7 +83,7 @@ def test_pipeline(cfg: Config) -> List[Dict[str, Any]]:
 
 
 def _datasets(dataset: Any) -> Iterator[Dict[str, Any]]:
-    """A dataset config and those inside it, outermost first: a wrapper may have a pipeline of its own."""
+    """Yield a dataset config and those inside it, outermost first, because a wrapper may have its own pipeline."""
     if isinstance(dataset, dict):
         yield dataset
         for inner in (dataset.get('dataset'), *(dataset.get('datasets') or ())):

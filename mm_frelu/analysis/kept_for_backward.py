@@ -1,4 +1,4 @@
-"""The memory that a training step keeps from forward to backward, counted, not sampled."""
+"""Count the memory that a training step saves for backward."""
 
 from typing import Any, Dict
 
@@ -7,19 +7,19 @@ from torch import nn
 
 
 def kept_bytes(model: nn.Module, *inputs: Any, **options: Any) -> int:
-    """Bytes that a training forward keeps for backward, its own parameters and statistics not counted.
+    """Count the bytes that a training forward saves for backward, without parameters and statistics of the model.
 
-    Every tensor that autograd saves is added up once. It is what a training step keeps beside parameters, gradients and
-    optimizer state. It depends neither on the machine nor on what else runs there, as resident memory does.
+    Every tensor that autograd saves is counted once. A training step needs this memory in addition to parameters, gradients and
+    optimizer state. Unlike resident memory, it does not depend on the machine or on other processes.
 
     Args:
-        model: The network; on torch's meta device nothing is computed.
-        *inputs: What it is called with.
-        **options: Keyword arguments that it is called with.
+        model: The network. On torch's meta device nothing is computed.
+        *inputs: Arguments of its forward.
+        **options: Keyword arguments of its forward.
     """
     storages: Dict[int, int] = {}
     owned = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    # Storages are told apart by their address, so none may be freed before the count is done.
+    # Storages are identified by their address, so none may be freed before the end of the count.
     alive = []
 
     def count(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Time, peak memory and memory bandwidth, measured side by side."""
+"""Measure time, peak memory and memory bandwidth of several runs in turns."""
 
 import statistics
 import time
@@ -21,7 +21,7 @@ class Time(NamedTuple):
 
 
 def peak_bytes(run: Run, device: torch.device) -> Optional[int]:
-    """Most memory that a run has taken beyond what was there; None where the device does not count."""
+    """Return the peak memory of a run beyond the memory that was allocated before; None if the device does not count it."""
     if device.type != 'cuda':
         return None
     torch.cuda.synchronize(device)
@@ -33,7 +33,7 @@ def peak_bytes(run: Run, device: torch.device) -> Optional[int]:
 
 
 def interleaved(runs: Dict[str, Run], repeat: int, device: torch.device) -> Dict[str, Time]:
-    """Median and range of :func:`times_in_turns`; on CUDA each run is ten calls, timed together."""
+    """Return median and range of :func:`times_in_turns`. On CUDA ten calls are timed together."""
     calls = 10 if device.type == 'cuda' else 1
     return {
         name: Time(statistics.median(times), min(times), max(times))
@@ -44,13 +44,13 @@ def interleaved(runs: Dict[str, Run], repeat: int, device: torch.device) -> Dict
 def times_in_turns(
     runs: Dict[str, Run], repeat: int, device: torch.device, calls: int = 1
 ) -> Dict[str, List[float]]:
-    """Time several runs in turns, so that what disturbs one of them disturbs all.
+    """Time several runs in turns, so that disturbances affect all of them.
 
     Args:
-        runs: What to time, by name.
-        repeat: Rounds after two that warm up.
-        device: Waited for, as CUDA computes in the background.
-        calls: Calls that are timed together.
+        runs: Functions to time, by name.
+        repeat: Number of rounds after two warm-up rounds.
+        device: Device to synchronise with, because CUDA is asynchronous.
+        calls: Number of calls that are timed together.
 
     Returns:
         Milliseconds of a call in each round.
@@ -68,7 +68,7 @@ def times_in_turns(
 
 
 def device_ms(run: Run, device: torch.device, calls: int = 10) -> Optional[float]:
-    """Time that the kernels of a run take together, by torch's profiler; None where there is no CUDA."""
+    """Return the total time of the kernels of a run, measured by torch's profiler; None without CUDA."""
     if device.type != 'cuda':
         return None
     from torch.profiler import ProfilerActivity, profile
@@ -84,7 +84,7 @@ def device_ms(run: Run, device: torch.device, calls: int = 10) -> Optional[float
 
 
 def host_ms(run: Run, device: torch.device, repeat: int = 20) -> float:
-    """Median time after which a run returns, when the device has nothing else to do: what Python and the launches take."""
+    """Return the median time of Python and the launches in a run, measured with an idle device."""
     taken = []
     for _ in range(WARM_UP + repeat):
         _wait(device)
@@ -96,7 +96,7 @@ def host_ms(run: Run, device: torch.device, repeat: int = 20) -> float:
 
 
 def copier(like: Tensor) -> Run:
-    """A run that reads a tensor of this kind once and writes one: :data:`COPY_PASSES` passes."""
+    """Return a run that copies a tensor of this kind, which is :data:`COPY_PASSES` passes over memory."""
     source, target = torch.zeros_like(like), torch.zeros_like(like)
     return lambda: target.copy_(source)
 

@@ -1,7 +1,7 @@
-"""Memory traffic, counted from the ops that run: every op reads its inputs once and writes its outputs once.
+"""Count memory traffic from the ops that run: every op reads its inputs once and writes its outputs once.
 
-It is what a GPU moves whose caches hold none of the tensors. An op that reads an input twice, as batch norm does with its
-statistics, counts once; a kernel that fuses several ops counts as one.
+This is the traffic of a GPU whose caches are too small for the tensors. An op that reads an input twice, such as batch norm in
+training, counts once. A kernel that fuses several ops counts as one op.
 """
 
 from typing import Any, Callable, Iterator, Set, Tuple
@@ -13,14 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 ALLOCATIONS = ('empty', 'new_empty')
 OVERWRITES = ('copy_', 'fill_', 'zero_')
-"""Ops in place that do not read what they write to."""
+"""In-place ops that do not read the tensor that they write."""
 
 
 class Traffic(TorchDispatchMode):
-    """Counts bytes while it is entered, also those of a backward run.
+    """Mode that counts the bytes that ops move, including those of backward.
 
     Attributes:
-        bytes: Read and written.
+        bytes: Number of bytes read and written.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Tuple = (), kwargs: Any = None
     ) -> Any:
-        """Run an op and add what it moves."""
+        """Run an op and add the bytes that it moves."""
         kwargs = kwargs or {}
         results = func(*args, **kwargs)
         name = func.overloadpacket.__name__
@@ -51,14 +51,14 @@ class Traffic(TorchDispatchMode):
 
 
 def passes(run: Callable[[], object], like: Tensor) -> float:
-    """Bytes that a run moves, in tensors of the size of ``like``."""
+    """Return the bytes that a run moves, in multiples of the size of ``like``."""
     with Traffic() as traffic:
         run()
     return traffic.bytes / (like.numel() * like.element_size())
 
 
 def _arguments(func: Any, name: str, args: Tuple, kwargs: dict) -> Tuple[list, list]:
-    """Tensors that an op reads, and those of its arguments that it writes."""
+    """Return the tensors that an op reads, and the arguments that it writes."""
     given, written = [], []
     for index, argument in enumerate(func._schema.arguments):
         value = args[index] if index < len(args) else kwargs.get(argument.name)
@@ -87,7 +87,7 @@ def _without_repeats(tensors: list) -> list:
 
 
 def _distinct_bytes(tensor: Tensor) -> int:
-    """Without what an expanded tensor repeats."""
+    """Return the bytes of a tensor, counting expanded dimensions once."""
     count = tensor.element_size()
     for length, stride in zip(tensor.shape, tensor.stride()):
         count *= 1 if stride == 0 and length else length

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of a config's model for one image."""
+"""Count parameters and multiply-adds of a config's model for one image."""
 
 from typing import List
 
@@ -33,15 +33,15 @@ def measure(cfg: Config, shape: InputShape) -> List[Part]:
     try:
         return count('meta')
     except (NotImplementedError, RuntimeError, TypeError):
-        # Some models read values while they run or are built (proposals of a two-stage detector), which meta has not.
+        # Some models read values while they run or are built (e.g. proposals of a two-stage detector). meta has no values.
         return count('cpu')
 
 
 def total_of(parts: List[Part]) -> Cost:
-    """The sum of all parts."""
+    """Return the sum of all parts."""
     return Cost(sum(part.parameters for part in parts), sum(part.macs for part in parts))
 
 
 def readable(macs: int) -> str:
-    """A count with three decimals in G, or in M below one G."""
+    """Format a count with three decimals in G, or in M if it is below 1 G."""
     return f'{macs / 1e9:.3f} G' if macs >= 1e9 else f'{macs / 1e6:.3f} M'

@@ -1,7 +1,7 @@
-"""Parameters and multiply-adds that the two papers print, beside the networks of this package that they are about.
+"""Parameters and multiply-adds from the two papers, with the corresponding networks of this package.
 
-Only figures that were read in a paper's own table or abstract stand here. The tables of the DY-ReLU paper could not be read,
-so of its figures there is the one of the abstract.
+All figures are from a table or the abstract of a paper. The tables of the DY-ReLU paper were not available, so only the figure
+in its abstract is included.
 """
 
 import re
@@ -15,7 +15,7 @@ DYNAMIC_GROWTH = 'about 5 %'
 
 
 class Network(NamedTuple):
-    """A network of ours.
+    """A network of this package.
 
     Attributes:
         backbone: Its config.
@@ -30,13 +30,13 @@ class Printed(NamedTuple):
     """A row of a paper.
 
     Attributes:
-        name: The network, as the paper calls it.
-        placement: The activation, and where ours has it.
-        network: Ours.
-        parameters: What the paper prints.
-        macs: What the paper prints, under the name FLOPs.
-        table: Where.
-        remark: Why ours differs, if it does.
+        name: Name of the network in the paper.
+        placement: The activation and its placement in the network of this package.
+        network: The network of this package.
+        parameters: Number of parameters in the paper.
+        macs: Multiply-adds in the paper, which calls them FLOPs.
+        table: Table of the paper.
+        remark: Reason for a difference, if there is one.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Printed(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A network with its own activations and with DY-ReLU.
+    """A network with its original activations and with DY-ReLU.
 
     Attributes:
         name: The network.
-        placement: Where DY-ReLU stands.
-        baseline: The network without it.
-        dynamic: The network with it.
-        growth: What the paper prints for the growth in multiply-adds, if we know.
+        placement: Placement of DY-ReLU.
+        baseline: The network without DY-ReLU.
+        dynamic: The network with DY-ReLU.
+        growth: Increase of the multiply-adds in the paper, if known.
     """
 
     name: str
@@ -67,11 +67,11 @@ class Pair(NamedTuple):
 
 
 def agrees(ours: float, printed: str) -> bool:
-    """Whether a number is what a paper prints, rounded up or down in the last digit.
+    """Whether a number agrees with that in a paper, rounded up or down in the last digit.
 
     Args:
         ours: The exact number.
-        printed: The paper's, as in ``'25.5M'``.
+        printed: The number in the paper, such as ``'25.5M'``.
 
     Examples:
         >>> agrees(25_557_032, '25.5M'), agrees(25_718_312, '25.5M')
@@ -85,7 +85,7 @@ def agrees(ours: float, printed: str) -> bool:
 
 
 def frelu_rows() -> List[Printed]:
-    """Tables 1, 2 and 3 of the FReLU paper. Its ResNets have their strides where caffe has them."""
+    """Return tables 1, 2 and 3 of the FReLU paper. Its ResNets have ``style='caffe'``."""
     relu = dict(act_cfg=dict(type='ReLU'))
     partial = dict(act_sites='partial')
     rows = []
@@ -150,7 +150,7 @@ def _resnet(
 
 
 def dy_relu_pairs() -> List[Pair]:
-    """The networks of the DY-ReLU paper with DY-ReLU-B; MobileNetV3 without squeeze-and-excitation where it stands."""
+    """Return the networks of the DY-ReLU paper with DY-ReLU-B, which replaces squeeze-and-excitation in MobileNetV3."""
     dynamic = dict(act_cfg=dict(type='DyReLUB'))
     pairs = []
     for factor in (0.35, 0.5, 0.75, 1.0):

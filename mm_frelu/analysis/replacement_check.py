@@ -1,7 +1,7 @@
-"""Does ReplaceActivation do to a config's model what it promises?
+"""Check that ReplaceActivation works for the model of a config.
 
-A model is built twice, as it is and with another activation, started and loaded as a Runner does, and run on dummy images:
-the outputs are compared, and the second takes a training step.
+The model is built with and without replaced activations, initialised and loaded like in a Runner, and run on dummy images. The
+outputs are compared, and the model with replaced activations runs a training step.
 """
 
 import copy
@@ -30,17 +30,17 @@ SEED = 0
 
 @dataclass
 class Verdict:
-    """What came out for one config.
+    """Result for one config.
 
     Attributes:
         replaced: Replaced sites.
-        kept: Chosen sites that stayed, with the reason.
+        kept: Selected sites that were not replaced, with the reason.
         kinds: Classes of the replaced activations.
-        parameters: Parameters of the new activations.
-        equal: Whether the outputs in eval mode are equal bit for bit; None where they need not be, because not only ReLU was
-            replaced.
-        trained: Whether a training step gave every new parameter a finite gradient.
-        problem: Why it could not be found out, or what is wrong.
+        parameters: Number of parameters of the new activations.
+        equal: Whether the outputs in eval mode are bitwise equal. None if they need not be, because activations other than ReLU
+            were replaced.
+        trained: Whether every new parameter got a finite gradient in a training step.
+        problem: Why the check failed or could not run.
     """
 
     replaced: int = 0
@@ -53,7 +53,7 @@ class Verdict:
 
     @property
     def works(self) -> bool:
-        """Whether everything that applies holds."""
+        """Whether all applicable checks passed."""
         return not self.problem and self.trained and self.equal is not False
 
 
@@ -63,13 +63,13 @@ def check_config(
     include: Optional[List[str]] = None,
     exclude: Optional[List[str]] = None,
 ) -> Verdict:
-    """Replace the activations of a config's model and look at what it does.
+    """Replace the activations of a config's model and check the model.
 
     Args:
-        cfg: A config of mmdet or mmseg. It is not changed; pretrained weights are not fetched.
+        cfg: A config of mmdet or mmseg. It is not changed. Pretrained weights are not downloaded.
         act_cfg: Config of the new activation.
-        include: Where, see :func:`mm_frelu.replace_activations`.
-        exclude: Where not.
+        include: Patterns of sites to replace, see :func:`mm_frelu.replace_activations`.
+        exclude: Patterns of sites to skip.
     """
     verdict = Verdict()
     try:
@@ -155,7 +155,7 @@ def _train_a_step(model: Any, new: Dict[str, Tensor], verdict: Verdict) -> None:
 
 
 def _first_that_runs(model: nn.Module, mode: str, grad: bool = False) -> Any:
-    """Run a model on the smallest dummy images that it takes; the last failure is raised."""
+    """Run a model on the smallest dummy images that it supports. If all fail, raise the last error."""
     failure: Optional[Exception] = None
     for run in passes(model, mode):
         try:
@@ -194,7 +194,7 @@ def _seed() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the log of every initialised parameter."""
+    """Suppress the log of every initialised parameter."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -204,7 +204,7 @@ def _quiet() -> Iterator[None]:
 
 
 def gist(error: Exception) -> str:
-    """The beginning of a message, without advice and without paths of this machine."""
+    """Return the beginning of a message, without advice and without local paths."""
     text = re.sub(r'^config .*?\.py: ', '', ' '.join(str(error).split()))
     for end in ('. ', ', and mm_frelu', ', the current sys.path'):
         text = text.partition(end)[0]

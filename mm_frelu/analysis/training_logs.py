@@ -1,4 +1,4 @@
-"""What MMEngine logged of a training: the lines of scalars.json as one curve per key."""
+"""Read MMEngine's log of a training, scalars.json, as one curve per key."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Tuple, Union
 from mm_frelu.engine.errors import UserError
 
 LEFT_OUT = ('time', 'data_time', 'memory', 'eta')
-"""Keys that say how long a step took, not how well the training goes. They are drawn only when they are asked for."""
+"""Keys of times and other values that do not show the progress of a training. They are drawn only if requested."""
 
 _COUNTERS = ('step', 'iter', 'epoch')
 _MAIN = ('mIoU', 'bbox_mAP', 'segm_mAP', 'top1')
@@ -17,9 +17,9 @@ class Curve(NamedTuple):
     """Values of one key.
 
     Attributes:
-        unit: What the steps count: ``'iteration'`` or ``'epoch'``.
-        steps: Where it was logged, ascending.
-        values: What was logged.
+        unit: Unit of the steps: ``'iteration'`` or ``'epoch'``.
+        steps: Steps at which the value was logged, ascending.
+        values: The logged values.
     """
 
     unit: str
@@ -39,10 +39,10 @@ class TrainingLog(NamedTuple):
     curves: Dict[str, Curve]
 
     def find(self, key: str) -> str:
-        """The whole key for a name that may lack its prefix, as ``bbox_mAP`` of ``coco/bbox_mAP``.
+        """Return the full key for a name that may lack its prefix, such as ``bbox_mAP`` for ``coco/bbox_mAP``.
 
         Raises:
-            UserError: When there is no such key, or several.
+            UserError: If there is no such key, or several.
         """
         if key in self.curves:
             return key
@@ -54,7 +54,7 @@ class TrainingLog(NamedTuple):
         raise UserError(f'{self.path}: {what}; it has {known}. Give one of them to --keys.')
 
     def main_keys(self) -> List[str]:
-        """The loss and the score that trainings of this kind are judged by, as far as they were logged."""
+        """Return the keys of the loss and of the main score, if they were logged."""
         keys = ['loss'] if 'loss' in self.curves else []
         for name in _MAIN:
             keys += [key for key in self.curves if key.split('/')[-1] == name]
@@ -65,11 +65,11 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
     """Read a run.
 
     Args:
-        path: A ``scalars.json``; a folder of one run, with ``vis_data`` in it; or a work folder. Of a work folder all runs are read, and
-            one that was resumed goes on where the last one was: later lines take the place of earlier ones from their first step on.
+        path: A ``scalars.json``; a folder of one run with ``vis_data``; or a work folder, of which all runs are read. A resumed run
+            continues the previous one: its lines replace earlier ones from its first step on.
 
     Raises:
-        UserError: No such file, no log in the folder, or lines that are not MMEngine's.
+        UserError: If the file does not exist, the folder has no log, or lines are not in MMEngine's format.
     """
     path = Path(path)
     files = [path]
@@ -79,7 +79,7 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
         )
         if not files:
             raise UserError(
-                f'{path}: no vis_data/scalars.json in this folder or the one below it. Give the work folder of a training.'
+                f'{path}: there is no vis_data/scalars.json in this folder or its subfolders. Give the work folder of a training.'
             )
     elif not path.is_file():
         raise UserError(
@@ -109,7 +109,7 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
 
 
 def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
-    """Values by key and unit, then by step."""
+    """Return values by key and unit, then by step."""
     lines = []
     for number, text in enumerate(
         file.read_text(encoding='utf-8', errors='replace').splitlines(), 1
@@ -122,7 +122,7 @@ def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
             line = None
         if not isinstance(line, dict):
             raise UserError(
-                f'{file}: line {number} is not of MMEngine, which writes one JSON object a line. Give vis_data/scalars.json of a training.'
+                f'{file}: line {number} is not a JSON object, as MMEngine writes. Give vis_data/scalars.json of a training.'
             )
         lines.append(line)
     by_epoch = any('epoch' in line for line in lines)
@@ -134,7 +134,7 @@ def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
             continue
         unit = 'epoch' if by_epoch and not training else 'iteration'
         for key, value in line.items():
-            # The times of a validation are another thing than those of training steps.
+            # Times of a validation are not comparable with those of training steps.
             skipped = key in _COUNTERS or (not training and key in LEFT_OUT)
             if not skipped and isinstance(value, (int, float)):
                 points.setdefault((key, unit), {})[step] = float(value)

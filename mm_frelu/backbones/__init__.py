@@ -1,4 +1,4 @@
-"""Backbones with one activation per site, registered under the scope ``mm_frelu``."""
+"""Backbones with a separate activation module at each site, registered under the scope ``mm_frelu``."""
 
 from .mobilenet_v1 import MobileNetV1
 from .mobilenet_v2 import MobileNetV2

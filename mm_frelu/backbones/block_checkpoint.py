@@ -1,4 +1,4 @@
-"""Activation checkpointing (``with_cp``) that leaves batch statistics as they would be without it."""
+"""Activation checkpointing (``with_cp``) that updates the running statistics only once per step."""
 
 import copy
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-        # A copy to count on: SyncBN insists on having one.
+        # Count on a copy, because SyncBN requires a counter.
         norm.num_batches_tracked = copy.deepcopy(norm.num_batches_tracked)
     try:
         yield
@@ -30,19 +30,19 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def checkpoint_block(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a block without keeping what backward needs; backward runs it again.
+    """Run a block without saving intermediate results for backward; backward runs it again.
 
     Plain checkpointing updates the running statistics of every batch norm twice per step, once per run. Here the second
-    run leaves them alone. The compiler moves those updates out of the checkpointed part, so it needs no help (and takes
-    no context).
+    run does not update them. torch.compile moves the updates out of the checkpointed region itself, and does not accept a
+    context function here.
 
     Args:
-        module: The block, whose norms are looked up.
+        module: The block that contains the norms.
         forward: Its computation.
         x: Its input.
 
     Returns:
-        What ``forward(x)`` returns.
+        The output of ``forward(x)``.
     """
     if is_compiling():
         return checkpoint(forward, x, use_reentrant=False)
@@ -55,7 +55,7 @@ def checkpoint_block(module: nn.Module, forward: Callable[[Tensor], Tensor], x: 
 
 
 class CheckpointedBlock(BaseModule):
-    """Base of the blocks that can be checkpointed. A subclass sets ``with_cp`` and computes in :meth:`_block`."""
+    """Base class of blocks that can be checkpointed. A subclass sets ``with_cp`` and implements :meth:`_block`."""
 
     with_cp: bool
 

@@ -1,4 +1,4 @@
-"""Freezing parts of a backbone, and saying so when that keeps an activation from ever learning."""
+"""Freeze parts of a backbone, and warn if this prevents an activation from learning."""
 
 import logging
 from typing import Dict, Iterable, List, Optional, Union
@@ -12,9 +12,9 @@ from ..activations import DynamicReLU, FunnelActivation, Maxout, SEReLU
 
 
 class FreezableBackbone(BaseModule):
-    """Base of the backbones: frozen stages and fixed norms stay in eval mode while the rest trains.
+    """Base class of the backbones. Frozen stages and fixed norms stay in eval mode during training.
 
-    A subclass sets ``norm_eval`` and ``act_norm_eval`` and says what to freeze and which activations it has.
+    A subclass sets ``norm_eval`` and ``act_norm_eval`` and implements ``_freeze_stages`` and ``_activations``.
 
     Args:
         init_cfg: Initialisation config.
@@ -28,7 +28,7 @@ class FreezableBackbone(BaseModule):
         self._told_untrained = False
 
     def train(self, mode: bool = True) -> 'FreezableBackbone':
-        """Set the mode; frozen stages and fixed norms stay in eval."""
+        """Set the training mode. Frozen stages and fixed norms stay in eval mode."""
         super().train(mode)
         self._freeze_stages()
         if mode:
@@ -45,7 +45,7 @@ class FreezableBackbone(BaseModule):
 
 
 def freeze(module: nn.Module) -> None:
-    """Put a module into eval mode and stop its gradients."""
+    """Put a module into eval mode and disable the gradients of its parameters."""
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad = False
@@ -54,7 +54,7 @@ def freeze(module: nn.Module) -> None:
 def fix_norms(
     backbone: nn.Module, activations: Iterable[nn.Module], norm_eval: bool, act_norm_eval: bool
 ) -> None:
-    """Put batch norms into eval mode, so that their statistics stay while the network trains.
+    """Put batch norms into eval mode, so that their statistics stay fixed during training.
 
     Args:
         backbone: The network.
@@ -70,9 +70,9 @@ def fix_norms(
 
 
 def warn_of_untrained_windows(backbone: nn.Module) -> bool:
-    """Warn of activations that are as they were built and cannot change, or whose windows cannot gather statistics.
+    """Warn of untrained activations that cannot learn, or whose windows cannot collect statistics.
 
-    Meant for the moment when training starts: weights are loaded by then.
+    Call it when training starts, after the weights were loaded.
 
     Args:
         backbone: The network, in training mode.
@@ -93,7 +93,7 @@ def warn_of_untrained_windows(backbone: nn.Module) -> bool:
         _warn(
             frozen,
             'are frozen as initialised, so they will never learn. Load a checkpoint that was trained with them, '
-            'or freeze less: frozen_stages, or requires_grad=False in norm_cfg (windows can have their own, '
+            'or freeze less: check frozen_stages, and requires_grad=False in norm_cfg (windows can have their own, '
             'act_cfg=dict(norm_cfg=...)).',
         )
     if fixed:

@@ -1,4 +1,4 @@
-"""An activation with the norm before it, which fused backends compute as one."""
+"""Call an activation together with the norm before it, so that a fused backend can compute both."""
 
 from typing import Any, List, Optional, Sequence
 
@@ -13,12 +13,12 @@ from ..ops.spec import has_hooks
 
 
 def activate(act: nn.Module, branches: Sequence[Branch], recompute_norms: bool) -> Tensor:
-    """Activation of a sum of norms.
+    """Apply an activation to a sum of norm outputs.
 
     Args:
         act: The activation.
-        branches: Features and the norm behind each, or None.
-        recompute_norms: Whether a funnel activation may keep what goes into the norms instead of what comes out.
+        branches: Features, each with the norm that follows it, or None.
+        recompute_norms: Whether a funnel activation may save the inputs of the norms for backward instead of their outputs.
 
     Returns:
         The activated features.
@@ -30,13 +30,13 @@ def activate(act: nn.Module, branches: Sequence[Branch], recompute_norms: bool) 
 
 
 def activate_conv(act: nn.Module, conv: ConvModule, x: Tensor, recompute_norms: bool) -> Tensor:
-    """Activation of a convolution with its norm, in a module that has no activation of its own.
+    """Apply an activation to the output of a convolution and its norm, in a ConvModule without activation.
 
     Args:
         act: The activation.
         conv: The convolution and its norm.
         x: Input of the convolution.
-        recompute_norms: As of :func:`activate`.
+        recompute_norms: See :func:`activate`.
 
     Returns:
         The activated features.
@@ -47,7 +47,7 @@ def activate_conv(act: nn.Module, conv: ConvModule, x: Tensor, recompute_norms: 
 
 
 def _ends_with_its_norm(conv: ConvModule) -> bool:
-    """Whether a module is a convolution with a norm behind it, and nothing looks at it or computes both as one."""
+    """Whether a module is a convolution followed by a norm, without hooks and without a fused computation of both."""
     return (
         type(conv) is ConvModule
         and not has_hooks(conv)
@@ -58,21 +58,21 @@ def _ends_with_its_norm(conv: ConvModule) -> bool:
 
 
 def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tensor:
-    """Run layers in a row, with the activations among them.
+    """Run the layers of a Sequential, and pass each norm to the activation that follows it.
 
     Args:
-        layers: The layers, in a Sequential. Any other module, and one with hooks, is called as it is.
-        x: Input of the first.
-        recompute_norms: As of :func:`activate`.
+        layers: The layers, in a Sequential. Any other module, or a Sequential with hooks, is called directly.
+        x: Input of the first layer.
+        recompute_norms: See :func:`activate`.
 
     Returns:
-        Output of the last.
+        Output of the last layer.
     """
     is_row = type(layers) in (nn.Sequential, Sequential) and not has_hooks(layers)
     if not (recompute_norms and is_row):
         return layers(x)
     row: Any = layers
-    norm = None  # a batch norm waits for what follows it
+    norm = None  # a batch norm that is applied together with the next layer
     for layer in row:
         if isinstance(layer, FunnelActivation):
             x, norm = activate(layer, [(x, norm)], recompute_norms), None
@@ -84,11 +84,14 @@ def activate_in_row(layers: nn.Module, x: Tensor, recompute_norms: bool) -> Tens
 
 
 def shortcut_branch(downsample: Optional[nn.Module], x: Tensor) -> Branch:
-    """The shortcut of a block, its norm apart if it ends with one.
+    """Compute the shortcut of a block up to its final norm.
 
     Args:
         downsample: The projection, or None for the identity.
-        x: The block's input.
+        x: Input of the block.
+
+    Returns:
+        Features and the norm that follows them, or None if there is none.
     """
     if downsample is None:
         return x, None

@@ -1,4 +1,4 @@
-"""Squeeze and excitation as MobileNetV3 has it (Howard et al., ICCV 2019, section 5.3; Hu et al., CVPR 2018)."""
+"""Squeeze-and-excitation of MobileNetV3 (Howard et al., ICCV 2019, section 5.3; Hu et al., CVPR 2018)."""
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -8,9 +8,10 @@ from ..activations.dynamic_relu import hard_sigmoid
 
 
 class HardSqueezeExcitation(nn.Module):
-    """Scale each channel by a number between 0 and 1 that the whole input decides: pooling, 1x1, ReLU, 1x1, hard sigmoid.
+    """Scale each channel by a number between 0 and 1 that depends on the whole input.
 
-    Parameter names are those of mmseg's and mmpretrain's ``SELayer``.
+    The layers are global average pooling, a 1x1 convolution, ReLU, a 1x1 convolution, and hard sigmoid. Parameter names are
+    those of ``SELayer`` in mmseg and mmpretrain.
 
     Args:
         channels: Channels of the input.
@@ -23,7 +24,7 @@ class HardSqueezeExcitation(nn.Module):
         self.conv2 = ConvModule(squeezed, channels, 1, act_cfg=None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale.
+        """Scale the channels.
 
         Args:
             x: Features of shape (N, channels, H, W).

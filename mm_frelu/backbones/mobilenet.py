@@ -1,4 +1,4 @@
-"""What MobileNetV1, V2 and V3 share: a stem, stages of blocks, perhaps a last 1x1, and one activation module per site."""
+"""Base class of MobileNetV1, V2 and V3: a stem, stages of blocks, an optional last 1x1 convolution, and the activations."""
 
 import logging
 from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple, Type, Union
@@ -18,50 +18,50 @@ from .placement import Sites, block_act_cfgs, resolve_sites, resolve_stages
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The multiple of ``divisor`` next to a scaled channel count, at least ``divisor``, and never below nine tenths of it.
+    """Round a channel count to the nearest multiple of ``divisor``, but not below 90 % of the count or below ``divisor``.
 
-    Source: the reference code of MobileNetV2, whose rule every port follows; checkpoints depend on it.
+    Source: the reference code of MobileNetV2. All ports follow its rule, and checkpoints depend on it.
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
 class MobileNet(FreezableBackbone):
-    """Base of the MobileNets. A subclass adds a stem, its stages and perhaps a last convolution.
+    """Base class of the MobileNets. A subclass adds the stem, its stages and, if it has one, the last convolution.
 
     Args:
         num_stages: Number of stages, ``layer1`` to ``layerN``.
         act_cfg: Config of the activation under study.
         base_act_cfg: Config of the activation everywhere else.
-        out_indices: Outputs that are returned, in ascending order.
+        out_indices: Indices of the outputs to return, in ascending order.
         in_channels: Channels of the image.
-        frozen_stages: 0 freezes the stem, k the stem and layer1 to layerk, one more than there are stages everything,
-            with their activations; -1 nothing.
+        frozen_stages: 0 freezes the stem; k freezes the stem and layer1 to layerk; ``num_stages + 1`` also freezes the last
+            convolution; -1 freezes nothing. Activations are frozen with their stage.
         conv_cfg: Config of the convolutions; plain Conv2d if None.
         norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
-        norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
+        norm_eval: Whether batch norms stay in eval mode during training, so that their statistics are fixed.
         act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``. False lets untrained
             windows gather statistics while the network's own norms stay fixed.
-        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
-        act_stages: Stages that get ``act_cfg``; 0 is layer1. None is all of them, as in the authors' light networks.
-        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the depthwise convolution only), or names
-            out of ``act1`` and ``act2``, in the order of computation.
+        with_cp: Whether to checkpoint the blocks, which saves memory and runs their forward twice.
+        act_stages: Stages that get ``act_cfg``; 0 is layer1. None means all stages, as in the authors' light networks.
+        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the depthwise convolution only), or a tuple
+            of ``act1`` and ``act2``, which are named in the order of computation.
         act_stem: Whether the stem gets it too.
         init_cfg: Initialisation config.
-        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
-            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
-            exact.
+        recompute_norms: Whether a funnel activation saves the input of the preceding batch norm for backward, instead of
+            the norm's output. The norm saves its input anyway. Values, gradients and state dict keys do not change. The
+            option takes effect only where the result is exact.
 
     Raises:
-        ValueError: For a stage, site or output that does not exist, or another value out of range.
+        ValueError: If a stage, site or output does not exist, or another value is out of range.
     """
 
     block: ClassVar[Type[MobileBlock]]
     stem_name: ClassVar[str] = 'conv1'
     stem_output: ClassVar[int] = -1
-    """Number of the stem's output. layer1 is the next. With -1 the stem cannot be asked for."""
+    """Index of the stem's output; layer1 is the next. With -1 the stem is not an output."""
     has_last: ClassVar[bool] = True
-    """Whether a last convolution follows the stages. It is built only when its output is asked for."""
+    """Whether a last convolution follows the stages. It is built only if its output is requested."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class MobileNet(FreezableBackbone):
         self.stem_act = self._activation(self.act_stem, channels)
 
     def _add_last(self, name: str, in_channels: int, out_channels: int, act_last: bool) -> None:
-        """Add the 1x1 behind the last stage, if its output is asked for."""
+        """Add the 1x1 convolution after the last stage, if its output is requested."""
         check_switches(act_last=act_last)
         self._last_prefixes = (f'{name}.', 'last_act.')
         if self.stem_output + 1 + len(self.stage_names) in self.out_indices:
@@ -144,8 +144,8 @@ class MobileNet(FreezableBackbone):
         dilations: Sequence[int],
         **options,
     ) -> None:
-        """Add a stage with one block for each of ``dilations``, the first of which has the stride."""
-        build: Callable[..., MobileBlock] = self.block  # its subclasses take more than it does
+        """Add a stage with one block for each entry of ``dilations``. The first block has the stride."""
+        build: Callable[..., MobileBlock] = self.block  # subclasses take more arguments
         blocks = []
         for index, dilation in enumerate(dilations):
             blocks.append(
@@ -171,7 +171,7 @@ class MobileNet(FreezableBackbone):
         return build_activation(act_cfg, channels, norm_cfg=self.norm_cfg, inplace=True)
 
     def _block_options(self, stage: int, base_act_cfg: Optional[dict] = None) -> Dict[str, Any]:
-        """What every block of a stage is told."""
+        """Return the options that all blocks of a stage share."""
         base_act_cfg = base_act_cfg or self.base_act_cfg
         sites = self.act_sites if stage in self.act_stages else ()
         return dict(
@@ -197,7 +197,7 @@ class MobileNet(FreezableBackbone):
             x = getattr(self, name)(x)
             if index in self.out_indices:
                 outs.append(x)
-        if self.last_name is not None:  # there because it was asked for
+        if self.last_name is not None:  # its output was requested
             outs.append(self._activate(self.last_act, self.last_name, x))
         return tuple(outs)
 
@@ -220,7 +220,7 @@ class MobileNet(FreezableBackbone):
         return [self.stem_act, *(act for block in blocks for act in block.activations()), *last]
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        # A detector has no last convolution, but the classifier that it starts from has: not a misfit.
+        # A detector has no last convolution, but the classifier that it starts from has one: the keys are dropped silently.
         if self.has_last and self.last_name is None:
             prefixes = tuple(prefix + last for last in self._last_prefixes)
             for key in [key for key in state_dict if key.startswith(prefixes)]:
@@ -229,7 +229,7 @@ class MobileNet(FreezableBackbone):
 
 
 def warn_of_another_start(network: str, act_cfg: dict, base_types: Sequence[str]) -> None:
-    """Say that an identity start is ReLU, in a network whose checkpoints were trained with something else.
+    """Warn that ``init='identity'`` starts as ReLU, in a network whose checkpoints were trained with another activation.
 
     Args:
         network: Name of the network.
@@ -240,7 +240,7 @@ def warn_of_another_start(network: str, act_cfg: dict, base_types: Sequence[str]
     if act_cfg.get('init') == 'identity' and others:
         names = ' and '.join(others)
         print_log(
-            f"{network}: init='identity' starts {act_cfg['type']} as ReLU, and this network's usual checkpoints were "
+            f"{network}: init='identity' starts {act_cfg['type']} as ReLU, but the usual checkpoints of this network were "
             f'trained with {names}. With such a checkpoint the output changes at step 0, and fine-tuning has to recover. '
             "To keep the output, use weights trained with ReLU and base_act_cfg=dict(type='ReLU').",
             logger='current',

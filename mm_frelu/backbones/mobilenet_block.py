@@ -1,4 +1,4 @@
-"""What the blocks of MobileNetV1, V2 and V3 share: activations by site, checkpointing."""
+"""Base class of the blocks of MobileNetV1, V2 and V3: activations by site, checkpointing."""
 
 from typing import ClassVar, Dict, List, Optional, Tuple
 
@@ -12,16 +12,16 @@ from .fused_norm import activate_conv
 
 
 class MobileBlock(CheckpointedBlock):
-    """Base of the blocks. Their sites are modules of the block, beside the convolutions.
+    """Base class of the blocks. The activations are modules of the block, next to the convolutions.
 
-    So the convolutions keep the names that OpenMMLab's checkpoints give them, whatever the activations are.
+    The convolutions therefore keep the names that they have in OpenMMLab's checkpoints, with any activation.
 
     Args:
         act_cfgs: Config of the activation at each site.
         conv_cfg: Config of the convolutions; plain Conv2d if None.
-        norm_cfg: Config of the norms; also of the activations' norms, unless their config has one.
-        with_cp: Whether to trade a second forward run for memory.
-        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
+        norm_cfg: Config of the norms, and of the activations' norms unless their config has one.
+        with_cp: Whether to checkpoint the block, which saves memory and runs forward twice.
+        recompute_norms: Whether a funnel activation saves the input of the preceding norm for backward, not its output.
     """
 
     sites: ClassVar[Tuple[str, ...]] = ('act1', 'act2')
@@ -43,14 +43,14 @@ class MobileBlock(CheckpointedBlock):
         self.recompute_norms = recompute_norms
 
     def _conv(self, in_channels: int, out_channels: int, kernel_size: int, **options) -> ConvModule:
-        """A convolution and its norm; the activation is a module of its own."""
+        """Build a convolution and its norm. The activation is a separate module."""
         options = {'conv_cfg': self.conv_cfg, **options}
         return ConvModule(
             in_channels, out_channels, kernel_size, norm_cfg=self.norm_cfg, act_cfg=None, **options
         )
 
     def _add_activation(self, site: str, channels: int) -> None:
-        # In place is safe at every site: what stands before it is a norm or a convolution, whose backward needs no output.
+        # In place is safe at every site: the layer before it is a norm or a convolution, whose backward needs no output.
         activation = build_activation(
             self.act_cfgs[site], channels, norm_cfg=self.norm_cfg, inplace=True
         )
@@ -61,9 +61,9 @@ class MobileBlock(CheckpointedBlock):
         return channels * maps_before(self.act_cfgs[site])
 
     def _activate(self, act: nn.Module, conv: nn.Module, x: Tensor) -> Tensor:
-        """The activation of a convolution and its norm."""
+        """Run a convolution, its norm and an activation."""
         return activate_conv(act, conv, x, self.recompute_norms)
 
     def activations(self) -> List[nn.Module]:
-        """The activation modules. A block without expansion has none after it."""
+        """Return the activation modules. A block without expansion has no ``act1``."""
         return [getattr(self, site) for site in self.sites if hasattr(self, site)]

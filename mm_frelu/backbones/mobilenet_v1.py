@@ -1,7 +1,7 @@
-"""MobileNetV1 (Howard et al., 2017, table 1) with FReLU, or another activation, where the config says.
+"""MobileNetV1 (Howard et al., 2017, table 1) with FReLU or another activation at the sites given in the config.
 
-Placement: FReLU paper, table 2 (MobileNet 0.75) and the ablation on the convolutions of a block, where both sites together
-are best: 28.5 % top-1 error against 29.2 after the 1x1 and 29.0 after the depthwise 3x3 alone (the paper's figures).
+Placement: FReLU paper, table 2 (MobileNet 0.75), and the ablation on the convolutions of a block. There, FReLU at both
+sites performs best: 28.5 % top-1 error, compared with 29.2 % after the 1x1 only and 29.0 % after the depthwise 3x3 only.
 """
 
 from typing import Any, Sequence
@@ -26,7 +26,7 @@ class SeparableBlock(MobileBlock):
         out_channels: Channels of the output.
         stride: Stride of the depthwise convolution.
         dilation: Its dilation.
-        **options: Those of :class:`.mobilenet_block.MobileBlock`.
+        **options: Arguments of :class:`.mobilenet_block.MobileBlock`.
     """
 
     partial_sites = ('act1',)
@@ -55,18 +55,18 @@ class SeparableBlock(MobileBlock):
 
 @MODELS.register_module()
 class MobileNetV1(MobileNet):
-    """MobileNetV1 backbone. By default FReLU stands at both sites of all 13 blocks, ReLU in the stem.
+    """MobileNetV1 backbone. By default it has FReLU at both sites of all 13 blocks, and ReLU in the stem.
 
-    OpenMMLab has no MobileNetV1, so there are no checkpoints of it to be compatible with.
+    OpenMMLab has no MobileNetV1 and no checkpoints of it.
 
     Args:
-        widen_factor: What the channel counts are multiplied by; the results are multiples of 8.
+        widen_factor: Factor for the channel counts; the results are rounded to multiples of 8.
         strides: Stride of the first block of each stage. The stem has stride 2.
         dilations: Dilation of the depthwise convolutions of each stage. Windows are not dilated.
-        out_indices: Stages that are returned, 0 to 4; their strides are 2, 4, 8, 16, 32.
+        out_indices: Indices of the stages to return, 0 to 4; their strides are 2, 4, 8, 16, 32.
         act_cfg: Config of the activation under study.
         base_act_cfg: Config of the activation everywhere else.
-        **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
+        **options: Arguments of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
             ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``,
             ``recompute_norms``.
 

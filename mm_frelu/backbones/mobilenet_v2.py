@@ -1,6 +1,6 @@
-"""MobileNetV2 (Sandler et al., CVPR 2018, table 2) with FReLU, DY-ReLU or another activation where the config says.
+"""MobileNetV2 (Sandler et al., CVPR 2018, table 2) with FReLU, DY-ReLU or another activation at the sites given in the config.
 
-With ReLU6 everywhere it computes what mmseg's, mmdet's and mmpretrain's MobileNetV2 compute, from the same state dict.
+With ReLU6 everywhere, its output and state dict are the same as those of MobileNetV2 in mmseg, mmdet and mmpretrain.
 """
 
 from typing import Any, Sequence
@@ -17,22 +17,22 @@ LAST_CHANNELS = 1280
 STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
 """Expansion, channels before widening, and number of blocks of each stage."""
 MMDET_NAMES = ('expand_conv', 'depthwise_conv', 'linear_conv')
-"""What mmdet calls the convolutions of a block. mmseg and mmpretrain number them: ``conv.0``, ``conv.1``, ``conv.2``."""
+"""Names of a block's convolutions in mmdet. mmseg and mmpretrain number them: ``conv.0``, ``conv.1``, ``conv.2``."""
 
 
 class InvertedResidual(MobileBlock):
-    """1x1 that expands, depthwise 3x3, 1x1 that projects, which no activation follows (the linear bottleneck).
+    """1x1 expansion, depthwise 3x3, and 1x1 projection without activation (the linear bottleneck).
 
-    Sites: ``act1`` after the expansion, ``act2`` after the depthwise convolution. The blocks of layer1 do not expand, and
-    have ``act2`` only.
+    Sites: ``act1`` after the expansion, ``act2`` after the depthwise convolution. The blocks of layer1 have no expansion,
+    and only ``act2``.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         stride: Stride of the depthwise convolution.
         dilation: Its dilation.
-        expansion: How many times as wide the inside is.
-        **options: Those of :class:`.mobilenet_block.MobileBlock`.
+        expansion: Factor between the input channels and the channels inside the block.
+        **options: Arguments of :class:`.mobilenet_block.MobileBlock`.
     """
 
     partial_sites = ('act2',)
@@ -87,23 +87,23 @@ class InvertedResidual(MobileBlock):
 
 @MODELS.register_module()
 class MobileNetV2(MobileNet):
-    """MobileNetV2 backbone. By default FReLU stands at both sites of all 17 blocks, ReLU6 in the stem.
+    """MobileNetV2 backbone. By default it has FReLU at both sites of all 17 blocks, and ReLU6 in the stem.
 
-    Parameters bear the names of mmseg and mmpretrain; checkpoints with mmdet's names load too.
+    Parameters have the names of mmseg and mmpretrain. Checkpoints with mmdet's names load too.
 
-    Beware of ReLU6: ``init='identity'`` makes FReLU and DY-ReLU start as ReLU, which does not stop at 6. A checkpoint that
-    was trained with ReLU6 gives its old output at the start only where no activation exceeds 6; you are warned.
+    With ``init='identity'`` FReLU and DY-ReLU start as ReLU, which is not limited to 6 like ReLU6. With a checkpoint that
+    was trained with ReLU6, the output at the start is the same only if no activation exceeds 6. A warning says so.
 
     Args:
-        widen_factor: What the channel counts are multiplied by; the results are multiples of 8.
+        widen_factor: Factor for the channel counts; the results are rounded to multiples of 8.
         strides: Stride of the first block of each stage. The stem has stride 2.
         dilations: Dilation of the first block's depthwise convolution in each stage, as in mmseg. Windows are not dilated.
-        out_indices: What is returned: 0 to 6 the stages, with strides 2, 4, 8, 16, 16, 32, 32; 7 the last 1x1 convolution
-            of 1280 channels (more only if wider than 1.0), which exists only when it is asked for.
+        out_indices: Indices of the outputs to return. 0 to 6 are the stages, with strides 2, 4, 8, 16, 16, 32, 32. 7 is the
+            last 1x1 convolution with 1280 channels (more if ``widen_factor`` exceeds 1.0), which is built only if requested.
         act_cfg: Config of the activation under study.
-        act_last: Whether the last 1x1 gets it too.
+        act_last: Whether the last 1x1 convolution gets it too.
         base_act_cfg: Config of the activation everywhere else.
-        **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
+        **options: Arguments of :class:`.mobilenet.MobileNet`: ``act_stages``, ``act_sites``, ``act_stem``, ``frozen_stages``,
             ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``, ``init_cfg``,
             ``recompute_norms``.
 
@@ -141,7 +141,7 @@ class MobileNetV2(MobileNet):
         self._add_stem(channels)
         for stage, (expansion, width, num_blocks) in enumerate(STAGES):
             out_channels = make_divisible(width * widen_factor)
-            # As mmseg's checkpoints were trained: the other blocks of a dilated stage are not dilated.
+            # The other blocks of a dilated stage are not dilated, as in mmseg's checkpoints.
             dilated = [dilations[stage], *[1] * (num_blocks - 1)]
             self._add_stage(
                 stage, channels, out_channels, strides[stage], dilated, expansion=expansion

@@ -1,8 +1,8 @@
-"""MobileNetV3 (Howard et al., ICCV 2019, tables 1 and 2) with DY-ReLU, or another activation, where the config says.
+"""MobileNetV3 (Howard et al., ICCV 2019, tables 1 and 2) with DY-ReLU or another activation at the sites given in the config.
 
-With its own activations and squeeze-and-excitation it computes what mmseg's and mmpretrain's MobileNetV3 compute, from the
-same state dict; the two pad differently, see ``adaptive_padding``. The DY-ReLU paper takes squeeze-and-excitation out where
-it puts DY-ReLU in, which looks at the whole input itself.
+With its original activations and squeeze-and-excitation, its output and state dict are the same as those of MobileNetV3 in
+mmseg and mmpretrain. These two pad differently, see ``adaptive_padding``. The DY-ReLU paper removes squeeze-and-excitation
+from blocks with DY-ReLU, which depends on the whole input itself.
 """
 
 from typing import Any, ClassVar, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -18,7 +18,7 @@ STEM_CHANNELS = 16
 
 
 class Row(NamedTuple):
-    """A block, one row of the paper's tables. ``act`` is RE (ReLU) or HS (h-swish) there."""
+    """A block, one row of the paper's tables. The tables call ReLU RE and h-swish HS."""
 
     kernel_size: int
     hidden: int
@@ -30,35 +30,34 @@ class Row(NamedTuple):
 
 @MODELS.register_module()
 class MobileNetV3(MobileNet):
-    """MobileNetV3 backbone. By default DY-ReLU-B stands at both sites of all blocks, h-swish in the stem.
+    """MobileNetV3 backbone. By default it has DY-ReLU-B at both sites of all blocks, and h-swish in the stem.
 
-    As in the DY-ReLU paper, blocks that get DY-ReLU lose their squeeze-and-excitation; with any other activation they keep
-    it, and ``with_se`` decides otherwise. The baseline is ``act_cfg=None``.
+    As in the DY-ReLU paper, blocks with DY-ReLU have no squeeze-and-excitation. With any other activation they keep it.
+    ``with_se`` overrides this. The baseline is ``act_cfg=None``.
 
-    ``init='identity'`` starts as ReLU. More than half of the blocks have h-swish in the usual checkpoints, which then do not
-    give their old output at the start; you are warned.
+    ``init='identity'`` starts as ReLU. In the usual checkpoints more than half of the blocks have h-swish, so the output at
+    the start differs from that of the checkpoint's network. A warning says so.
 
     Args:
         arch: ``'small'`` or ``'large'``.
-        out_indices: What is returned: 0 the stem, k layerk, one more than there are layers the last 1x1 convolution (576 or
-            960 channels), which exists only when it is asked for. None is the last layer of each resolution, strides 4, 8,
-            16 and 32: layers 1, 3, 8, 11 of ``'small'``, 3, 6, 12, 15 of ``'large'``.
-        output_stride: 32; or 16 or 8, for segmentation: strides beyond it become dilations. mmseg's network has 8.
-        adaptive_padding: Whether convolutions with a stride pad as TensorFlow does, which mmseg's checkpoints need and
-            mmpretrain's do not.
-        with_se: Whether the layers that have squeeze-and-excitation in the paper's tables have it here. None: where they do
-            not get DY-ReLU.
-        act_cfg: Config of the activation under study; None leaves the network its own everywhere.
-        act_last: Whether the last 1x1 gets it too.
-        base_act_cfg: Config of the activation everywhere else; None is the network's own, ReLU in the first layers, h-swish
-            in the stem and in the later ones.
-        **options: Those of :class:`.mobilenet.MobileNet`: ``act_stages`` (0 is layer1), ``act_sites``, ``act_stem``,
+        out_indices: Indices of the outputs to return. 0 is the stem, k is layerk, and the number of layers plus 1 is the last
+            1x1 convolution (576 or 960 channels), which is built only if requested. None selects the last layer of the
+            resolutions with strides 4, 8, 16 and 32: layers 1, 3, 8, 11 of ``'small'``, 3, 6, 12, 15 of ``'large'``.
+        output_stride: 32; or 16 or 8 for segmentation, where further strides become dilations. mmseg's network has 8.
+        adaptive_padding: Whether strided convolutions pad like TensorFlow. mmseg's checkpoints need it, mmpretrain's do not.
+        with_se: Whether the layers that have squeeze-and-excitation in the paper's tables have it here. None: only layers
+            without DY-ReLU have it.
+        act_cfg: Config of the activation under study; None keeps the original activations everywhere.
+        act_last: Whether the last 1x1 convolution gets it too.
+        base_act_cfg: Config of the activation everywhere else. None keeps the original ones: ReLU in the first layers,
+            h-swish in the stem and in the later layers.
+        **options: Arguments of :class:`.mobilenet.MobileNet`: ``act_stages`` (0 is layer1), ``act_sites``, ``act_stem``,
             ``frozen_stages``, ``norm_cfg``, ``norm_eval``, ``act_norm_eval``, ``with_cp``, ``conv_cfg``, ``in_channels``,
-            ``init_cfg``, ``recompute_norms``. ImageNet's checkpoints go with ``norm_cfg=dict(type='BN', eps=0.001,
+            ``init_cfg``, ``recompute_norms``. Checkpoints trained on ImageNet need ``norm_cfg=dict(type='BN', eps=0.001,
             momentum=0.01)``.
 
     Raises:
-        ValueError: For an architecture or a stride that does not exist, or another value out of range.
+        ValueError: If the architecture or the stride does not exist, or another value is out of range.
 
     Examples:
         >>> import torch
@@ -168,7 +167,7 @@ def _is_dynamic(act_cfg: dict) -> bool:
 
 
 def _last_of_each_stride(rows: Sequence[Row]) -> Tuple[int, ...]:
-    """Numbers of the layers before each stride from 8 on, and of the last layer."""
+    """Return the indices of the layers before the strides 8, 16 and 32, and of the last layer."""
     strided = [index for index, row in enumerate(rows) if row.stride == 2]
     before = [index for index in strided if index > 0]
     return (*before[-3:], len(rows))

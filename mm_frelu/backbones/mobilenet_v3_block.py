@@ -9,25 +9,25 @@ from .mobilenet import make_divisible
 from .mobilenet_block import MobileBlock
 
 SE_RATIO = 4
-"""What the width is divided by inside squeeze-and-excitation."""
+"""Factor that divides the width inside squeeze-and-excitation."""
 
 
 class InvertedResidualV3(MobileBlock):
-    """1x1 that expands, depthwise, squeeze-and-excitation, 1x1 that projects, which no activation follows.
+    """1x1 expansion, depthwise convolution, squeeze-and-excitation, and 1x1 projection without activation.
 
-    Sites: ``act1`` after the expansion, which is left out where the width stays; ``act2`` after the depthwise convolution,
-    before squeeze-and-excitation.
+    Sites: ``act1`` after the expansion; ``act2`` after the depthwise convolution, before squeeze-and-excitation. The
+    expansion is omitted if it would not change the width.
 
     Args:
         in_channels: Channels of the input.
-        hidden: Channels inside.
+        hidden: Channels inside the block.
         out_channels: Channels of the output.
         kernel_size: Size of the depthwise convolution.
         stride: Its stride.
         dilation: Its dilation.
         with_se: Whether squeeze-and-excitation follows it.
         depthwise_cfg: Config of the depthwise convolution; plain Conv2d if None.
-        **options: Those of :class:`.mobilenet_block.MobileBlock`.
+        **options: Arguments of :class:`.mobilenet_block.MobileBlock`.
     """
 
     partial_sites = ('act2',)

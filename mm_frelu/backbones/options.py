@@ -1,10 +1,10 @@
-"""Checks of the options that the backbones share, so that a wrong value is told in one sentence."""
+"""Checks of the options that the backbones share."""
 
 from typing import Any, Sequence
 
 
 def check_out_indices(out_indices: Sequence[int], num_outputs: int) -> None:
-    """Refuse an index of an output that the network does not have.
+    """Reject the index of an output that the network does not have.
 
     Raises:
         ValueError: If an index is out of range.
@@ -16,7 +16,7 @@ def check_out_indices(out_indices: Sequence[int], num_outputs: int) -> None:
 
 
 def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:
-    """Refuse a number of frozen stages that the network does not have.
+    """Reject a number of frozen stages that the network does not have.
 
     Raises:
         ValueError: If it is out of range.
@@ -26,10 +26,10 @@ def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:
 
 
 def check_switches(**switches: Any) -> None:
-    """Refuse what is neither True nor False; the word 'no' from a command line would count as True.
+    """Reject values other than True and False. The string 'no' from a command line would count as True.
 
     Raises:
-        ValueError: Naming the first such option.
+        ValueError: If there is such a value. The message names the first one.
     """
     for key, value in switches.items():
         if not isinstance(value, bool):
@@ -37,20 +37,20 @@ def check_switches(**switches: Any) -> None:
 
 
 def check_widen_factor(widen_factor: float) -> None:
-    """Refuse a factor that is no positive number.
+    """Reject a factor that is not a positive number.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it is not positive.
     """
     if not isinstance(widen_factor, (int, float)) or widen_factor <= 0:
         raise ValueError(f'widen_factor must be a positive number; got {widen_factor!r}.')
 
 
 def check_per_stage(num_stages: int, **values: Sequence[int]) -> None:
-    """Refuse a list that does not have one entry for each stage.
+    """Reject a list that does not have one entry for each stage.
 
     Raises:
-        ValueError: Naming the first such option.
+        ValueError: If there is such a list. The message names the first one.
     """
     for key, value in values.items():
         if len(value) != num_stages:

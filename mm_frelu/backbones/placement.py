@@ -1,7 +1,7 @@
 """Which activation goes to which site of a residual network.
 
-A site is a place in a block where an activation stands; it bears the name of the module there. Each has a module of its
-own, because a funnel activation has parameters and its width differs from site to site. The official placement is all
+A site is a position of an activation in a block, and has the name of the module there. Each site has its own module,
+because a funnel activation has parameters and the width differs from site to site. The official placement is FReLU at all
 sites of layer1 to layer3, and ReLU in the stem and in layer4 (FReLU paper, ablation on stages; "we do not apply FReLU to
 the last stage to avoid overfitting", the author).
 """
@@ -16,7 +16,7 @@ class Block(Protocol):
 
     Attributes:
         sites: Names of the sites, in the order of computation.
-        partial_sites: Those that ``act_sites='partial'`` stands for.
+        partial_sites: Names of the sites that ``act_sites='partial'`` selects.
     """
 
     sites: ClassVar[Tuple[str, ...]]
@@ -24,7 +24,7 @@ class Block(Protocol):
 
 
 def resolve_sites(act_sites: Sites, block: Type[Block]) -> Tuple[str, ...]:
-    """Turn the config word into site names.
+    """Convert the value of ``act_sites`` into site names.
 
     Args:
         act_sites: ``'all'``, ``'partial'`` (after the block's first 3x3 convolution only) or site names.
@@ -42,13 +42,13 @@ def resolve_sites(act_sites: Sites, block: Type[Block]) -> Tuple[str, ...]:
     if unknown:
         raise ValueError(
             f"act_sites={act_sites!r}: {block.__name__} has no site {unknown[0]!r}. Use 'all', 'partial' or a tuple "
-            f'of names out of {block.sites}.'
+            f'of names from {block.sites}.'
         )
     return names
 
 
 def _as_tuple(values: Any) -> Tuple[Any, ...]:
-    """What the command line gives for one value or several."""
+    """Convert an option that may be a single value, as from the command line, into a tuple."""
     several = isinstance(values, Iterable) and not isinstance(values, str)
     return tuple(values) if several else (values,)
 
@@ -76,7 +76,7 @@ def resolve_stages(act_stages: Sequence[int], num_stages: int) -> Tuple[int, ...
 def block_act_cfgs(
     block: Type[Block], act_sites: Sequence[str], act_cfg: dict, base_act_cfg: dict
 ) -> Dict[str, dict]:
-    """The activation config of every site of a block.
+    """Return the activation config of every site of a block.
 
     Args:
         block: The class of the blocks.

@@ -1,6 +1,6 @@
-"""ResNet (v1, v1c, v1d) that puts the activation under study where the config says.
+"""ResNet (v1, v1c, v1d) with FReLU or another activation at the sites given in the config.
 
-With ReLU everywhere it computes what mmdet's and mmseg's ResNet compute, from the same state dict.
+With ReLU everywhere, its output and state dict are the same as those of ResNet in mmdet and mmseg.
 """
 
 import warnings
@@ -23,12 +23,12 @@ BlockClass = Union[Type[BasicBlock], Type[Bottleneck]]
 
 @MODELS.register_module()
 class ResNet(FreezableBackbone):
-    """ResNet backbone with FReLU, or another activation, by config.
+    """ResNet backbone with FReLU or another activation at the sites given in the config.
 
-    The default placement is the official one: every site of layer1 to layer3, ReLU in the stem and in layer4. At depth
-    50 that is 39 windows in 13 blocks, which add 161,280 parameters with the windows' biases and 147,840 without. (The
-    paper's table 1 shows 25.5M with and without FReLU; its +0.01G FLOPs would fit one window per block. Either it is
-    rounded or its model is not the released one.)
+    The default placement is the official one: FReLU at all sites of layer1 to layer3, ReLU in the stem and in layer4. At
+    depth 50 these are 39 windows in 13 blocks. They add 161,280 parameters with biases in the windows, and 147,840 without.
+    (The paper's table 1 shows 25.5M parameters with and without FReLU, and its +0.01G FLOPs would correspond to one window
+    per block. Either the numbers are rounded or the model is not the released one.)
 
     Args:
         depth: 10 (in the DY-ReLU paper), 18, 34, 50, 101 or 152.
@@ -42,34 +42,35 @@ class ResNet(FreezableBackbone):
         style: Where a bottleneck has its stride: ``'pytorch'`` on the 3x3, ``'caffe'`` on the first 1x1.
         deep_stem: Three 3x3 convolutions in the stem instead of one 7x7 (v1c, v1d).
         avg_down: Average pooling and a 1x1 of stride 1 in the shortcut instead of a strided 1x1 (v1d).
-        frozen_stages: 0 freezes the stem, k the stem and layer1 to layerk, with their activations; -1 nothing.
+        frozen_stages: 0 freezes the stem; k freezes the stem and layer1 to layerk; -1 freezes nothing. Activations are
+            frozen with their stage.
         conv_cfg: Config of the convolutions; plain Conv2d if None.
         norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
-        norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
+        norm_eval: Whether batch norms stay in eval mode during training, so that their statistics are fixed.
         act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``. False lets untrained
             windows gather statistics while the network's own norms stay fixed.
-        dcn: Config of a deformable convolution for the 3x3 of bottlenecks. With ``fallback_on_stride=True`` the first
-            of them stays a plain convolution, as in mmdet.
+        dcn: Config of a deformable convolution for the 3x3 of bottlenecks. With ``fallback_on_stride=True`` the first one
+            of each stage stays a plain convolution, as in mmdet.
         stage_with_dcn: Which stages use it.
         plugins: mmcv plugin layers, each ``dict(cfg=..., position=..., stages=(bool, ...))``.
         multi_grid: Dilation of each block of the last stage.
         contract_dilation: Whether the first block of a dilated stage has half the dilation.
-        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
+        with_cp: Whether to checkpoint the blocks, which saves memory and runs their forward twice.
         zero_init_residual: Whether the last norm of a block starts at zero.
         pretrained: Deprecated; use ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
         init_cfg: Initialisation config.
         act_cfg: Config of the activation under study.
         act_stages: Stages that get it; 0 is layer1.
-        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the first or only wide 3x3) or a tuple
-            out of ``act1``, ``act2``, ``act3``.
+        act_sites: Sites of a block that get it: ``'all'``, ``'partial'`` (after the first 3x3 only) or a tuple of ``act1``,
+            ``act2``, ``act3``.
         act_stem: Whether the stem gets it too.
         base_act_cfg: Config of the activation everywhere else.
-        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
-            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
-            exact.
+        recompute_norms: Whether a funnel activation saves the input of the preceding batch norm for backward, instead of
+            the norm's output. The norm saves its input anyway. Values, gradients and state dict keys do not change. The
+            option takes effect only where the result is exact.
 
     Raises:
-        ValueError: For a depth, stage, site or style that does not exist, or another value out of range.
+        ValueError: If a depth, stage, site or style does not exist, or another value is out of range.
 
     Examples:
         >>> import torch
@@ -164,7 +165,7 @@ class ResNet(FreezableBackbone):
         self._make_stem(
             in_channels, stem_channels or base_channels, act_cfg if act_stem else base_act_cfg
         )
-        # A block starts as its shortcut where nothing else says how it starts.
+        # A block starts as its shortcut unless another initialisation is given.
         starts_as_shortcut = zero_init_residual and not (init_cfg or pretrained)
         self.inplanes = stem_channels or base_channels
         self.res_layers = []
@@ -312,7 +313,7 @@ def _resolve_init(
     if pretrained is not None:
         if init_cfg:
             raise ValueError(
-                'init_cfg and pretrained both say where the weights come from; give one.'
+                'init_cfg and pretrained both define the initial weights. Set only one of them.'
             )
         warnings.warn(
             "pretrained is deprecated, use init_cfg=dict(type='Pretrained', checkpoint=...)",
@@ -344,7 +345,7 @@ class ResNetV1c(ResNet):
     """ResNet with a deep stem (He et al., "Bag of Tricks for Image Classification", 2019).
 
     Args:
-        **kwargs: Those of :class:`ResNet`.
+        **kwargs: Arguments of :class:`ResNet`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -356,7 +357,7 @@ class ResNetV1d(ResNet):
     """ResNet with a deep stem and pooled shortcuts (same source as :class:`ResNetV1c`).
 
     Args:
-        **kwargs: Those of :class:`ResNet`.
+        **kwargs: Arguments of :class:`ResNet`.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -17,15 +17,15 @@ PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
 
 class ResidualBlock(CheckpointedBlock):
-    """What both blocks share: norms and activations by name, the shortcut, checkpointing.
+    """Base class of both blocks: norms and activations by name, the shortcut, checkpointing.
 
     Args:
         act_cfgs: Config of the activation at each site.
-        norm_cfg: Config of the norms; also of the activations' norms, unless their config has one.
+        norm_cfg: Config of the norms, and of the activations' norms unless their config has one.
         downsample: The shortcut's projection, or None for the identity.
-        with_cp: Whether to trade a second forward run for memory.
+        with_cp: Whether to checkpoint the block, which saves memory and runs forward twice.
         init_cfg: Initialisation config.
-        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
+        recompute_norms: Whether a funnel activation saves the input of the preceding norm for backward, not its output.
     """
 
     expansion: ClassVar[int]
@@ -54,7 +54,7 @@ class ResidualBlock(CheckpointedBlock):
         setattr(self, f'norm{index}_name', name)
 
     def _add_activation(self, index: int, channels: int) -> None:
-        # In place is safe at every site: what stands before it is a norm or a sum, whose backward needs no output.
+        # In place is safe at every site: the layer before it is a norm or a sum, whose backward needs no output.
         site = f'act{index}'
         activation = build_activation(
             self.act_cfgs[site], channels, norm_cfg=self.norm_cfg, inplace=True
@@ -63,21 +63,21 @@ class ResidualBlock(CheckpointedBlock):
 
     @property
     def norm1(self) -> nn.Module:
-        """The norm behind the first convolution."""
+        """The norm after the first convolution."""
         return getattr(self, self.norm1_name)
 
     @property
     def norm2(self) -> nn.Module:
-        """The norm behind the second convolution."""
+        """The norm after the second convolution."""
         return getattr(self, self.norm2_name)
 
     def _activated(self, index: int, x: Tensor) -> Tensor:
-        """A convolution, its norm and its activation, inside the residual branch."""
+        """Run a convolution of the residual branch, its norm and its activation."""
         branch = getattr(self, f'conv{index}')(x), getattr(self, f'norm{index}')
         return activate(getattr(self, f'act{index}'), [branch], self.recompute_norms)
 
     def _residual(self, x: Tensor) -> Branch:
-        """The residual branch, its last norm apart, unless something stands behind that."""
+        """Compute the residual branch up to its last norm, which is returned with it unless a plugin follows."""
         raise NotImplementedError
 
     def _block(self, x: Tensor) -> Tensor:
@@ -95,14 +95,14 @@ class BasicBlock(ResidualBlock):
         stride: Stride of the first convolution.
         dilation: Dilation of the first convolution.
         downsample: The shortcut's projection.
-        style: Accepted for the sake of a common signature; a basic block has one place for its stride.
+        style: Accepted for a common signature with Bottleneck. It has no effect.
         with_cp: Whether to checkpoint the block.
         conv_cfg: Config of the convolutions.
         norm_cfg: Config of the norms.
         dcn: Not supported here, as in mmdet.
         plugins: Not supported here, as in mmdet.
         init_cfg: Initialisation config.
-        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
+        recompute_norms: Whether a funnel activation saves the input of the preceding norm for backward, not its output.
     """
 
     expansion = 1
@@ -129,7 +129,7 @@ class BasicBlock(ResidualBlock):
         super().__init__(act_cfgs, norm_cfg, downsample, with_cp, init_cfg, recompute_norms)
         for key, value in dict(dcn=dcn, plugins=plugins).items():
             if value:
-                raise ValueError(f'{key} needs bottleneck blocks: use depth 50, 101 or 152.')
+                raise ValueError(f'{key} needs bottleneck blocks. Use depth 50, 101 or 152.')
         self.conv1 = build_conv_layer(
             conv_cfg,
             inplanes,
@@ -166,11 +166,11 @@ class Bottleneck(ResidualBlock):
         with_cp: Whether to checkpoint the block.
         conv_cfg: Config of the convolutions.
         norm_cfg: Config of the norms.
-        dcn: Config of a deformable convolution in place of the 3x3. ``fallback_on_stride`` is taken out of it.
+        dcn: Config of a deformable convolution that replaces the 3x3. ``fallback_on_stride`` is removed from it.
         plugins: mmcv plugin layers, each ``dict(cfg=..., position='after_conv1' | 'after_conv2' | 'after_conv3')``.
-            They stand after the activation (``after_conv3``: before the addition), as in mmdet.
+            They come after the activation (``after_conv3``: before the addition), as in mmdet.
         init_cfg: Initialisation config.
-        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
+        recompute_norms: Whether a funnel activation saves the input of the preceding norm for backward, not its output.
     """
 
     expansion = 4
@@ -225,9 +225,11 @@ class Bottleneck(ResidualBlock):
         if dcn is None:
             return conv_cfg
         if conv_cfg is not None:
-            raise ValueError('conv_cfg and dcn both say what the 3x3 convolution is; give one.')
-        # Taken out of the config that all blocks share, so that only the first of them falls back: what mmdet does,
-        # and what the keys of its checkpoints therefore are.
+            raise ValueError(
+                'conv_cfg and dcn both define the 3x3 convolution. Set only one of them.'
+            )
+        # Removed from the config that all blocks of a stage share, so that only the first one falls back. mmdet does the
+        # same, and the keys of its checkpoints depend on it.
         return None if dcn.pop('fallback_on_stride', False) else dcn
 
     def _add_plugins(self, plugins: List[dict], planes: int) -> None:
@@ -243,7 +245,9 @@ class Bottleneck(ResidualBlock):
                 cfg, in_channels=channels, postfix=cfg.pop('postfix', '')
             )
             if hasattr(self, name):
-                raise ValueError(f"plugins: two are called {name}; give one a 'postfix'.")
+                raise ValueError(
+                    f"plugins: two have the name {name}. Give one of them a 'postfix'."
+                )
             self.add_module(name, layer)
             self.plugin_names[position].append(name)
 
@@ -254,7 +258,7 @@ class Bottleneck(ResidualBlock):
 
     @property
     def norm3(self) -> nn.Module:
-        """The norm behind the third convolution."""
+        """The norm after the third convolution."""
         return getattr(self, self.norm3_name)
 
     def _residual(self, x: Tensor) -> Branch:

@@ -1,4 +1,4 @@
-"""ShuffleNetV2 with the light funnel activation at every site, as the FReLU authors released it.
+"""ShuffleNetV2 with the light funnel activation at every site, as released by the FReLU authors.
 
 Network: Ma et al., "ShuffleNet V2", ECCV 2018, table 5. Placement: FReLU paper, table 2 (ImageNet) and table 3 (RetinaNet).
 """
@@ -20,35 +20,36 @@ from .shufflenet_v2_block import ShuffleBlock, pointwise
 STAGE_BLOCKS = (4, 8, 4)
 STEM_CHANNELS = 24
 NORM_SHIFT = 1e-4
-"""Where the shift of every norm starts in the official code."""
+"""Initial value of the shift of every norm in the official code."""
 
 
 @MODELS.register_module()
 class ShuffleNetV2(FreezableBackbone):
-    """ShuffleNetV2 backbone with light FReLU, or another activation, at all of its 37 sites.
+    """ShuffleNetV2 backbone with light FReLU or another activation at all of its 37 sites.
 
-    Names and channel order are those of the authors' code (FunnelAct, ShuffleNet-Series): ``first_conv``, ``features.0``
-    to ``features.15``, ``conv_last``. The start is official too: convolutions N(0, 1 / in_channels_per_group), those of
-    the stem N(0, 0.01), norms of scale 1 and shift 1e-4, windows included unless they have a start of their own
-    (``init='identity'`` or an ``init_cfg``).
+    Parameter names and channel order are those of the authors' code (FunnelAct, ShuffleNet-Series): ``first_conv``,
+    ``features.0`` to ``features.15``, ``conv_last``. So is the initialisation: the weights of convolutions have the standard
+    deviation 1 / in_channels_per_group, or 0.01 in the stem, and norms have scale 1 and shift 1e-4. This includes the windows
+    unless they have their own initialisation (``init='identity'`` or an ``init_cfg``).
 
     Args:
         widen_factor: 0.5, 1.0, 1.5 or 2.0.
-        out_indices: What is returned: 0, 1, 2 the three stages (strides 8, 16, 32), 3 the last 1x1 convolution (stride
-            32), which exists only when it is asked for: a detector takes (0, 1, 2), and no weight goes unused.
-        frozen_stages: 0 freezes the stem, k the stem and the first k stages, 4 everything; -1 nothing.
+        out_indices: Indices of the outputs to return. 0, 1 and 2 are the three stages (strides 8, 16, 32). 3 is the last 1x1
+            convolution (stride 32), which is built only if requested. Detectors use (0, 1, 2).
+        frozen_stages: 0 freezes the stem; k freezes the stem and the first k stages; 4 freezes everything; -1 freezes
+            nothing.
         norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
-        norm_eval: Whether batch norms stay in eval mode while training (statistics fixed).
+        norm_eval: Whether batch norms stay in eval mode during training, so that their statistics are fixed.
         act_norm_eval: The same for the norms inside activations; None follows ``norm_eval``.
-        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
+        with_cp: Whether to checkpoint the blocks, which saves memory and runs their forward twice.
         act_cfg: Config of the activation.
-        init_cfg: Initialisation config, applied after the official start.
-        recompute_norms: Whether a funnel activation keeps what goes into the batch norm before it, which that norm keeps
-            anyway, instead of what comes out. Values, gradients and keys are the same; it takes effect where it is
-            exact.
+        init_cfg: Initialisation config, applied after the official initialisation.
+        recompute_norms: Whether a funnel activation saves the input of the preceding batch norm for backward, instead of
+            the norm's output. The norm saves its input anyway. Values, gradients and state dict keys do not change. The
+            option takes effect only where the result is exact.
 
     Raises:
-        ValueError: For a width, an output or a stage that does not exist.
+        ValueError: If the width, an output or a stage does not exist.
 
     Examples:
         >>> import torch
@@ -149,7 +150,7 @@ class ShuffleNetV2(FreezableBackbone):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Give every convolution and norm its official start, then what ``init_cfg`` says."""
+        """Initialise every convolution and norm like the official code, then apply ``init_cfg``."""
         if not self.is_init:
             windows = {module for act in self._activations() for module in act.modules()}
             for name, module in self.named_modules():
@@ -164,7 +165,7 @@ class ShuffleNetV2(FreezableBackbone):
         super().init_weights()
 
     def _start_windows_officially(self) -> None:
-        # A window is an ordinary depthwise convolution to the official code: one input channel per group.
+        # The official code treats a window like any depthwise convolution with one input channel per group.
         for act in self._activations():
             if isinstance(act, FunnelActivation) and act.init == 'paper' and act.init_cfg is None:
                 std = 0.01 if act is self.first_conv[2] else 1.0
@@ -191,7 +192,7 @@ class ShuffleNetV2(FreezableBackbone):
             freeze(self.conv_last)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        # A detector has no last convolution, but the classifier that it starts from has: not a misfit.
+        # A detector has no last convolution, but the classifier that it starts from has one: the keys are dropped silently.
         if self.conv_last is None:
             for key in [key for key in state_dict if key.startswith(f'{prefix}conv_last.')]:
                 del state_dict[key]

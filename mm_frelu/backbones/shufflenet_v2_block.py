@@ -15,17 +15,17 @@ from .fused_norm import activate_in_row
 def pointwise(
     in_channels: int, out_channels: int, norm_cfg: dict, act_cfg: dict
 ) -> List[nn.Module]:
-    """A 1x1 convolution, its norm and its activation."""
+    """Build a 1x1 convolution, its norm and its activation."""
     return [
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         build_norm_layer(norm_cfg, out_channels)[1],
-        # In place is safe: a norm stands before it, whose backward needs no output.
+        # In place is safe: the layer before it is a norm, whose backward needs no output.
         build_activation(act_cfg, out_channels, norm_cfg=norm_cfg, inplace=True),
     ]
 
 
 def depthwise(channels: int, stride: int, norm_cfg: dict) -> List[nn.Module]:
-    """A depthwise 3x3 convolution and its norm; no activation follows it in this network."""
+    """Build a depthwise 3x3 convolution and its norm. No activation follows it in this network."""
     return [
         nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False),
         build_norm_layer(norm_cfg, channels)[1],
@@ -33,20 +33,21 @@ def depthwise(channels: int, stride: int, norm_cfg: dict) -> List[nn.Module]:
 
 
 class ShuffleBlock(CheckpointedBlock):
-    """Half of the channels pass, the other half go through 1x1, depthwise 3x3, 1x1.
+    """Block whose first branch passes half of the channels, and whose second branch is 1x1, depthwise 3x3, 1x1.
 
-    At stride 1 the even channels pass and the odd ones are computed; that split is the channel shuffle of the block before.
-    At stride 2 all channels go into both branches. Either way the passed half comes first in the output. (torchvision
-    and mmpretrain split into a first and a second half and shuffle at the end; their weights need a permutation.)
+    At stride 1 the even channels pass unchanged and the odd ones go through the second branch; this split is the channel
+    shuffle of the previous block. At stride 2 all channels go through both branches. In either case the output of the first
+    branch comes first. (torchvision and mmpretrain split into a first and a second half and shuffle at the end. Their
+    weights need a permutation.)
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output, an even number.
         stride: 1 (then ``in_channels == out_channels``) or 2.
         norm_cfg: Config of the norms, and of the activations' norms unless ``act_cfg`` has a ``norm_cfg``.
-        act_cfg: Config of the activation, at both or all three sites.
-        with_cp: Whether to trade a second forward run for memory.
-        recompute_norms: Whether a funnel activation keeps what goes into the norm before it, not what comes out.
+        act_cfg: Config of the activation at all sites: two at stride 1, three at stride 2.
+        with_cp: Whether to checkpoint the block, which saves memory and runs forward twice.
+        recompute_norms: Whether a funnel activation saves the input of the preceding norm for backward, not its output.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ShuffleBlock(CheckpointedBlock):
             )
 
     def activations(self) -> List[nn.Module]:
-        """The activation modules."""
+        """Return the activation modules."""
         projected = [] if self.branch_proj is None else [self.branch_proj[4]]
         return [self.branch_main[2], self.branch_main[7], *projected]
 

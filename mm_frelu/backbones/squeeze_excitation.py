@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation as a plugin of a residual block: Hu, Shen, Sun, CVPR 2018, section 3."""
+"""Squeeze-and-excitation as a plugin for residual blocks: Hu, Shen, Sun, CVPR 2018, section 3."""
 
 import torch
 from mmengine.model import BaseModule
@@ -9,15 +9,15 @@ from ..registry import MODELS
 
 @MODELS.register_module()
 class SqueezeExcitation(BaseModule):
-    """Scales each channel by a weight between 0 and 1 that depends on the means of all channels.
+    """Scale each channel by a weight between 0 and 1 that depends on the means of all channels.
 
-    A plugin, since mmdet's and mmseg's own ``SELayer`` do not take the argument that plugins get. With
-    ``position='after_conv3'`` it stands before the addition, the standard place in SENet:
+    ``SELayer`` of mmdet and mmseg cannot be used as a plugin, because it does not take the argument ``in_channels``. With
+    ``position='after_conv3'`` the plugin comes before the addition, as in SENet:
     ``plugins=[dict(cfg=dict(type='mm_frelu.SqueezeExcitation'), position='after_conv3')]``.
 
     Args:
         in_channels: Channels of the input; the backbone fills it in.
-        reduction: What the width is divided by between the two linear layers; 16 in SENet.
+        reduction: Factor that divides the width between the two layers; 16 in SENet.
 
     Raises:
         ValueError: If ``reduction`` is not an integer from 1 to ``in_channels``.

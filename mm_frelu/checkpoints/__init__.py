@@ -1,1 +1,1 @@
-"""Reading other people's weights, publishing and deploying ours."""
+"""Convert weights of other projects, and publish and deploy checkpoints."""

@@ -1,4 +1,4 @@
-"""The networks whose official weights can be converted: their names there, their names here, their shapes."""
+"""Networks whose official weights can be converted: official names, names in this package, shapes."""
 
 import re
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Architecture:
     """One network of the official code.
 
     Attributes:
-        name: What ``--arch`` calls it.
-        backbone: Config of the backbone that takes the weights, as (key, value) pairs.
-        renames: (pattern, replacement) pairs that turn a name of ours into the official one.
-        biased: Whether the convolutions of the official network have biases, which the backbone's have not.
+        name: Value of ``--arch``.
+        backbone: Config of the backbone for the weights, as (key, value) pairs.
+        renames: (pattern, replacement) pairs that convert a name of this package into the official one.
+        biased: Whether the convolutions of the official network have biases. The backbone's convolutions have none.
     """
 
     name: str
@@ -30,34 +30,34 @@ class Architecture:
     biased: bool = False
 
     def official_name(self, name: str) -> str:
-        """The official name of a tensor of ours, without ``backbone.``."""
+        """Return the official name of a tensor of this package, which is given without ``backbone.``."""
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, name)
         return name
 
     def shapes(self) -> Dict[str, Tuple[int, ...]]:
-        """Names and shapes of the backbone's tensors, those that only count batches left out."""
+        """Return names and shapes of the backbone's tensors, without ``num_batches_tracked``."""
         return dict(_backbone_shapes(self.backbone))
 
     def num_features(self) -> int:
-        """Channels that the classifier takes: those of the backbone's last norm."""
+        """Return the input channels of the classifier, which are those of the backbone's last norm."""
         *_, (channels,) = (shape for shape in self.shapes().values() if len(shape) == 1)
         return channels
 
     def absorbed_biases(self) -> Dict[str, str]:
-        """Official name of each convolution's bias, and the running mean of ours that takes it."""
+        """Return the official name of each convolution's bias, and the name of the running mean that absorbs it."""
         if not self.biased:
             return {}
         biases = {}
         for name, shape in self.shapes().items():
             conv = name[: -len('.weight')]
             if len(shape) == 4 and '.act' not in name:
-                biases[f'{conv}.bias'] = f'{norm_behind(conv)}.running_mean'
+                biases[f'{conv}.bias'] = f'{norm_after(conv)}.running_mean'
         return biases
 
 
-def norm_behind(conv: str) -> str:
-    """The norm behind a convolution of ResNet, by name.
+def norm_after(conv: str) -> str:
+    """Return the name of the norm that follows a convolution of ResNet.
 
     ``layer1.0.conv2`` is followed by ``layer1.0.bn2``, ``layer1.0.downsample.0`` by ``layer1.0.downsample.1``, a window's
     ``act1.conv`` by ``act1.norm``.
@@ -69,7 +69,7 @@ def norm_behind(conv: str) -> str:
 
 
 def shapes_of(backbone: Dict[str, object]) -> Dict[str, Tuple[int, ...]]:
-    """Names and shapes of the tensors of a backbone config, those that only count batches left out."""
+    """Return names and shapes of the tensors of a backbone config, without ``num_batches_tracked``."""
     with torch.device('meta'):
         model = MODELS.build(dict(backbone))
     return {
@@ -117,10 +117,13 @@ ARCHITECTURES = (
 
 
 def recognise(weights: Mapping[str, Union[np.ndarray, Tensor]]) -> Optional[Architecture]:
-    """The architecture that a state dict looks like, by a few names and shapes; None if it is none of them.
+    """Recognise the architecture of a state dict by a few names and shapes.
 
     Args:
         weights: Official names, and arrays or tensors.
+
+    Returns:
+        The architecture, or None if it is unknown.
     """
     by_name = {arch.name: arch for arch in ARCHITECTURES}
     if 'layer1.0.conv1.weight' in weights and 'fc.weight' in weights:

@@ -1,4 +1,4 @@
-"""Fold the norms of a trained network's funnel activations, and prove that its output stays before anything is saved."""
+"""Fold the norms of a trained network's funnel activations, and check that its output is unchanged before saving."""
 
 import logging
 import re
@@ -25,15 +25,15 @@ from .files import compact, read_checkpoint, sha256
 from .saving import save_checkpoint
 
 TOLERANCE = 1e-4
-"""Largest difference allowed, of the largest output. Rounding in float32 is about a hundredth of that."""
+"""Largest allowed difference, relative to the largest output. Rounding in float32 causes about a hundredth of it."""
 
 
 class Deployed(NamedTuple):
-    """What :func:`deploy` did.
+    """Result of :func:`deploy`.
 
     Attributes:
-        checkpoint: The folded weights.
-        config: The config that they load with.
+        checkpoint: The file with the folded weights.
+        config: The config for these weights.
         folded: Number of folded activations of each class.
         difference: Largest difference of the outputs of the network and of each of its activations, relative to the
             largest value of that output.
@@ -46,20 +46,23 @@ class Deployed(NamedTuple):
 
 
 def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 512)) -> Deployed:
-    """Fold a checkpoint and write it with the config that it loads with.
+    """Fold the norms in a checkpoint, and write it with a matching config.
 
-    The network is built twice: from ``cfg`` with the given weights, and from the new config with the folded ones, which
-    have to fit it exactly. Both see the same image.
+    The network is built twice: from ``cfg`` with the given weights, and from the new config with the folded weights, which
+    must fit exactly. The outputs of both for the same image are compared.
 
     Args:
         cfg: The config that the checkpoint was trained with.
         source: The checkpoint.
-        out: The file to write, ``NAME.pth``; the config becomes ``NAME.py`` beside it.
-        shape: Height and width of the image that the outputs are compared on.
+        out: The file to write, ``NAME.pth``. The config is written to ``NAME.py`` in the same folder.
+        shape: Height and width of the image for the comparison.
+
+    Returns:
+        The written files, the number of folded activations and the difference of the outputs.
 
     Raises:
-        UserError: When the checkpoint does not fit, there is nothing to fold, a file would be overwritten, or the
-            outputs differ by more than :data:`TOLERANCE`.
+        UserError: If the checkpoint does not fit, there is nothing to fold, a file would be overwritten, or the outputs
+            differ by more than :data:`TOLERANCE`.
     """
     target, config = _targets(out)
     checkpoint = read_checkpoint(source, 'CKPT')
@@ -73,7 +76,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
     folded = fold(original)
     if not folded:
         raise UserError(
-            f'{cfg.filename}: there is nothing to fold: no FReLU or LightFReLU in the model has a batch norm behind its '
+            f'{cfg.filename}: there is nothing to fold: no FReLU or LightFReLU in the model has a batch norm after its '
             'window (they may be folded already, or have GN, LN or IN). Use the checkpoint as it is.'
         )
     new_cfg = deploy_config(cfg)
@@ -85,7 +88,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
     if not difference <= TOLERANCE:  # also when it is nan
         raise UserError(
             f'The folded network differs from the original by {difference:.1e} of the largest output, more than '
-            f'{TOLERANCE:.0e}: nothing is saved. Look for a running variance of nearly 0 or for nan in {source}.'
+            f'{TOLERANCE:.0e}: nothing is saved. Look for a running variance close to 0 or for nan in {source}.'
         )
 
     meta = {**checkpoint['meta'], 'cfg': new_cfg.pretty_text}
@@ -104,7 +107,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
 
 
 def fold(model: nn.Module) -> Dict[str, int]:
-    """Fold every funnel activation of a model, in place; return how many of each class lost a norm by it."""
+    """Fold every funnel activation of a model, in place. Return the number of folded activations of each class."""
     counts: Counter = Counter()
     for module in model.modules():
         if isinstance(module, FunnelActivation):
@@ -115,10 +118,10 @@ def fold(model: nn.Module) -> Dict[str, int]:
 
 
 def outputs_of(model: nn.Module, image: Tensor, task: str) -> List[Tensor]:
-    """What the network and each of its funnel activations put out for an image.
+    """Return the outputs of the network and of each of its funnel activations for an image.
 
-    The activations are looked at one by one because the network may hardly listen to some of them: a residual branch
-    whose last norm is still near zero hides whatever happens in it.
+    The activations are compared one by one, because some of them may hardly affect the output of the network: a residual
+    branch whose last norm is still near zero hides changes inside it.
     """
     outputs: List[Tensor] = []
 
@@ -136,7 +139,7 @@ def outputs_of(model: nn.Module, image: Tensor, task: str) -> List[Tensor]:
 
 
 def image_like(shape: Tuple[int, int], cfg: Config) -> Tensor:
-    """A drawn image as the network gets it: smooth shading, edges and grain, always the same, normalised.
+    """Create a fixed synthetic image with smooth shading, edges and grain, preprocessed like the input of the network.
 
     Args:
         shape: Height and width.
@@ -159,12 +162,12 @@ def image_like(shape: Tuple[int, int], cfg: Config) -> Tensor:
 
 
 def largest_difference(expected: List[Tensor], found: List[Tensor]) -> float:
-    """Largest ``|expected - found|``, each relative to the largest value of its tensor; nan where one is nan."""
+    """Return the largest ``|expected - found|`` relative to the largest value of its tensor; nan if there is a nan."""
     ratios = [
         (old - new).abs().max() / old.abs().max().clamp(min=torch.finfo(old.dtype).tiny)
         for old, new in zip(expected, found)
     ]
-    return float(torch.stack(ratios).max())  # which passes nan on
+    return float(torch.stack(ratios).max())  # max propagates nan
 
 
 def _tensors(nested: Any) -> Iterator[Tensor]:
@@ -184,9 +187,9 @@ def _require_equal_keys(model: nn.Module, weights: Dict[str, Tensor]) -> None:
     odd = sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key))
     if odd:
         raise UserError(
-            f'The folded weights do not fit the config that was made for them, at {len(odd)} places: {odd[0]} expected '
-            f'{expected.get(odd[0])} found {found.get(odd[0])}. Nothing is saved. One act_cfg seems to make activations '
-            'with different norms; write norm_cfg into the act_cfg of each.'
+            f'The folded weights do not fit the config that was generated for them: {len(odd)} tensors differ. {odd[0]}: '
+            f'expected {expected.get(odd[0])}, found {found.get(odd[0])}. Nothing is saved. One act_cfg seems to build '
+            'activations with different norms; set norm_cfg in each act_cfg.'
         )
 
 
@@ -199,8 +202,8 @@ def _targets(out: str) -> Tuple[Path, Path]:
     for path in (target, config):
         if path.exists():
             raise UserError(
-                f'{path} is there already, and OUT would overwrite it (the config is written beside the checkpoint). '
-                'Give another OUT, or remove it.'
+                f'OUT: {path} exists already and would be overwritten (the config is written next to the checkpoint). '
+                'Give another OUT, or remove the file.'
             )
     return target, config
 

@@ -1,4 +1,4 @@
-"""The config of a folded network: the same model, its funnel activations without norm and with a bias."""
+"""Config of a folded network: the same model, whose funnel activations have a bias and no norm."""
 
 import inspect
 from copy import deepcopy
@@ -11,21 +11,24 @@ from mm_frelu.activations.funnel_activation import FunnelActivation
 from mm_frelu.engine.model_builder import without_pretrained
 
 FOLDED = dict(norm_cfg=None, bias=True)
-"""What ``FunnelActivation.switch_to_deploy`` makes of a layer, in the words of its config."""
+"""Config of a layer after ``FunnelActivation.switch_to_deploy``."""
 
 _FROM_INPUT = ('GN', 'LN', 'IN', 'GroupNorm', 'LayerNorm', 'InstanceNorm')
-"""Norms with statistics of the input start with one of these; they cannot be folded."""
+"""Name prefixes of norms that compute their statistics from the input. They cannot be folded."""
 
 
 def deploy_config(cfg: Config) -> Config:
-    """The config with which a folded checkpoint loads.
+    """Create the config for a folded checkpoint.
 
-    Every config of a funnel activation inside the model, given or taken from a default of the layer that it belongs to,
-    gets :data:`FOLDED`, except where its norm stays (GN, LN, IN). Checkpoints that the training started from are taken
-    out: they have the norms that this model lacks.
+    Every config of a funnel activation in the model is updated with :data:`FOLDED`, whether it is given or the default of
+    another layer, unless its norm cannot be folded (GN, LN, IN). Pretrained checkpoints are removed, because they have the
+    norms that this model lacks.
 
     Args:
         cfg: The config that the weights were trained with. It is not changed.
+
+    Returns:
+        The new config.
     """
     init_default_scope(cfg.default_scope)
     deployed = deepcopy(cfg)
@@ -36,7 +39,7 @@ def deploy_config(cfg: Config) -> Config:
 
 
 def _folded(node: Any, norm_cfg: Optional[Dict[str, Any]]) -> Any:
-    """Rewrite a config, ``norm_cfg`` being what the layer above hands to activations that give none themselves."""
+    """Rewrite a config. ``norm_cfg`` is what the parent layer passes to activations without their own ``norm_cfg``."""
     if isinstance(node, (list, tuple)):
         return type(node)(_folded(value, norm_cfg) for value in node)
     if not isinstance(node, dict):
@@ -60,7 +63,7 @@ def _foldable(norm_cfg: Optional[Dict[str, Any]]) -> bool:
 
 
 def _default_funnels(layer: Optional[Type]) -> Dict[str, Any]:
-    """Funnel activations that a layer takes when its config says nothing, as ``mm_frelu.ResNet`` does."""
+    """Return the arguments of a layer, such as ``mm_frelu.ResNet``, whose default is a funnel activation."""
     found: Dict[str, Any] = {}
     for base in reversed(inspect.getmro(layer)) if inspect.isclass(layer) else ():
         if '__init__' not in vars(base) or base is object:

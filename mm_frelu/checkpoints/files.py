@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running what is in them, written whole or not at all."""
+"""Checkpoint files: read without running code from them, written completely or not at all."""
 
 import hashlib
 import pickle
@@ -15,21 +15,20 @@ from mm_frelu.engine.write_file import write_file
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
-    """Read a checkpoint into memory, tensors on the CPU.
+    """Read a checkpoint, with tensors on the CPU.
 
     Args:
         path: File name.
         key: Option or argument that names the file, for messages.
 
     Returns:
-        A dict with ``state_dict`` and ``meta``, whatever else the file has, and both also for a file that is nothing but a
-        state dict (torchvision's).
+        The content of the file. It always has ``state_dict`` and ``meta``, also for a plain state dict as in torchvision.
 
     Raises:
-        UserError: When it is missing, cut off, something else than a checkpoint, or has no weights.
+        UserError: If the file is missing, truncated or not a checkpoint, or has no weights.
     """
     if is_remote(path):
-        raise UserError(f'{key}: {path} is an address; download it and give the file.')
+        raise UserError(f'{key}: {path} is a URL; download it and give the file.')
     check_checkpoint_file(path, key)
     content = load_or_refuse(Path(path).expanduser(), key)
     if isinstance(content, dict) and 'state_dict' not in content and is_state_dict(content):
@@ -48,14 +47,14 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
-    """Write a checkpoint; see :func:`~mm_frelu.engine.write_file.write_file`. Equal contents give equal bytes, whatever the name."""
-    # torch.save puts the name of a file into it, but not that of a stream.
+    """Write a checkpoint with :func:`~mm_frelu.engine.write_file.write_file`. The bytes do not depend on the file name."""
+    # torch.save stores the name of a file in it, but not for a stream.
     with write_file(target, 'wb') as stream:
         torch.save(checkpoint, stream)
 
 
 def loads_as_weights_only(path: Path) -> bool:
-    """Whether plain torch reads a file without running code from it (``weights_only=True``, no exceptions granted)."""
+    """Whether torch can load a file with ``weights_only=True`` and without additional safe globals."""
     granted: List[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
     clear = getattr(torch.serialization, 'clear_safe_globals', lambda: None)
     clear()
@@ -70,7 +69,7 @@ def loads_as_weights_only(path: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open('rb') as stream:
         for block in iter(lambda: stream.read(1 << 20), b''):
@@ -79,7 +78,7 @@ def sha256(path: Path) -> str:
 
 
 def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Weights without the memory around them: of a view, torch.save would store the whole tensor that it looks at."""
+    """Clone weights that are views, because torch.save would store the whole base tensor."""
     return {
         name: value.clone()
         if value.untyped_storage().nbytes() > value.numel() * value.element_size()
@@ -89,7 +88,7 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def is_state_dict(content: Any) -> bool:
-    """Whether something is names and tensors, and at least one of them."""
+    """Whether an object is a non-empty dict of names and tensors."""
     return (
         isinstance(content, dict)
         and len(content) > 0

@@ -1,4 +1,4 @@
-"""From MegEngine's array shapes to PyTorch's, and convolution biases into the norm behind them."""
+"""Convert MegEngine's array shapes to PyTorch's, and absorb biases of convolutions into the following norm."""
 
 from typing import Tuple
 
@@ -8,20 +8,20 @@ from torch import Tensor
 
 
 def to_torch_layout(array: np.ndarray, shape: Tuple[int, ...]) -> Tensor:
-    """Bring an array of any MegEngine version into PyTorch's shape.
+    """Convert an array of any MegEngine version to PyTorch's shape.
 
-    Grouped convolutions are stored as (groups, out / groups, in / groups, kh, kw), biases of convolutions and, up to
-    version 1.0, running statistics as (1, C, 1, 1). Order in memory is the same everywhere.
+    MegEngine stores the weights of grouped convolutions as (groups, out / groups, in / groups, kh, kw). Biases of
+    convolutions and, up to version 1.0, running statistics have the shape (1, C, 1, 1). The order in memory is the same.
 
     Args:
         array: A float32 array.
-        shape: The shape that PyTorch wants.
+        shape: The shape in PyTorch.
 
     Returns:
         A tensor of that shape, with its own memory.
 
     Raises:
-        ValueError: If the array is none of the layouts of that shape.
+        ValueError: If the array does not have one of the layouts of that shape.
     """
     found = array.shape
     if len(shape) == 1:
@@ -36,18 +36,18 @@ def to_torch_layout(array: np.ndarray, shape: Tuple[int, ...]) -> Tensor:
 
 
 def absorb_bias(running_mean: Tensor, bias: Tensor) -> Tensor:
-    r"""Move the bias of a convolution into the running mean of the batch norm behind it.
+    r"""Move the bias of a convolution into the running mean of the following batch norm.
 
     .. math:: \mathrm{BN}(Wx + b;\ \mu) = \mathrm{BN}(Wx;\ \mu - b)
 
-    That is exact in eval mode, also at the borders, because the padding comes before the bias; in training mode the
-    batch's mean takes the bias out by itself, and the running mean goes on from where it is.
+    This is exact in eval mode, also at the borders, because the input is padded before the bias is added. In training mode
+    the mean of the batch cancels the bias, and the running mean is updated from its new value.
 
     Args:
-        running_mean: Of the norm, shape (C,).
-        bias: Of the convolution, shape (C,).
+        running_mean: Running mean of the norm, of shape (C,).
+        bias: Bias of the convolution, of shape (C,).
 
     Returns:
-        The new running mean, subtracted in float64 and rounded once.
+        The new running mean, computed in float64 and rounded once.
     """
     return (running_mean.double() - bias.double()).to(running_mean.dtype)

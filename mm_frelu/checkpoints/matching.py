@@ -1,4 +1,4 @@
-"""What every converter refuses: names that do not match one to one, and numbers that no trained network has."""
+"""Checks of all converters: names must match one to one, and values must be those of a trained network."""
 
 from typing import Sequence
 
@@ -9,17 +9,17 @@ from ..engine.errors import UserError
 
 
 def refuse_names(source: str, network: str, verb: str, names: Sequence[str], advice: str) -> None:
-    """Raise when there are names on one side only.
+    """Raise an error if a tensor exists only in the file or only in the network.
 
     Args:
         source: Name of the file, for messages.
-        network: What the file looks like.
+        network: Network that the file seems to belong to.
         verb: ``'lacks'`` for names of the network, ``'has'`` for names of the file.
-        names: The names; none of them is fine.
-        advice: What to do.
+        names: Names of these tensors. If empty, the check passes.
+        advice: What the user can do.
 
     Raises:
-        UserError: Naming the first three and telling how many there are.
+        UserError: If there are such names. The message has the first three and their number.
     """
     if not names:
         return
@@ -32,23 +32,23 @@ def refuse_names(source: str, network: str, verb: str, names: Sequence[str], adv
 
 
 def require_sane(tensor: Tensor, name: str, source: str) -> Tensor:
-    """Return a tensor whose numbers a trained network can have.
+    """Check that the values of a tensor are possible in a trained network, and return the tensor.
 
     Args:
-        tensor: In float32.
+        tensor: A float32 tensor.
         name: Its name in the file.
         source: Name of the file, for messages.
 
     Raises:
-        UserError: When a number is not finite, or a running variance is negative.
+        UserError: If a value is not finite, or a running variance is negative.
     """
     if not torch.isfinite(tensor).all():
         raise UserError(
-            f'SRC: {source}: the tensor {name} has numbers that are not finite in float32. Use a checkpoint from before '
-            'training diverged, or fetch the file again.'
+            f'SRC: {source}: the tensor {name} has values that are not finite in float32. Use a checkpoint from before '
+            'the training diverged, or download the file again.'
         )
     if name.endswith('.running_var') and bool((tensor < 0).any()):
         raise UserError(
-            f'SRC: {source}: the variance {name} is negative ({tensor.min():g}). The file is damaged; fetch it again.'
+            f'SRC: {source}: the variance {name} is negative ({tensor.min():g}). The file is damaged. Download it again.'
         )
     return tensor

@@ -1,4 +1,4 @@
-"""The official FReLU weights (megvii-model/FunnelAct) as a checkpoint that mmengine, mmdet, mmseg and mmpretrain load."""
+"""Convert the official FReLU weights (megvii-model/FunnelAct) to a checkpoint for mmengine, mmdet, mmseg and mmpretrain."""
 
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -15,9 +15,9 @@ from .matching import refuse_names, require_sane
 from .megengine_file import read_megengine_file
 
 CONVERTER_VERSION = 1
-"""Counts up when the same source would give other weights or another layout."""
+"""Increased when the converter gives other weights or another layout for the same source."""
 
-# What OpenCV reads: the official test.py of the released weights does not normalise (revisions before them did).
+# Pixels as read by OpenCV: the official test.py of the released weights does not normalise (earlier revisions did).
 PREPROCESSING = dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 
 
@@ -26,15 +26,14 @@ def convert_megengine(source: Path, arch: Optional[str] = None) -> dict:
 
     Args:
         source: A MegEngine state dict, see :func:`read_megengine_file`.
-        arch: What it must be, a name out of :data:`ARCHITECTURES`; None takes what its names say.
+        arch: Required architecture, a name from :data:`ARCHITECTURES`. None accepts the one that the file's names indicate.
 
     Returns:
         ``state_dict`` in the layout of an mmpretrain classifier (``backbone.*``, ``head.fc.*``), and ``meta`` with the
-        architecture, the backbone's config, the preprocessing, the source's hash and the converter's version.
+        architecture, the config of the backbone, the preprocessing, the hash of the source and the converter's version.
 
     Raises:
-        UserError: When the file is not such a state dict, or one tensor is missing, too many, of a wrong shape or not
-            finite.
+        UserError: If the file is not such a state dict, or a tensor is missing, unexpected, of a wrong shape or not finite.
     """
     weights, sha256 = read_megengine_file(source)
     architecture = _architecture(source, weights, arch)
@@ -57,11 +56,14 @@ def convert_state_dict(
 
     Args:
         weights: Official names and arrays.
-        architecture: What they belong to.
+        architecture: Their architecture.
         source: Name of the file, for messages.
 
+    Returns:
+        Names of this package and tensors.
+
     Raises:
-        UserError: When one tensor is missing, too many, of a wrong shape or not finite.
+        UserError: If a tensor is missing, unexpected, of a wrong shape or not finite.
     """
     shapes = {f'backbone.{name}': shape for name, shape in architecture.shapes().items()}
     official = {name: architecture.official_name(name[len('backbone.') :]) for name in shapes}
@@ -83,7 +85,7 @@ def convert_state_dict(
     for name in [name for name in state if name.endswith('.running_var')]:
         state[name.replace('running_var', 'num_batches_tracked')] = torch.tensor(0)
     if 'head.fc.bias' not in state:
-        # The official ShuffleNetV2 classifies without a bias, mmpretrain's linear head has one.
+        # The classifier of the official ShuffleNetV2 has no bias, mmpretrain's linear head has one.
         state['head.fc.bias'] = torch.zeros(state['head.fc.weight'].shape[0])
     return state
 
@@ -96,12 +98,12 @@ def _architecture(
     if found is None:
         names = ', '.join(list(weights)[:3])
         raise UserError(
-            f'SRC: {source} holds the weights of another network: {len(weights)} tensors ({names}, ...). '
+            f'SRC: {source} has the weights of another network: {len(weights)} tensors ({names}, ...). '
             f'Expected the official FReLU weights of one of {known}.'
         )
     if arch not in (None, found.name):
         raise UserError(
-            f'--arch {arch}: {source} holds a {found.name}. Leave --arch out, or give the file of a {arch}.'
+            f'--arch {arch}: {source} has the weights of {found.name}. Omit --arch, or give a file with weights of {arch}.'
         )
     return found
 
@@ -109,7 +111,7 @@ def _architecture(
 def _head_shapes(
     weights: Dict[str, np.ndarray], architecture: Architecture, source: str
 ) -> Dict[str, tuple]:
-    """The head has as many classes as the file says; how many channels it takes is up to the backbone."""
+    """Return the shapes of the head. The file determines the number of classes, the backbone that of the channels."""
     name = architecture.official_name('head.fc.weight')
     _refuse_names(source, architecture, 'lacks', [] if name in weights else [name])
     shapes: Dict[str, tuple] = {}
@@ -124,7 +126,7 @@ def _tensor(weights: Dict[str, np.ndarray], name: str, shape: tuple, source: str
         tensor = to_torch_layout(weights[name], shape)
     except ValueError as error:
         raise UserError(
-            f'SRC: {source}: the tensor {name} has a wrong shape: {error}. The file is of another network or damaged.'
+            f'SRC: {source}: the tensor {name} has a wrong shape: {error}. The file is damaged or of another network.'
         ) from error
     return require_sane(tensor, name, source)
 
@@ -135,5 +137,5 @@ def _refuse_names(source: str, architecture: Architecture, verb: str, names: Lis
         architecture.name,
         verb,
         names,
-        'Give the whole official FReLU checkpoint; weights of another activation or with other layers cannot be converted.',
+        'Give the complete official FReLU checkpoint. Weights with another activation or other layers cannot be converted.',
     )

@@ -1,8 +1,8 @@
-"""Reading a MegEngine state dict without MegEngine, and without trusting the file.
+"""Read a MegEngine state dict safely and without MegEngine.
 
-``megengine.save`` is ``pickle.dump`` of an ``OrderedDict`` of NumPy arrays. A pickle is a program, so it is taken in two steps:
-its instructions are checked without running any (:mod:`.pickle_program`), then it runs with stand-ins for the few names that it
-needs (:mod:`.pickled_arrays`). Every other name is refused.
+``megengine.save`` is ``pickle.dump`` of an ``OrderedDict`` of NumPy arrays. A pickle is a program, so it is read in two steps.
+First, its instructions are checked without running them (:mod:`.pickle_program`). Then it runs with substitutes for the few
+names that it needs (:mod:`.pickled_arrays`). Any other name is rejected.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ from .pickled_arrays import (
 
 
 def new_dict(*args: Any) -> dict:
-    """``collections.OrderedDict``: an ordinary dict, so that a pickle cannot set attributes on it."""
+    """Substitute for ``collections.OrderedDict``: a plain dict, so that a pickle cannot set attributes on it."""
     if args:
-        raise ArrayError('is not written by MegEngine: its dict is made from a list')
+        raise ArrayError('was not written by MegEngine: its dict is created from a list')
     return {}
 
 
@@ -51,7 +51,7 @@ COUNTED = (reconstruct, from_buffer, encode_latin1)
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that knows :data:`GLOBALS` only, and counts what it makes.
+    """Unpickler that knows only :data:`GLOBALS`, and counts the arrays and bytes that it creates.
 
     Args:
         data: A pickle that passed :func:`check_program`.
@@ -63,10 +63,10 @@ class ArrayUnpickler(pickle.Unpickler):
         self.bytes_left = len(data)
 
     def find_class(self, module: str, name: str) -> Callable:
-        """Look a name up among the allowed ones.
+        """Look up a name in :data:`GLOBALS`.
 
         Raises:
-            StateDictError: For any other name.
+            StateDictError: If the name is not allowed.
         """
         for known_module, known_name, stand_in in GLOBALS:
             if (module, name) == (known_module, known_name):
@@ -74,12 +74,12 @@ class ArrayUnpickler(pickle.Unpickler):
         asked = shown(f'{module}.{name}', 60)
         if module.split('.')[0] == 'megengine':
             raise StateDictError(
-                f'holds a MegEngine object ({asked}), not plain arrays. Save it again in MegEngine with '
+                f'has a MegEngine object ({asked}) instead of plain arrays. Save it again in MegEngine with '
                 'megengine.save(model.state_dict(), path).'
             )
         raise StateDictError(
-            f'asks for {asked}, which weights do not need: the file may run code and was not opened. '
-            'Fetch it from a source that you trust.'
+            f'refers to {asked}, which weights do not need. The file may run code and was not opened. '
+            'Download it from a source that you trust.'
         )
 
     def _counted(self, make: Callable) -> Callable:
@@ -88,7 +88,7 @@ class ArrayUnpickler(pickle.Unpickler):
             if isinstance(made, PickledArray):
                 self.num_arrays += 1
             else:
-                # One long text, encoded over and over, would fill the memory from a small file.
+                # A small file could fill the memory by encoding one long text many times.
                 self.bytes_left -= len(made)
                 if self.bytes_left < 0:
                     raise StateDictError('is hostile: it unpacks to more bytes than it has.')
@@ -97,27 +97,27 @@ class ArrayUnpickler(pickle.Unpickler):
         return make_and_count
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuse a reference to something outside the file."""
+        """Reject a reference to an object outside the file."""
         raise StateDictError(
             'refers to objects outside the file, which a MegEngine file never does.'
         )
 
 
 def read_megengine_file(path: Path) -> Tuple[Dict[str, np.ndarray], str]:
-    """Read names and tensors of a file that ``megengine.save`` wrote.
+    """Read names and tensors from a file of ``megengine.save``.
 
     Args:
         path: A state dict of any MegEngine version, pickle protocol 2 to 5, written with NumPy 1 or 2. The file name
-            extension (.model, .pkl) means nothing.
+            extension (.model, .pkl) does not matter.
 
     Returns:
-        The arrays, float32 and in the shapes of the file, and the file's SHA-256.
+        The arrays, in float32 and in the shapes of the file, and the SHA-256 of the file.
 
     Raises:
-        UserError: When the file cannot be read or is anything else than a state dict of floats.
+        UserError: If the file cannot be read or is not a state dict of floats.
     """
     if is_remote(path):
-        raise UserError(f'SRC: {path} is an address; download it and give the file.')
+        raise UserError(f'SRC: {path} is a URL; download it and give the file.')
     read_start(str(path), 'SRC', '.model')
     try:
         data = path.read_bytes()
@@ -138,30 +138,30 @@ def _unpickle(data: bytes) -> Dict[str, np.ndarray]:
         raise
     except ArrayError as error:
         raise StateDictError(f'cannot be used: a tensor {error}.') from error
-    except Exception as error:  # whatever a stranger's program may do with these instructions
+    except Exception as error:  # an untrusted pickle may raise anything
         raise StateDictError(
             f'is damaged: {type(error).__name__}: {shown(str(error), 100)}. Download or copy it again.'
         ) from error
     if not isinstance(content, dict) or not content:
         what = 'an empty dict' if content == {} else _kind(content)
         raise StateDictError(
-            f'holds {what}; expected a dict of tensors, as megengine.save(model.state_dict(), path) writes.'
+            f'has {what}; expected a dict of tensors, as written by megengine.save(model.state_dict(), path).'
         )
     for key, value in content.items():
         if not isinstance(value, PickledArray) or value.data is None:
             raise StateDictError(
-                f'holds {_kind(value)} under the name {shown(key, 60)}; expected names and arrays only.'
+                f'has {_kind(value)} under the name {shown(key, 60)}; expected names and arrays only.'
             )
         if not re.fullmatch(r'[\w.]{1,200}', key):
             raise StateDictError(
-                f'holds an array under {shown(key, 60)}, which is no name of a tensor.'
+                f'has an array under {shown(key, 60)}, which is not the name of a tensor.'
             )
     if len({id(value) for value in content.values()}) != len(content):
-        raise StateDictError('holds one tensor under two names; expected a tensor for each.')
+        raise StateDictError('has one tensor under two names; expected a tensor for each name.')
     if unpickler.num_arrays != len(content):
         raise StateDictError(
-            f'holds {unpickler.num_arrays} tensors for {len(content)} names: a name occurs twice. Which of the tensors '
-            'is right cannot be told; fetch the file again.'
+            f'has {unpickler.num_arrays} tensors for {len(content)} names: a name occurs twice, and it is unknown which '
+            'of the tensors is right. Download the file again.'
         )
     if sum(len(value.data) for value in content.values()) > len(data):
         raise StateDictError('is hostile: it unpacks to more bytes than it has.')

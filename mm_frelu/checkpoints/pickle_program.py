@@ -1,7 +1,7 @@
-"""Reading a pickle's instructions without running one of them.
+"""Check the instructions of a pickle without running them.
 
-A pickle is a program for a small stack machine. A dict of arrays needs few of its instructions, and needs them in one way: this
-is where all others are refused, before Python's unpickler sees the file.
+A pickle is a program for a small stack machine. A dict of arrays needs only a few of its instructions. All others are
+rejected here, before Python's unpickler reads the file.
 """
 
 import io
@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 
 PROTOCOLS = range(2, 6)
 TEXT, NAME, MADE, VALUE, MARK = 'text', 'name', 'made', 'value', 'mark'
-"""Kinds of things on the stack: texts, names of functions or classes, what their calls gave, the rest."""
+"""Kinds of objects on the stack: texts, names of functions or classes, results of their calls, other values, marks."""
 
 PUSHES = {
     **dict.fromkeys(('SHORT_BINUNICODE', 'BINUNICODE'), TEXT),
@@ -25,14 +25,14 @@ PERSISTENT = ('PERSID', 'BINPERSID')
 
 
 class StateDictError(ValueError):
-    """The file is not a MegEngine state dict; the message goes on after the file's name."""
+    """The file is not a MegEngine state dict. The message continues a sentence that starts with the file name."""
 
 
 class _Machine:
-    """The stack and the memo of the machine, of whose contents it only knows the kind.
+    """The stack and the memo of the machine, with the kind of each object instead of the object.
 
-    The kinds keep a dict of arrays from being something worse: dict keys are texts (the hash of tuples in tuples can be made to
-    take for ever), only names are called, and only what a call made is given a state (a state sets attributes).
+    The kinds are checked to rule out attacks. Dict keys must be texts, because hashing nested tuples may take forever. Only
+    names are called. Only results of calls are given a state, because a state sets attributes.
     """
 
     def __init__(self) -> None:
@@ -40,11 +40,12 @@ class _Machine:
         self.memo: Dict[int, str] = {}
 
     def step(self, name: str, argument: Any) -> None:
-        """Follow one instruction.
+        """Process one instruction.
 
         Raises:
-            StateDictError: When it is not one of those that a dict of arrays needs.
-            LookupError, ValueError: When it takes what is not there.
+            StateDictError: If a dict of arrays does not need the instruction.
+            LookupError: If the instruction refers to a missing object.
+            ValueError: If the instruction takes more objects than there are.
         """
         if name in PUSHES:
             self.stack.append(PUSHES[name])
@@ -68,7 +69,7 @@ class _Machine:
             self._expect(items[::2], [TEXT] * (len(items) // 2))
         elif name in ('BINPUT', 'LONG_BINPUT', 'MEMOIZE'):
             index = len(self.memo) if name == 'MEMOIZE' else argument
-            # Python makes a table of the size that an index asks for.
+            # Python allocates a table of the size of the index.
             if index > len(self.memo):
                 raise ValueError(f'object {index} follows object {len(self.memo)}')
             self.memo[index] = self.stack[-1]
@@ -77,7 +78,7 @@ class _Machine:
         elif name not in ('PROTO', 'FRAME', 'STOP'):
             raise StateDictError(
                 f'is damaged or hostile: it has the instruction {name}, which no MegEngine file has. '
-                'Fetch it again from a source that you trust.'
+                'Download it again from a source that you trust.'
             )
 
     def _take(self, number: int) -> List[str]:
@@ -97,19 +98,19 @@ class _Machine:
     def _expect(found: List[str], expected: List[str]) -> None:
         if found != expected:
             raise StateDictError(
-                'is damaged or hostile: it is not put together as a dict of arrays is. Fetch it again from a source '
+                'is damaged or hostile: its structure is not that of a dict of arrays. Download it again from a source '
                 'that you trust.'
             )
 
 
 def check_program(data: bytes) -> None:
-    """Go through the instructions of a pickle.
+    """Check the instructions of a pickle.
 
     Args:
-        data: The whole file.
+        data: The content of the file.
 
     Raises:
-        StateDictError: When there is one that a dict of arrays does not need, the file ends early, or goes on after its end.
+        StateDictError: If a dict of arrays does not need an instruction, or the file is truncated or has extra bytes.
     """
     stream = io.BytesIO(data)
     machine = _Machine()
@@ -120,8 +121,8 @@ def check_program(data: bytes) -> None:
                 raise StateDictError(_not_a_pickle(data))
             if opcode.name in PERSISTENT:
                 raise StateDictError(
-                    'refers to objects outside the file (persistent ids), as files of old PyTorch do and MegEngine '
-                    'files never. This tool reads MegEngine files only.'
+                    'refers to objects outside the file (persistent ids), like files of old PyTorch versions. '
+                    'MegEngine files never do. This tool reads MegEngine files only.'
                 )
             machine.step(opcode.name, argument)
     except StateDictError:
@@ -134,15 +135,15 @@ def check_program(data: bytes) -> None:
         ) from error
     rest = len(data) - stream.tell()
     if rest:
-        raise StateDictError(f'has {rest} bytes behind its end. Download or copy it again.')
+        raise StateDictError(f'has {rest} extra bytes after its end. Download or copy it again.')
 
 
 def _not_a_pickle(data: bytes) -> str:
     hint = ''
     if data.startswith(b'PK'):
         hint = (
-            ' It may be a PyTorch checkpoint: torch_to_mm.py converts the FReLU weights of a port, and init_cfg or load_from '
-            'take those of OpenMMLab as they are.'
+            ' It may be a PyTorch checkpoint: torch_to_mm.py converts the FReLU weights of a port; init_cfg or load_from '
+            'load OpenMMLab checkpoints without conversion.'
         )
     return (
         f'is not a MegEngine file: it starts with {data[:12]!r}; expected a pickle of protocol 2 to 5.{hint} '

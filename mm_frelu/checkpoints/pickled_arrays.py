@@ -1,8 +1,8 @@
-"""Stand-ins for the NumPy objects inside a pickle: they take what an array of floats needs, and nothing else.
+"""Substitutes for the NumPy objects in a pickle. They accept arrays of floats only.
 
-No function of NumPy that a pickle names is ever called. The stand-ins collect shape, type and bytes, and the array is made
-from those here. What NumPy writes is told in its own ``__reduce_ex__``: an empty array and a state, or, in protocol 5, one
-call with the buffer.
+NumPy functions named in a pickle are never called. The substitutes collect shape, type and bytes, from which the array is
+created here. ``__reduce_ex__`` of NumPy defines the format: an empty array and a state, or, in protocol 5, one call with the
+buffer.
 """
 
 import math
@@ -15,13 +15,13 @@ MAX_DIMENSIONS = 5
 
 
 class ArrayError(ValueError):
-    """What the pickle describes is not an array of floats; the message ends the sentence 'a tensor ...'."""
+    """The pickle does not describe an array of floats. The message continues a sentence that starts with 'a tensor'."""
 
 
 def shown(value: Any, length: int = 20) -> str:
-    """A value of a stranger, on one short line.
+    """Format an untrusted value on one short line.
 
-    Containers are told by their kind, because tuples in tuples can be longer than any memory.
+    Containers are shown by their type, because the text of nested tuples may not fit into memory.
     """
     if isinstance(value, tuple) and len(value) < 10 and all(type(side) is int for side in value):
         return repr(value)
@@ -31,7 +31,7 @@ def shown(value: Any, length: int = 20) -> str:
 
 
 class PickledDtype:
-    """A number type, as ``numpy.dtype`` is pickled: ``('f4', False, True)`` and a state with the byte order."""
+    """Substitute for ``numpy.dtype``, which is pickled as ``('f4', False, True)`` and a state with the byte order."""
 
     def __init__(self, code: Any, *flags: Any) -> None:
         if not isinstance(code, str) or code not in FLOATS or len(flags) > 2:
@@ -47,19 +47,19 @@ class PickledDtype:
 
 
 class PickledArray:
-    """An array, described by its state: version, shape, type, whether in Fortran's order, bytes."""
+    """Array, described by its state: version, shape, type, whether it is in Fortran order, bytes."""
 
     def __init__(self) -> None:
-        self.data: Any = None  # bytes, as soon as it is described
+        self.data: Any = None  # bytes, set by describe()
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5 or self.data is not None:
-            raise ArrayError('is described in another way than NumPy does')
+            raise ArrayError('is not described in the format of NumPy')
         _, shape, dtype, in_columns, data = state
         self.describe(data, dtype, shape, 'F' if in_columns is True else 'C')
 
     def describe(self, data: Any, dtype: Any, shape: Any, order: Any) -> None:
-        """Take what a pickle says of the array.
+        """Store the description of the array.
 
         Args:
             data: Its bytes.
@@ -68,10 +68,10 @@ class PickledArray:
             order: ``'C'`` or ``'F'``.
 
         Raises:
-            ArrayError: When these are other things, or do not fit together.
+            ArrayError: If the arguments are invalid or inconsistent.
         """
         if not isinstance(dtype, PickledDtype) or not isinstance(data, (bytes, bytearray)):
-            raise ArrayError('is described in another way than NumPy does')
+            raise ArrayError('is not described in the format of NumPy')
         whole = isinstance(shape, tuple) and all(type(side) is int and side > 0 for side in shape)
         if not whole or len(shape) not in range(1, MAX_DIMENSIONS + 1):
             raise ArrayError(f'has the shape {shown(shape)}')
@@ -83,42 +83,42 @@ class PickledArray:
         self.data, self.dtype, self.shape, self.order = data, dtype, shape, order
 
     def build(self) -> np.ndarray:
-        """Make the array: float32, in this machine's byte order, a copy."""
+        """Create the array in float32 and in the native byte order."""
         numbers = np.dtype(self.dtype.code).newbyteorder(self.dtype.byte_order)
         with np.errstate(
             over='ignore'
-        ):  # float64 beyond float32 becomes inf, which is refused later
+        ):  # float64 values beyond float32 become inf, which is rejected later
             values = np.frombuffer(self.data, numbers).astype(np.float32)
         return values.reshape(self.shape, order=self.order)
 
 
 class NdarrayName:
-    """Stands for ``numpy.ndarray``, which a pickle only hands to :func:`reconstruct`; making one is refused."""
+    """Substitute for ``numpy.ndarray``, which a pickle only passes to :func:`reconstruct`. It cannot be instantiated."""
 
     def __new__(cls, *args: Any) -> 'NdarrayName':
-        """Refuse."""
+        """Raise an error."""
         raise ArrayError('calls numpy.ndarray itself')
 
 
 def reconstruct(subtype: Any, shape: Any, code: Any) -> PickledArray:
-    """``numpy.core.multiarray._reconstruct``: begin an array."""
+    """Substitute for ``numpy.core.multiarray._reconstruct``: create an array without content."""
     if subtype is not NdarrayName or shape != (0,) or code not in (b'b', 'b'):
-        raise ArrayError('is described in another way than NumPy does')
+        raise ArrayError('is not described in the format of NumPy')
     return PickledArray()
 
 
 def from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
-    """``numpy.core.numeric._frombuffer`` (protocol 5): a whole array at once."""
+    """Substitute for ``numpy.core.numeric._frombuffer`` (protocol 5): create an array with content."""
     array = PickledArray()
     array.describe(buffer, dtype, shape, order)
     return array
 
 
 def encode_latin1(text: Any, encoding: Any) -> bytes:
-    """``_codecs.encode``: how protocol 2 writes bytes."""
+    """Substitute for ``_codecs.encode``, with which protocol 2 writes bytes."""
     if not isinstance(text, str) or encoding != 'latin1':
         raise ArrayError(f'has bytes in the encoding {shown(encoding)}')
     try:
         return text.encode('latin1')
     except UnicodeEncodeError:
-        raise ArrayError('has bytes that are no bytes') from None
+        raise ArrayError('has text in place of bytes') from None

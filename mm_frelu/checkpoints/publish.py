@@ -1,4 +1,4 @@
-"""A training checkpoint made ready for other people: weights, what they were trained on, and a name that proves itself."""
+"""Prepare a training checkpoint for publication: weights, preprocessing, and a file name with a hash."""
 
 import os
 import re
@@ -17,20 +17,20 @@ from .files import compact, loads_as_weights_only, read_checkpoint, sha256
 from .saving import save_checkpoint
 
 KEPT = ('state_dict', 'meta')
-"""All that is published. Optimizer, schedulers, message hub and averages are for resuming."""
+"""Keys that are published. Optimizer, schedulers, message hub and averages are only needed to resume."""
 
 PRIVATE = ('hook_msgs', 'env_info', 'host_name')
-"""Entries of ``meta`` that are about the machine of the training (paths of its checkpoints, its GPUs), not the weights."""
+"""Entries of ``meta`` about the machine of the training (paths of its checkpoints, its GPUs). They are not published."""
 
-HASH_DIGITS = 8  # as OpenMMLab and torch.hub have them in file names
+HASH_DIGITS = 8  # as in file names of OpenMMLab and torch.hub
 
 
 class Published(NamedTuple):
-    """What :func:`publish` did.
+    """Result of :func:`publish`.
 
     Attributes:
         path: The file.
-        notes: Sentences for the user: what was left out, what is not known.
+        notes: Sentences for the user about what was removed and what is unknown.
     """
 
     path: Path
@@ -40,19 +40,22 @@ class Published(NamedTuple):
 def publish(source: str, out: str, averaged: bool = True) -> Published:
     """Strip a checkpoint, record its preprocessing, and name the result ``{name}_{date}-{hash8}.pth``.
 
-    The hash is the beginning of the SHA-256 of the written file. The date is that of the training where the checkpoint
-    tells it, so that publishing twice gives the same file and the same name.
+    The hash is the beginning of the SHA-256 of the written file. The date is that of the training if the checkpoint has it,
+    so that publishing twice gives the same file and the same name.
 
     Args:
-        source: A checkpoint, or a bare state dict.
-        out: A folder: the name is that of the config. Or a file name that ends with ``.pth``: its stem takes the place of
-            the config's name.
-        averaged: Of a model trained with EMAHook, publish the averaged weights (which ``tools/test.py`` tests), or else
-            those that the optimizer left.
+        source: A checkpoint, or a plain state dict.
+        out: A folder, in which the file gets the name of the config; or a file name that ends with ``.pth``, whose stem
+            replaces the name of the config.
+        averaged: For a model trained with EMAHook, whether to publish the averaged weights (which ``tools/test.py`` tests)
+            or those of the optimizer.
+
+    Returns:
+        The file and notes for the user.
 
     Raises:
-        UserError: When the source is not a checkpoint, has no averages although ``averaged`` is False, or a file of that
-            name with other contents is there already.
+        UserError: If the source is not a checkpoint, ``averaged`` is False for a model without EMAHook, or a file of that
+            name with different content exists.
     """
     target = Path(out).expanduser()
     is_file = target.suffix == '.pth' and not target.is_dir()
@@ -63,7 +66,7 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
     weights = _choose_weights(checkpoint, source, averaged, notes)
     dropped = sorted(set(checkpoint) - {*KEPT, 'ema_state_dict'})
     if dropped:
-        notes.append(f'Left out: {", ".join(dropped)}.')
+        notes.append(f'Removed: {", ".join(dropped)}.')
     meta = {key: _plain(value) for key, value in checkpoint['meta'].items() if key not in PRIVATE}
     _record_preprocessing(checkpoint, meta, notes)
 
@@ -73,16 +76,16 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
         save_checkpoint(dict(meta=meta, state_dict=compact(weights)), written, 'OUT')
         if not loads_as_weights_only(written):
             notes.append(
-                'Its meta has objects that torch.load(weights_only=True) refuses; MMEngine reads it all the same.'
+                'Its meta has objects that torch.load(weights_only=True) rejects. MMEngine can still load the file.'
             )
         digest = sha256(written)
         final = folder / f'{name}_{_date(checkpoint["meta"], source)}-{digest[:HASH_DIGITS]}.pth'
         if final.exists() and sha256(final) != digest:
             raise UserError(
-                f'{final} is there already and has other contents. Remove it, or give another OUT.'
+                f'OUT: {final} exists already and has different content. Remove it, or give another OUT.'
             )
         if final.exists():
-            notes.append('The same file was there already.')
+            notes.append('The same file existed already.')
         else:
             put_file(written, final)
     finally:
@@ -93,19 +96,19 @@ def publish(source: str, out: str, averaged: bool = True) -> Published:
 def _choose_weights(
     checkpoint: Dict[str, Any], source: str, averaged: bool, notes: List[str]
 ) -> Dict[str, Any]:
-    """MMEngine's EMAHook saves the averages as ``state_dict`` and the optimizer's weights as ``ema_state_dict``."""
+    """Select the averages (``state_dict`` with MMEngine's EMAHook) or the optimizer's weights (``ema_state_dict``)."""
     weights = checkpoint['state_dict']
     other = checkpoint.get('ema_state_dict')
     if other is None:
         if not averaged:
             raise UserError(
-                f'--no-ema: {source} was not trained with EMAHook (it has no ema_state_dict); leave the option out.'
+                f'--no-ema: {source} was not trained with EMAHook (it has no ema_state_dict). Omit the option.'
             )
         return weights
     if averaged:
         notes.append('Published: the averaged weights (EMA), which tools/test.py tests.')
         return weights
-    notes.append('Published: the weights that the optimizer left, not their average (--no-ema).')
+    notes.append('Published: the weights of the optimizer, not their average (--no-ema).')
     prefix = 'module.'
     raw = {key[len(prefix) :]: value for key, value in other.items() if key.startswith(prefix)}
     return {key: raw.get(key, value) for key, value in weights.items()}
@@ -117,10 +120,10 @@ def _record_preprocessing(
     pixels = preprocessing.of_checkpoint(checkpoint)
     if pixels is None:
         notes.append(
-            'Which preprocessing the weights expect is not known: meta has no config. Say it where you publish them.'
+            'The preprocessing of the weights is unknown, because meta has no config. State it where you publish them.'
         )
         return
-    # An entry of a converter may say more than these three.
+    # The entry of a converter may have more keys than these three.
     recorded = meta.get('preprocessing')
     meta['preprocessing'] = {
         **(recorded if isinstance(recorded, dict) else {}),
@@ -130,12 +133,12 @@ def _record_preprocessing(
 
 
 def _config_name(meta: Dict[str, Any], source: str, notes: List[str]) -> str:
-    """MMEngine names an experiment after its config and the second it began."""
+    """Return the name of the config: MMEngine names an experiment after its config and starting time."""
     experiment = meta.get('experiment_name')
     named = re.fullmatch(r'(.+)_\d{8}_\d{6}', experiment) if isinstance(experiment, str) else None
     if named:
         return named.group(1)
-    notes.append('The checkpoint does not name its config, so the file keeps its own name.')
+    notes.append('The checkpoint does not have the name of its config, so the file keeps its name.')
     return Path(source).stem
 
 
@@ -147,7 +150,7 @@ def _date(meta: Dict[str, Any], source: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and lists in place of NumPy's, which ``weights_only=True`` refuses."""
+    """Convert NumPy numbers and arrays, which ``weights_only=True`` rejects, to numbers and lists."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):

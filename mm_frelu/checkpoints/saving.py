@@ -1,4 +1,4 @@
-"""The file that a converter writes: can it be written there, and is there the whole of it or nothing?"""
+"""Write the file of a converter: check the target first, and write it completely or not at all."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from .files import write_checkpoint
 
 
 def check_target(path: Path, option: str, source: Path) -> None:
-    """Refuse a name that cannot be written to, before anything is computed.
+    """Reject a file name that cannot be written, before anything is computed.
 
     Args:
         path: File to be written.
-        option: What the command line calls it.
-        source: The file that is read, which must stay.
+        option: Its name on the command line.
+        source: The file to read, which must not be overwritten.
 
     Raises:
-        UserError: When ``path`` is a folder or the source itself, or its folder cannot be made or written to.
+        UserError: If ``path`` is a folder or the source itself, or its folder cannot be created or written to.
     """
     if path.is_dir():
         raise UserError(
@@ -25,34 +25,34 @@ def check_target(path: Path, option: str, source: Path) -> None:
         )
     require_target(f'{option}:', path)
     if path.exists() and source.exists() and path.samefile(source):
-        raise UserError(f'{option}: {path} is the file to read. Give another name.')
+        raise UserError(f'{option}: {path} is the source file itself. Give another name.')
 
 
 def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint completely or not at all.
 
     Args:
-        checkpoint: What to save.
-        path: Where to; missing folders are made.
-        option: What the command line calls it, for the message.
+        checkpoint: Content of the file.
+        path: The file. Missing folders are created.
+        option: Its name on the command line, for the message.
 
     Raises:
-        UserError: When the disk does not take it. Nothing is left then, and a file that was there is as it was.
+        UserError: If the file cannot be written. An existing file is then unchanged, and no partial file is left.
     """
     try:
         write_checkpoint(checkpoint, path)
-    except RuntimeError as error:  # torch's writer tells a full disk by RuntimeError
+    except RuntimeError as error:  # torch's writer raises RuntimeError if the disk is full
         raise UserError(
-            f'{option}: {path} cannot be written ({error}). Make room on that disk, or give another name.'
+            f'{option}: {path} cannot be written ({error}). Free space on that disk, or give another name.'
         ) from error
 
 
 def describe(checkpoint: dict, path: Path) -> str:
-    """What a converter wrote, and the lines of a config that load it.
+    """Describe the file that a converter wrote, with the lines of a config that load it.
 
     Args:
-        checkpoint: What was saved.
-        path: Where to.
+        checkpoint: The saved content.
+        path: The file.
     """
     meta = checkpoint['meta']
     recorded = preprocessing.from_dict(meta['preprocessing'])

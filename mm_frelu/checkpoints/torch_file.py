@@ -1,4 +1,4 @@
-"""Reading a state dict out of whatever a PyTorch training script saved around it, without running code from the file."""
+"""Read a state dict from the checkpoint of any PyTorch training script, without running code from the file."""
 
 import warnings
 import zipfile
@@ -14,26 +14,26 @@ from ..engine.safe_load import UNREADABLE, first_line, unknown_kind
 from .files import is_state_dict
 
 WRAPPERS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'net', 'network', 'weights')
-"""Keys under which training scripts keep the state dict, the usual ones first."""
+"""Keys under which training scripts store the state dict, the most common ones first."""
 
 
 def read_torch_state_dict(path: Path) -> Dict[str, Tensor]:
-    """Read names and tensors, freed of wrappers, of prefixes that all names share, and of counts of batches.
+    """Read a state dict without wrappers, without prefixes that all names share, and without ``num_batches_tracked``.
 
     Args:
-        path: A file of ``torch.save``: a state dict, or a dict that holds one under a key of :data:`WRAPPERS`.
+        path: A file of ``torch.save``: a state dict, or a dict that has one under a key of :data:`WRAPPERS`.
 
     Returns:
         The tensors, in the shapes and types of the file, on the CPU.
 
     Raises:
-        UserError: When the file cannot be read, holds objects other than tensors, numbers and text, or no state dict.
+        UserError: If the file cannot be read, has objects other than tensors, numbers and text, or has no state dict.
     """
     if is_remote(path):
-        raise UserError(f'SRC: {path} is an address; download it and give the file.')
+        raise UserError(f'SRC: {path} is a URL; download it and give the file.')
     check_checkpoint_file(str(path), 'SRC')
     try:
-        with warnings.catch_warnings():  # what torch has to say of odd files is said better below
+        with warnings.catch_warnings():  # the messages below replace torch's warnings
             warnings.simplefilter('ignore')
             content = torch.load(path.expanduser(), map_location='cpu', weights_only=True)
             if isinstance(content, torch.jit.ScriptModule):  # torch before 2.5 loads it
@@ -44,7 +44,7 @@ def read_torch_state_dict(path: Path) -> Dict[str, Tensor]:
     if weights is None:
         found = ', '.join(sorted(map(str, content))[:6]) if isinstance(content, dict) else ''
         raise UserError(
-            f'SRC: {path} has no state dict: expected names and tensors, at the top or under one of '
+            f'SRC: {path} has no state dict: expected names and tensors, at the top level or under one of '
             f'{", ".join(WRAPPERS)}; found a {type(content).__name__}{" of " + found if found else ""}. '
             'Save model.state_dict() and give that file.'
         )
@@ -55,7 +55,7 @@ def read_torch_state_dict(path: Path) -> Dict[str, Tensor]:
 
 
 def _find_state_dict(content: Any, depth: int = 2) -> Optional[Dict[str, Tensor]]:
-    """The state dict itself, or the first one under a known key; wrappers may be nested once."""
+    """Return the state dict itself, or the first one under a known key. Wrappers may be nested once."""
     if is_state_dict(content):
         return content
     if not isinstance(content, dict) or depth == 0:
@@ -68,7 +68,7 @@ def _find_state_dict(content: Any, depth: int = 2) -> Optional[Dict[str, Tensor]
 
 
 def _without_shared_prefixes(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Take off ``module.`` (DataParallel), ``model.``, ``backbone.`` and the like, where every name has it."""
+    """Remove prefixes that all names have, such as ``module.`` (DataParallel), ``model.`` and ``backbone.``."""
     while True:
         prefixes = {name.partition('.')[0] for name in weights}
         nested = all('.' in name for name in weights)
@@ -79,11 +79,11 @@ def _without_shared_prefixes(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _reason(path: Path, error: BaseException) -> str:
-    """Say what the file is instead, and which two lines make a state dict of it."""
+    """Explain what the file is instead, and which two lines convert it to a state dict."""
     target = f'{path.stem}_state_dict.pth'
     if 'TorchScript' in str(error):
         return (
-            f'is a TorchScript program, not a state dict. Turn it into one:\n'
+            f'is a TorchScript program, not a state dict. Convert it to one:\n'
             f"  model = torch.jit.load({path.name!r}, map_location='cpu')\n"
             f'  torch.save(model.state_dict(), {target!r})'
         )
@@ -97,21 +97,21 @@ def _reason(path: Path, error: BaseException) -> str:
     load = f"torch.load({path.name!r}, map_location='cpu', weights_only=False)"
     if _holds_a_module(path):
         return (
-            f'is a whole pickled model ({kind}), and reading that runs code from the file. If you trust it, turn it into a '
-            f'state dict where its class can be imported:\n'
+            f'is a complete pickled model ({kind}), and reading it runs code from the file. If you trust it, convert it to a '
+            f'state dict in an environment where its class can be imported:\n'
             f'  model = {load}\n'
             f'  torch.save(model.state_dict(), {target!r})'
         )
     return (
-        f'holds more than tensors, numbers and text ({kind}), and reading that could run code from the file. If you trust '
-        f'it, take its state dict out, which is often under the key state_dict or model:\n'
+        f'has objects other than tensors, numbers and text ({kind}), and reading them could run code from the file. If you '
+        f'trust it, extract its state dict, which is often under the key state_dict or model:\n'
         f'  checkpoint = {load}\n'
         f"  torch.save(checkpoint['state_dict'], {target!r})"
     )
 
 
 def _holds_a_module(path: Path) -> bool:
-    """Whether a file that torch refused names a layer of torch.nn: neither format of torch.save compresses names."""
+    """Whether a file that torch rejected refers to a layer of torch.nn. torch.save does not compress such names."""
     overlap = b''
     needle = b'torch.nn.modules.'
     with path.open('rb') as stream:

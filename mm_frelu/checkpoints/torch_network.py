@@ -1,8 +1,9 @@
-"""Which ResNet a PyTorch state dict with funnel activations belongs to, and what its names are called here.
+"""Find the ResNet that a PyTorch state dict with funnel activations belongs to, and map its names to those of this package.
 
-Public ports call the activations of a block frelu1 to frelu3, act1, relu_a, ..., and what is in them conv_frelu and
-bn_frelu, conv and bn, f_conv and bn, depthwise_conv_bn.0 and .1. So an activation is known by what it is: a child of a block
-that is neither convolution, norm nor shortcut, with a depthwise convolution and a norm of its own.
+Public ports call the activations of a block frelu1 to frelu3, act1, relu_a, ..., and their layers conv_frelu and bn_frelu,
+conv and bn, f_conv and bn, depthwise_conv_bn.0 and .1. Therefore an activation is not recognised by its name but by its
+structure: a child of a block that is neither a convolution, a norm nor a shortcut, and that has a depthwise convolution and a
+norm.
 """
 
 import re
@@ -21,11 +22,11 @@ BLOCK = r'^layer([1-4])\.(\d+)\.(.+)$'
 
 @dataclass
 class PortedResNet:
-    """A ResNet as a state dict describes it.
+    """A ResNet that was recognised in a state dict.
 
     Attributes:
-        backbone: Config of the backbone that takes the weights.
-        names: Name in the file of each of our names; names that mean nothing here keep their own.
+        backbone: Config of the backbone for the weights.
+        names: Name in the file for each name of this package. Unknown names of the file are mapped to themselves.
     """
 
     backbone: Dict[str, object]
@@ -33,26 +34,26 @@ class PortedResNet:
 
     @property
     def arch(self) -> str:
-        """What ``--arch`` calls it."""
+        """Value of ``--arch``."""
         return f'resnet{self.backbone["depth"]}'
 
 
 def recognise_resnet(
     weights: Dict[str, Tensor], source: str, style: str, act_sites: Optional[Sequence[str]] = None
 ) -> Optional[PortedResNet]:
-    """Read depth, widths and the places of the activations off names and shapes.
+    """Determine depth, widths and the sites of the activations from names and shapes.
 
     Args:
         weights: Names and tensors of the file.
         source: Name of the file, for messages.
-        style: Where a bottleneck has its stride, which no name or shape tells.
-        act_sites: Sites of the activations of a block, in the order of their names; None where a block has them all.
+        style: Where a bottleneck has its stride, which does not follow from names and shapes.
+        act_sites: Sites of the activations of a block, in the order of their names. None if a block has all of them.
 
     Returns:
-        The network, or None where the names are not those of a ResNet.
+        The network, or None if the names are not those of a ResNet.
 
     Raises:
-        UserError: When there is no funnel activation, or where they stand cannot be told.
+        UserError: If there is no funnel activation, or the sites cannot be determined.
     """
     first = (weights.get('conv1.weight'), weights.get('layer1.0.conv1.weight'))
     if any(tensor is None or tensor.ndim != 4 for tensor in first):
@@ -65,8 +66,8 @@ def recognise_resnet(
     sites = _sites(weights)
     if not sites:
         raise UserError(
-            f'SRC: {source} is a {backbone["depth"]}-layer ResNet without funnel activations. It needs no conversion: give '
-            "it to init_cfg=dict(type='Pretrained', checkpoint=...) of a backbone with act_cfg=dict(type='FReLU', "
+            f'SRC: {source} is a {backbone["depth"]}-layer ResNet without funnel activations. It needs no conversion. Load '
+            "it with init_cfg=dict(type='Pretrained', checkpoint=...) of a backbone with act_cfg=dict(type='FReLU', "
             "init='identity'), which is exactly the ReLU network at the start."
         )
     ported = PortedResNet(backbone)
@@ -96,7 +97,7 @@ def _depth(weights: Dict[str, Tensor]) -> Optional[int]:
 
 
 def _add_widths(backbone: Dict[str, object], weights: Dict[str, Tensor]) -> None:
-    """Channels, where they are not the usual ones."""
+    """Add the channel counts that differ from the default."""
     stem, image = weights['conv1.weight'].shape[:2]
     base = weights['layer1.0.conv1.weight'].shape[0]
     for key, found, usual in (
@@ -109,7 +110,7 @@ def _add_widths(backbone: Dict[str, object], weights: Dict[str, Tensor]) -> None
 
 
 def _sites(weights: Dict[str, Tensor]) -> Dict[Tuple[int, int], List[str]]:
-    """The names of the activations with a depthwise convolution, by (stage, block); the stem's under (-1, 0)."""
+    """Return the names of the activations with a depthwise convolution, by (stage, block); the stem is (-1, 0)."""
     found: Dict[Tuple[int, int], set] = defaultdict(set)
     for name, tensor in weights.items():
         if tensor.ndim != 4 or tensor.shape[1] != 1:
@@ -131,14 +132,14 @@ def _places(
     source: str,
     act_sites: Optional[Sequence[str]],
 ) -> Dict[str, str]:
-    """Our name of each activation, and theirs."""
+    """Return the name in this package and the name in the file for each activation."""
     every = ResNet.arch_settings[depth][0].sites
     places = {}
     for (stage, block), names in sites.items():
         if stage < 0:
             if len(names) > 1:
                 raise UserError(
-                    f'SRC: {source} has {", ".join(names)} beside its stages; expected at most one activation, behind the '
+                    f'SRC: {source} has {", ".join(names)} outside its stages; expected at most one activation, after the '
                     'stem. Networks with other parts cannot be converted.'
                 )
             places['act1'] = names[0]
@@ -150,8 +151,8 @@ def _places(
                 advice = f'--act-sites gives {len(act_sites)}'
             else:
                 advice = (
-                    f'a block has {len(every)} sites, and which of them these are cannot be told from their names. Name '
-                    f'the sites with --act-sites, e.g. --act-sites {every[-2]}'
+                    f'a block has {len(every)} sites, and the names do not tell which of them these are. Give the sites '
+                    f'with --act-sites, e.g. --act-sites {every[-2]}'
                 )
             raise UserError(
                 f'SRC: {source} has {len(names)} activations in {where} ({", ".join(names)}); {advice}.'
@@ -164,7 +165,7 @@ def _places(
 def _add_placement(
     backbone: Dict[str, object], places: Dict[str, str], depth: int, source: str
 ) -> None:
-    """The keys act_stages, act_sites and act_stem, where they are not the default."""
+    """Add the keys act_stages, act_sites and act_stem if they differ from the default."""
     block, blocks = ResNet.arch_settings[depth]
     if 'act1' in places:
         backbone['act_stem'] = True
@@ -173,8 +174,8 @@ def _add_placement(
     sites = tuple(site for site in block.sites if any(name[-1] == site for name in in_blocks))
     if sum(blocks[stage] for stage in stages) * len(sites) != len(in_blocks):
         raise UserError(
-            f'SRC: {source} has activations in some blocks of a stage and not in others, which no config of '
-            'mm_frelu.ResNet describes.'
+            f'SRC: {source} has activations in some blocks of a stage but not in others, which mm_frelu.ResNet does not '
+            'support. It cannot be converted.'
         )
     if tuple(stages) != (0, 1, 2):
         backbone['act_stages'] = tuple(stages)
@@ -183,7 +184,7 @@ def _add_placement(
 
 
 def _windows(weights: Dict[str, Tensor], places: Dict[str, str]) -> Dict[str, str]:
-    """Our names of the tensors inside activations, and theirs."""
+    """Return the name in this package and the name in the file for each tensor of the activations."""
     windows = {}
     for ours, theirs in places.items():
         modules: Dict[str, List[str]] = defaultdict(list)
@@ -193,7 +194,7 @@ def _windows(weights: Dict[str, Tensor], places: Dict[str, str]) -> Dict[str, st
         convs = sorted(key for key in modules if _sides(weights, key) == 4)
         norms = sorted(key for key in modules if f'{key}.running_mean' in weights)
         if len(convs) == 2 and weights[f'{convs[0]}.weight'].shape[-1] == 1:
-            # Ours has the row window first.
+            # LightFReLU has the row window first.
             convs, norms = convs[::-1], norms[::-1]
         for kind, found in (('conv', convs), ('norm', norms)):
             for number, module in enumerate(found, start=1):
@@ -211,7 +212,7 @@ def _sides(weights: Dict[str, Tensor], module: str) -> int:
 def _add_activation(
     backbone: Dict[str, object], weights: Dict[str, Tensor], windows: Dict[str, str]
 ) -> None:
-    """The key act_cfg, where it is not the default FReLU."""
+    """Add the key act_cfg if it differs from the default FReLU."""
     act_cfg: Dict[str, object] = {}
     first = next((name for name in windows if name.endswith(('.conv.weight', '.conv1.weight'))), '')
     if first.endswith('.conv1.weight'):

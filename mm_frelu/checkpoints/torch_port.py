@@ -1,4 +1,4 @@
-"""PyTorch weights of networks with FReLU, other people's ports, in the layout that mmengine, mmdet, mmseg and mmpretrain load."""
+"""Convert PyTorch weights of other FReLU implementations to a checkpoint for mmengine, mmdet, mmseg and mmpretrain."""
 
 from pathlib import Path
 from typing import Dict, Optional, Sequence
@@ -10,7 +10,7 @@ from ..backbones import ResNet
 from ..engine.errors import UserError
 from ..engine.preprocessing import Preprocessing
 from ..version import __version__
-from .architectures import ARCHITECTURES, norm_behind, recognise, shapes_of
+from .architectures import ARCHITECTURES, norm_after, recognise, shapes_of
 from .files import sha256
 from .layout import absorb_bias
 from .matching import refuse_names, require_sane
@@ -19,11 +19,11 @@ from .torch_file import read_torch_state_dict
 from .torch_network import PortedResNet, recognise_resnet
 
 CONVERTER_VERSION = 1
-"""Counts up when the same source would give other weights or another layout."""
+"""Increased when the converter gives other weights or another layout for the same source."""
 
 ADVICE = (
-    'Give the whole state dict of a ResNet as torchvision names it, with FReLU or light FReLU; networks with other layers '
-    'cannot be converted.'
+    'Give the complete state dict of a ResNet with the names of torchvision and FReLU or light FReLU. Networks with other '
+    'layers cannot be converted.'
 )
 
 
@@ -38,18 +38,18 @@ def convert_torch(
 
     Args:
         source: A file of ``torch.save``, see :func:`read_torch_state_dict`.
-        preprocessing: The pixels that the network was trained on, which no weight tells.
-        arch: What it must be, e.g. ``'resnet50'``; None takes what its names say.
-        style: Where a bottleneck of a ResNet has its stride, which no weight tells either.
-        act_sites: Sites of a block's activations, in the order of their names; needed where a block does not have all.
+        preprocessing: Preprocessing that the network was trained with, which does not follow from the weights.
+        arch: Required architecture, e.g. ``'resnet50'``. None accepts the one that the file's names indicate.
+        style: Where a bottleneck of a ResNet has its stride, which does not follow from the weights either.
+        act_sites: Sites of a block's activations, in the order of their names. Required if a block does not have all of
+            them.
 
     Returns:
-        ``state_dict`` in the layout of an mmpretrain classifier (``backbone.*``, and ``head.fc.*`` where the file has a
-        classifier), and ``meta`` as :func:`~mm_frelu.checkpoints.megengine.convert_megengine` gives it.
+        ``state_dict`` in the layout of an mmpretrain classifier (``backbone.*``, and ``head.fc.*`` if the file has a
+        classifier), and ``meta`` as in :func:`~mm_frelu.checkpoints.megengine.convert_megengine`.
 
     Raises:
-        UserError: When the file is not such a state dict, or one tensor is missing, too many, of a wrong shape or not
-            finite.
+        UserError: If the file is not such a state dict, or a tensor is missing, unexpected, of a wrong shape or not finite.
     """
     weights = read_torch_state_dict(source)
     name = str(source)
@@ -59,12 +59,12 @@ def convert_torch(
     if found is None:
         names = ', '.join(list(weights)[:3])
         raise UserError(
-            f'SRC: {source} holds the weights of another network: {len(weights)} tensors ({names}, ...). Expected a ResNet '
+            f'SRC: {source} has the weights of another network: {len(weights)} tensors ({names}, ...). Expected a ResNet '
             'with the names of torchvision and FReLU in its blocks, or a ShuffleNetV2 with the official names.'
         )
     if arch not in (None, found):
         raise UserError(
-            f'--arch {arch}: {source} holds a {found}. Leave --arch out, or give the file of a {arch}.'
+            f'--arch {arch}: {source} has the weights of {found}. Omit --arch, or give a file with weights of {arch}.'
         )
     weights = {key: _float32(tensor, key, name) for key, tensor in weights.items()}
     if ported:
@@ -86,7 +86,7 @@ def convert_torch(
 
 
 def known_architectures() -> Sequence[str]:
-    """Names for ``--arch``."""
+    """Return the valid values of ``--arch``."""
     others = [arch.name for arch in ARCHITECTURES if not arch.name.startswith('resnet')]
     return [f'resnet{depth}' for depth in ResNet.arch_settings] + others
 
@@ -105,7 +105,7 @@ def _convert_resnet(
         f'{name[: -len(".weight")]}.bias' for name, shape in shapes.items() if len(shape) == 4
     }
     absorbed = (biases - set(shapes)) & set(names)
-    # A norm takes a bias out again, so many ports leave the windows' out; ours has one, which is then 0.
+    # A norm cancels the bias before it, so many ports omit the bias of the windows. FReLU has one, which is set to 0.
     unbiased = {name for name in biases & set(shapes) if '.act' in name or name.startswith('act')}
     zeros = unbiased if not unbiased & set(names) else set()
     if 'head.fc.bias' not in names:
@@ -122,7 +122,7 @@ def _convert_resnet(
         else:
             state[name] = _tensor(weights, names[name], shape, source)
     for bias in absorbed:
-        mean = f'{norm_behind(bias[: -len(".bias")])}.running_mean'
+        mean = f'{norm_after(bias[: -len(".bias")])}.running_mean'
         state[mean] = absorb_bias(state[mean], _tensor(weights, names[bias], shapes[mean], source))
     for name in [name for name in state if name.endswith('.running_var')]:
         state[name.replace('running_var', 'num_batches_tracked')] = torch.tensor(0)
@@ -135,7 +135,7 @@ def _convert_resnet(
 def _float32(tensor: Tensor, name: str, source: str) -> Tensor:
     if not tensor.dtype.is_floating_point:
         raise UserError(
-            f'SRC: {source}: the tensor {name} is of type {tensor.dtype}; expected floating point numbers. Quantised '
+            f'SRC: {source}: the tensor {name} has the type {tensor.dtype}; expected floating point numbers. Quantised '
             'networks cannot be converted.'
         )
     return tensor.to(torch.float32)

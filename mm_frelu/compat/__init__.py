@@ -1,8 +1,8 @@
-"""Lets mmdet and mmseg run on an mmcv that was installed without its compiled ops.
+"""Run mmdet and mmseg with an mmcv that was installed without its compiled ops.
 
-``pip install onedl-mmcv`` takes seconds and brings no ``mmcv._ext``; compiling it takes a compiler and many minutes.
-RetinaNet and PSPNet need few of the ops, which are implemented here in plain torch. The package imports torch,
-mmengine and mmcv's pure Python part, nothing else.
+``pip install onedl-mmcv`` takes seconds but does not include ``mmcv._ext``, which takes a compiler and many minutes to build.
+RetinaNet and PSPNet need only a few of the ops, which are implemented here in plain torch. The package imports only torch,
+mmengine and the pure Python part of mmcv.
 """
 
 from .missing_op import MissingOpError

@@ -1,7 +1,7 @@
-"""Non-maximum suppression, hard and soft, as ``mmcv.ops.nms`` calls it.
+"""Non-maximum suppression, hard and soft, with the interface that ``mmcv.ops.nms`` uses.
 
-The results are those of mmcv's compiled CPU ops, box for box: same order of operations in the overlap, same strictness
-of the comparison, same order of ties. The soft form is that of Bodla et al., ICCV 2017.
+The results are exactly those of mmcv's compiled CPU ops: the order of operations in the overlap, the strictness of the
+comparison and the order of ties are the same. Soft NMS follows Bodla et al., ICCV 2017.
 """
 
 import torch
@@ -9,32 +9,31 @@ from torch import Tensor
 
 from .torchvision_ops import torchvision_ops
 
-# Rows of the overlap matrix that are held at a time. Few enough for the temporaries to stay in a core's cache, many
-# enough for the cost of a call not to matter.
+# Rows of the overlap matrix that are computed at a time: few enough to keep the temporaries in a core's cache, and many
+# enough to make the overhead of a call negligible.
 ROWS_PER_BLOCK = 128
 
 
 @torch.no_grad()
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Keep each box that no better kept box overlaps by more than the threshold.
+    """Keep each box unless its overlap with a kept box of a higher score exceeds the threshold.
 
     Args:
-        boxes: ``(N, 4)`` corners ``x1, y1, x2, y2`` in pixels, of any floating type; computed in float32 at least.
-        scores: ``(N,)``. Equal scores come in the order of ``torch.sort``, as in the compiled op; NaN comes first.
-        iou_threshold: A box goes when its IoU is greater than this; an equal one stays, and so does one whose IoU is
-            0 / 0.
-        offset: 1 where ``x2`` is the last pixel that belongs to the box (MMDetection 1.x), 0 where it is the edge.
+        boxes: ``(N, 4)`` corners ``x1, y1, x2, y2`` in pixels, of any floating point type; computed in float32 at least.
+        scores: ``(N,)``. Equal scores are in the order of ``torch.sort``, as in the compiled op. NaN comes first.
+        iou_threshold: A box is removed if its IoU is greater than this. It is kept if the IoU is equal or 0 / 0.
+        offset: 1 if ``x2`` is the last pixel of the box (MMDetection 1.x), 0 if it is the edge.
 
     Returns:
-        ``(K,)`` int64 indices of the kept boxes by falling score.
+        ``(K,)`` int64 indices of the kept boxes in descending order of the scores.
     """
     order = scores.sort(dim=0, descending=True).indices
     boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))[order]
     library = torchvision_ops(boxes.device.type) if offset == 0 and len(boxes) else None
     if library is None:
         return order[nms_in_blocks(boxes, iou_threshold, offset)]
-    # torchvision compares in double, mmcv in the type of the boxes: 0.6 and float32(0.6) keep different boxes. It
-    # also orders ties in its own way, hence ranks for scores.
+    # torchvision compares in double, mmcv in the type of the boxes: 0.6 and float32(0.6) keep different boxes. It also
+    # orders ties differently, so ranks are passed instead of scores.
     iou_threshold = boxes.new_tensor(iou_threshold).item()
     ranks = torch.arange(len(boxes), 0, -1, dtype=boxes.dtype, device=boxes.device)
     return order[library.nms(boxes, ranks, iou_threshold)]
@@ -42,18 +41,18 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
 @torch.no_grad()
 def nms_in_blocks(boxes: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """:func:`nms` of sorted boxes in plain torch, one block of the best remaining boxes after the other.
+    """Compute :func:`nms` of sorted boxes in plain torch, in blocks of the best remaining boxes.
 
-    A block is settled within itself, then what it suppresses further down is dropped, so that later blocks are
-    smaller. Memory is ``ROWS_PER_BLOCK * N`` floats a few times over, never ``N * N``.
+    Suppression is first computed within a block. Then the remaining boxes that the block suppresses are removed, so that
+    later blocks are smaller. The memory is a small multiple of ``ROWS_PER_BLOCK * N`` floats, not ``N * N``.
 
     Args:
         boxes: ``(N, 4)``, the best one first; computed in their own type.
-        iou_threshold: As in :func:`nms`.
-        offset: As in :func:`nms`.
+        iou_threshold: See :func:`nms`.
+        offset: See :func:`nms`.
 
     Returns:
-        ``(K,)`` int64 positions of the kept boxes, rising.
+        ``(K,)`` int64 positions of the kept boxes, ascending.
     """
     order = torch.arange(len(boxes), device=boxes.device)
     kept = [order[:0]]
@@ -82,12 +81,12 @@ def softnms(
     Args:
         boxes: ``(N, 4)`` corners in pixels, on the CPU as mmcv passes them.
         scores: ``(N,)``.
-        dets: ``(N, 5)``, filled with the boxes and their new scores, as far as boxes remain.
-        iou_threshold: Overlap from which on (equal included) methods 0 and 1 act.
-        sigma: Width of method 2's Gaussian.
-        min_score: A box that falls below this is removed.
+        dets: ``(N, 5)``. The first rows are overwritten with the remaining boxes and their new scores.
+        iou_threshold: Smallest overlap at which methods 0 and 1 change a score.
+        sigma: Width of the Gaussian of method 2.
+        min_score: Boxes with a lower score are removed.
         method: 0 sets the score to zero, 1 scales it by ``1 - IoU``, 2 by ``exp(-IoU^2 / sigma)``.
-        offset: As in :func:`nms`.
+        offset: See :func:`nms`.
 
     Returns:
         ``(K,)`` int64 indices of the remaining boxes in the order of ``dets``.
@@ -97,7 +96,9 @@ def softnms(
     rank = 0
     while rank < len(boxes):
         best = rank
-        if not scores[rank].isnan():  # a NaN is never passed over: no comparison with it holds
+        if not scores[
+            rank
+        ].isnan():  # every comparison with NaN is false, so a NaN is never skipped
             best += int(scores[rank:].nan_to_num(nan=-torch.inf).argmax())
         for values in (boxes, scores, indices):
             values[[rank, best]] = values[[best, rank]]
@@ -121,10 +122,10 @@ def softnms(
 
 
 def _iou(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Overlap of each of ``(M, 4)`` boxes with each of ``(N, 4)``, ``(M, N)``.
+    """Compute the overlap of each of ``(M, 4)`` boxes with each of ``(N, 4)`` boxes, ``(M, N)``.
 
-    The operations come in the order of the compiled op, so that float32 results are the same to the last bit, and
-    corners in the wrong order have the (negative) areas that they have there.
+    The order of the operations is that of the compiled op. Therefore float32 results are identical, and boxes with corners
+    in the wrong order have the same (negative) areas.
     """
     x1, y1, x2, y2 = first.unsqueeze(1).unbind(-1)
     u1, v1, u2, v2 = second.unbind(-1)
@@ -136,13 +137,13 @@ def _iou(first: Tensor, second: Tensor, offset: int) -> Tensor:
 
 
 def _winners(suppresses: Tensor) -> Tensor:
-    """Greedy choice within a block, without a loop over its boxes.
+    """Compute the greedy result within a block, without a loop over its boxes.
 
-    After step ``t`` the first ``t`` entries are final (nobody before the first can suppress it, and so on), hence
-    the only fixed point is the greedy result. Real boxes need a handful of steps.
+    After step ``t`` the first ``t`` entries are final: no box can suppress the first one, only the first can suppress the
+    second, and so on. Therefore the only fixed point is the greedy result. Real boxes need a few steps.
 
     Args:
-        suppresses: ``(M, M)`` strictly upper triangular, True where the row's box would suppress the column's.
+        suppresses: ``(M, M)`` strictly upper triangular, True if the box of the row would suppress that of the column.
 
     Returns:
         ``(M,)`` True for the kept boxes.
@@ -156,13 +157,13 @@ def _winners(suppresses: Tensor) -> Tensor:
 
 
 def _closed_up(survives: Tensor) -> Tensor:
-    """Order in which the compiled op leaves the boxes: each gap is filled with the last survivor behind it.
+    """Return the order in which the compiled op leaves the boxes: each gap is filled with the last survivor after it.
 
     Args:
         survives: ``(N,)`` bool.
 
     Returns:
-        ``(K,)`` positions of the survivors. Their order decides ties later on.
+        ``(K,)`` positions of the survivors. Their order decides later ties.
     """
     count = int(survives.sum())
     order = torch.arange(count, device=survives.device)

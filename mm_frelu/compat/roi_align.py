@@ -1,7 +1,7 @@
-"""RoIAlign with average pooling (He et al., "Mask R-CNN", ICCV 2017, figure 3), as ``mmcv.ops.roi_align`` calls it.
+"""RoIAlign with average pooling (He et al., "Mask R-CNN", ICCV 2017, figure 3), with the interface of ``mmcv.ops.roi_align``.
 
-Each output bin is a weighted sum of feature pixels, so the whole op is one sparse matrix, built from the RoIs alone,
-times the features with a row per pixel; its transpose takes the gradient back.
+Each output bin is a weighted sum of feature pixels. The op is therefore the product of a sparse matrix, which depends only
+on the RoIs, and the features with one row per pixel. The gradient is the product with the transpose.
 """
 
 from typing import Iterator, Tuple
@@ -12,7 +12,7 @@ from torch import Tensor
 from .missing_op import MissingOpError, missing_op_message
 from .torchvision_ops import torchvision_ops
 
-# Entries of the sparse matrix that are held at a time: 100 MB or so of indices and weights.
+# Entries of the sparse matrix that are in memory at a time: about 100 MB of indices and weights.
 ENTRIES_PER_CHUNK = 1 << 22
 AVERAGE = 1
 
@@ -31,7 +31,7 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Average of bilinear samples in each bin of each RoI.
+    """Average bilinear samples in each bin of each RoI.
 
     Args:
         input: ``(B, C, H, W)`` features.
@@ -42,12 +42,12 @@ def roi_align_forward(
         aligned_height: Bins per column.
         aligned_width: Bins per row.
         spatial_scale: Feature pixels per image pixel.
-        sampling_ratio: Samples per bin and direction; 0 takes one per feature pixel, rounded up.
-        pool_mode: 1 for average; 0, the maximum, is not there.
-        aligned: Whether pixel centres lie at half coordinates.
+        sampling_ratio: Samples per bin and direction; 0 means one per feature pixel, rounded up.
+        pool_mode: 1 for average pooling; 0, max pooling, is not supported.
+        aligned: Whether pixel centres are at half coordinates.
 
     Raises:
-        MissingOpError: For max pooling.
+        MissingOpError: If ``pool_mode`` is max pooling.
     """
     _check_average(pool_mode)
     size = (aligned_height, aligned_width)
@@ -82,23 +82,23 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Gradient of :func:`roi_align_forward` by the features, in plain torch everywhere.
+    """Compute the gradient of :func:`roi_align_forward` with respect to the features, always in plain torch.
 
     Args:
         grad_output: ``(K, C, aligned_height, aligned_width)``.
-        rois: As there.
-        argmax_y: As there.
-        argmax_x: As there.
+        rois: See :func:`roi_align_forward`.
+        argmax_y: See there.
+        argmax_x: See there.
         grad_input: ``(B, C, H, W)``, overwritten.
-        aligned_height: As there.
-        aligned_width: As there.
-        spatial_scale: As there.
-        sampling_ratio: As there.
-        pool_mode: As there.
-        aligned: As there.
+        aligned_height: See there.
+        aligned_width: See there.
+        spatial_scale: See there.
+        sampling_ratio: See there.
+        pool_mode: See there.
+        aligned: See there.
 
     Raises:
-        MissingOpError: For max pooling.
+        MissingOpError: If ``pool_mode`` is max pooling.
     """
     _check_average(pool_mode)
     size = (aligned_height, aligned_width)
@@ -129,15 +129,15 @@ def _bins_from_pixels(
     sampling_ratio: int,
     aligned: bool,
 ) -> Iterator[Tuple[slice, Tensor]]:
-    """Write RoIAlign as sparse matrices, some RoIs at a time.
+    """Yield RoIAlign as sparse matrices, for some RoIs at a time.
 
     Args:
         rois: ``(K, 5)``.
-        feature_size: Images, height and width of the features.
+        feature_size: Number of images, height and width of the features.
         output_size: Bins per column and per row.
-        spatial_scale: As in :func:`roi_align_forward`.
-        sampling_ratio: As there.
-        aligned: As there.
+        spatial_scale: See :func:`roi_align_forward`.
+        sampling_ratio: See there.
+        aligned: See there.
 
     Yields:
         The RoIs of the part, and a sparse ``(bins of the part, pixels of all images)`` matrix.
@@ -172,9 +172,9 @@ def _sampling(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Where the bins of each RoI begin, how large they are (feature pixels) and how many samples they take.
+    """Compute the start of each RoI, the size of its bins (in feature pixels) and their number of samples.
 
-    All are ``(K, 2)``, y before x. A RoI of no or negative size takes no samples.
+    All are ``(K, 2)``, y before x. A RoI without positive size has no samples.
     """
     corners = rois[:, [2, 1, 4, 3]] * spatial_scale - (0.5 if aligned else 0.0)
     start, extent = corners[:, :2], corners[:, 2:] - corners[:, :2]
@@ -184,7 +184,7 @@ def _sampling(
     if sampling_ratio > 0:
         samples = torch.full_like(extent, sampling_ratio, dtype=torch.long)
     else:
-        # The compiled op rounds up in float32 whatever the type of the features.
+        # The compiled op rounds up in float32 for features of any type.
         samples = (extent / bins).float().ceil().long().clamp(min=0)
     return start, extent / bins, samples
 
@@ -203,7 +203,7 @@ def _matrix(
     per_bin = samples.prod(dim=1)
     count = per_bin * bins
     roi = torch.arange(len(image), device=image.device).repeat_interleave(count)
-    # A point's number within its RoI holds its bin and its place in the bin, row by row.
+    # The number of a point within its RoI encodes its bin and its place in the bin, row by row.
     number = torch.arange(len(roi), device=image.device) - (count.cumsum(0) - count)[roi]
     bin_number, place = number // per_bin[roi], number % per_bin[roi]
     bin_place = torch.stack((bin_number // output_size[1], bin_number % output_size[1]), dim=1)
@@ -225,7 +225,7 @@ def _matrix(
             columns.append((image[roi] * height + y) * width + x)
             weights.append(y_weight * x_weight * share)
     rows = (roi * bins + bin_number).repeat(4)
-    # The entries are valid by construction; torch warns unless told that it need not check them.
+    # The entries are valid by construction. torch warns unless their check is disabled explicitly.
     with torch.sparse.check_sparse_tensor_invariants(enable=False):
         return torch.sparse_coo_tensor(
             torch.stack((rows, torch.cat(columns))),

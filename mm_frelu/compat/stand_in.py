@@ -1,4 +1,4 @@
-"""The module that takes the place of a missing ``mmcv._ext``."""
+"""The module that replaces a missing ``mmcv._ext``."""
 
 import functools
 import importlib
@@ -29,11 +29,11 @@ NAME = 'mmcv._ext'
 
 
 class StandInOps(ModuleType):
-    """A few ops in torch; every other name is a function that says what is missing when it is called.
+    """Implement a few ops in torch. Any other name is a function that raises an error when it is called.
 
-    ``mmcv.ops`` asks at import whether each function is there, for 100 of them, so all names are. Its spec has no
-    loader: :func:`mmcv.utils.ext_loader.check_ops_exist` still answers False. MMEngine's ``mmcv_full_available`` is
-    True, which to MMEngine means that the classes of ``mmcv.ops`` can be imported.
+    When imported, ``mmcv.ops`` checks that about 100 functions exist, so every name exists. The spec of the module has no
+    loader, so :func:`mmcv.utils.ext_loader.check_ops_exist` still returns False. MMEngine's ``mmcv_full_available`` returns
+    True, which means to MMEngine that the classes of ``mmcv.ops`` can be imported.
     """
 
     def __init__(self) -> None:
@@ -54,16 +54,16 @@ class StandInOps(ModuleType):
 
     @staticmethod
     def get_compiler_version() -> str:
-        """Answer for the environment report of a run's log."""
-        return 'n/a (ops not compiled, mm_frelu.compat stands in)'
+        """Return the entry for the environment report in the log."""
+        return 'n/a (ops not compiled, replaced by mm_frelu.compat)'
 
     @staticmethod
     def get_compiling_cuda_version() -> str:
-        """Answer for the environment report of a run's log, mmcv's own where it has no CUDA."""
+        """Return the entry for the environment report in the log, the same as mmcv's without CUDA."""
         return 'not available'
 
     def __getattr__(self, name: str) -> Callable:
-        # Import machinery, inspect and debuggers look for names of their own kind: those are not ops.
+        # The import system, inspect and debuggers look up private names, which are not ops.
         if name.startswith('_'):
             raise AttributeError(
                 f'module {NAME!r} (stand-in of mm_frelu) has no attribute {name!r}'
@@ -72,16 +72,16 @@ class StandInOps(ModuleType):
 
 
 def install_missing_ops() -> bool:
-    """Put the stand-in in the place of ``mmcv._ext`` if, and only if, mmcv has no compiled ops.
+    """Replace ``mmcv._ext`` by the stand-in if mmcv has no compiled ops.
 
-    Call it before ``import mmdet`` and ``import mmseg``; ``import mm_frelu`` does. It prints nothing; the first call of
-    one of the ops warns, in the main process only. Calling it again changes nothing.
+    Call it before ``import mmdet`` and ``import mmseg``; ``import mm_frelu`` does this. It prints nothing. The first call of
+    one of the ops warns, in the main process only. Calling the function again has no effect.
 
     Returns:
         Whether the stand-in is in use.
 
     Raises:
-        ImportError: If compiled ops are there but do not load. They are not hidden, for the user believes to have
+        ImportError: If compiled ops are installed but do not load. They are not replaced, because the user expects to use
             them.
     """
     present = sys.modules.get(NAME)
@@ -98,7 +98,7 @@ def install_missing_ops() -> bool:
 
 
 def _warning_at_first_call(op: Callable) -> Callable:
-    """The op, with a warning before the first call of any of them: many programs never need one."""
+    """Wrap an op so that the first call of any op warns. Many programs never call one."""
 
     @functools.wraps(op)
     def warn_and_call(*args, **kwargs):
@@ -113,7 +113,7 @@ def _warn_once() -> None:
     if _is_main_process():
         warnings.warn(
             f'mmcv {mmcv.__version__} has no compiled ops. mm_frelu computes NMS, focal loss and RoIAlign in plain torch, '
-            'somewhat slower. Any other op raises an error that says how to install the compiled ones.',
+            'which is somewhat slower. Any other op raises an error that says how to install the compiled ops.',
             stacklevel=3,
         )
 
@@ -124,13 +124,13 @@ def _load_compiled(spec: ModuleSpec) -> None:
     except ImportError as error:
         raise ImportError(
             f'mmcv has compiled ops ({spec.origin}), but they do not load: {error}. They were built for another '
-            f'torch, CUDA or Python than this one (torch {torch.__version__}). Install mmcv anew for it, or '
-            f'uninstall it and take one without compiled ops. {how_to_install()}'
+            f'version of torch, CUDA or Python (installed: torch {torch.__version__}). Reinstall mmcv for this version, or '
+            f'replace it by an mmcv without compiled ops. {how_to_install()}'
         ) from error
 
 
 def _is_main_process() -> bool:
-    """Whether this process speaks for the run; true before torch.distributed is set up, too."""
+    """Whether this is the main process of the run. Also works before torch.distributed is initialised."""
     if multiprocessing.parent_process() is not None:  # a worker of a data loader
         return False
     if is_distributed():

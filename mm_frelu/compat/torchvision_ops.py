@@ -1,4 +1,4 @@
-"""torchvision's compiled ops, where they are installed and work."""
+"""torchvision's compiled ops, if they are installed and work."""
 
 import functools
 from types import ModuleType
@@ -9,16 +9,16 @@ import torch
 
 @functools.cache
 def torchvision_ops(device_type: str) -> Optional[ModuleType]:
-    """Find ``torchvision.ops`` for a kind of device.
+    """Find ``torchvision.ops`` for a type of device.
 
-    One tiny call shows whether it works: a torchvision that was built for another torch, or without CUDA, imports
-    well and fails only when an op is used.
+    A small call tests whether it works: a torchvision that was built for another torch, or without CUDA, can be imported
+    and fails only when an op is called.
 
     Args:
         device_type: As in ``tensor.device.type``.
 
     Returns:
-        The module, or None where torchvision is missing or broken.
+        The module, or None if torchvision is missing or broken.
     """
     try:
         from torchvision import ops
@@ -27,6 +27,6 @@ def torchvision_ops(device_type: str) -> Optional[ModuleType]:
         ops.nms(boxes, boxes[:, 0], 0.5)
     except (
         Exception
-    ):  # ImportError, OSError, RuntimeError, NotImplementedError: a mismatch has many faces
+    ):  # a mismatch may raise ImportError, OSError, RuntimeError or NotImplementedError
         return None
     return ops

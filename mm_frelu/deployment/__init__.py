@@ -1,1 +1,1 @@
-"""Networks as files that run without OpenMMLab: ONNX, TorchScript and torch.export, from image to labels or boxes."""
+"""Export networks, from image to labels or boxes, to files that run without OpenMMLab: ONNX, TorchScript and torch.export."""

@@ -1,7 +1,8 @@
-"""From the outputs of a dense head to boxes, in operators that a graph can hold.
+"""Compute boxes from the outputs of a dense head, with operators that can be exported.
 
-mmdet's own post-processing branches on how many boxes there are, and a trace would keep the branch of one image. This is
-``BaseDenseHead.predict_by_feat`` without branches: the same threshold, the same best ``nms_pre`` of each level, the same boxes.
+mmdet's post-processing branches on the number of boxes, and a trace would only record the branch of one image. This is
+``BaseDenseHead.predict_by_feat`` without branches. It uses the same threshold and the same best ``nms_pre`` candidates of each
+level, and gives the same boxes.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -18,16 +19,16 @@ _NO_LIMIT = 2**31 - 1
 
 
 class Suppression(NamedTuple):
-    """The settings of a head's ``test_cfg``.
+    """Settings of a head's ``test_cfg``.
 
     Attributes:
-        score_threshold: Boxes have to score higher.
-        best_of_level: Candidates of each level at most; -1 leaves the last one out, as mmdet does.
-        smallest: Width and height have to be larger; None for any.
-        iou_threshold: Boxes of a class that overlap more are one.
-        class_agnostic: Whether boxes of different classes are one, too.
-        suppressed: Boxes that the NMS leaves at most.
-        best_of_image: Boxes of an image at most; -1 leaves the last one out, as mmdet does.
+        score_threshold: Scores must be greater than this.
+        best_of_level: Maximum number of candidates of each level; -1 removes the last one, as in mmdet.
+        smallest: Width and height must be greater than this; None for no limit.
+        iou_threshold: A box is suppressed if its overlap with a better box of its class is greater.
+        class_agnostic: Whether boxes of different classes are suppressed, too.
+        suppressed: Maximum number of boxes after NMS.
+        best_of_image: Maximum number of boxes of an image; -1 removes the last one, as in mmdet.
     """
 
     score_threshold: float
@@ -43,7 +44,7 @@ def read_suppression(head: Any) -> Suppression:
     """Read the ``test_cfg`` of a head.
 
     Raises:
-        UserError: When the head finds its boxes in a way of its own, or its NMS is of another kind.
+        UserError: If the head overrides the post-processing of BaseDenseHead, or uses another kind of NMS.
     """
     name = type(head).__name__
     own = [
@@ -58,14 +59,15 @@ def read_suppression(head: Any) -> Suppression:
     ]
     if own or getattr(getattr(head, 'loss_cls', None), 'custom_cls_channels', False):
         raise UserError(
-            f'{name} finds its boxes in a way of its own ({", ".join(own) or "custom_cls_channels"}), which is not exported. '
-            'RetinaNet, FCOS, ATSS, SSD and others that leave it to mmdet BaseDenseHead are. Or export with --part backbone.'
+            f'{name} has its own post-processing ({", ".join(own) or "custom_cls_channels"}), which cannot be exported. Use a '
+            "detector with the post-processing of mmdet's BaseDenseHead, such as RetinaNet, FCOS, ATSS or SSD, or export with "
+            '--part backbone.'
         )
     test_cfg = head.test_cfg
     nms: Dict[str, Any] = dict(test_cfg.nms)
     if nms.get('type', 'nms') != 'nms' or set(nms) - _OF_NMS:
         raise UserError(
-            f'test_cfg.nms={nms} of {name}: ONNX has the plain NMS only. Use dict(type="nms", iou_threshold=...).'
+            f'test_cfg.nms={nms} of {name}: ONNX supports plain NMS only. Use dict(type="nms", iou_threshold=...).'
         )
     limits = (test_cfg.max_per_img, nms.get('max_num', -1))
     smallest = test_cfg.get('min_bbox_size', -1)
@@ -84,12 +86,12 @@ def read_suppression(head: Any) -> Suppression:
 def find_boxes(
     head: Any, outputs: Sequence[List[Tensor]], size: Tuple, settings: Suppression
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Boxes of the first image of a batch.
+    """Compute the boxes of the first image of a batch.
 
     Args:
-        head: A head for which :func:`read_suppression` found its settings.
-        outputs: What it puts out: scores, box deltas and maybe score factors (centerness) of each level, (N, C, H, W).
-        size: Height and width of the image, without padding. Boxes are cut off there.
+        head: A head that :func:`read_suppression` supports.
+        outputs: Its outputs: scores, box deltas and, for some heads, score factors (centerness) of each level, (N, C, H, W).
+        size: Height and width of the image without padding. Boxes are clipped to it.
         settings: The settings.
 
     Returns:
@@ -111,7 +113,7 @@ def find_boxes(
         boxes, scores, labels = boxes[large], scores[large], labels[large]
     apart = boxes
     if not settings.class_agnostic:
-        # As mmcv does: boxes of different classes are moved to where they cannot meet. The zero is for no boxes at all.
+        # Like mmcv: shift boxes of different classes so that they do not overlap. The zero is needed if there are no boxes.
         step = torch.cat([boxes.reshape(-1), boxes.new_zeros(1)]).max() + 1
         apart = boxes + labels.to(boxes.dtype)[:, None] * step
     keep = suppress(apart, scores, settings.iou_threshold, settings.suppressed)
@@ -127,7 +129,7 @@ def _candidates(
     deltas: Tensor,
     factor: Optional[Tensor] = None,
 ) -> Tuple[Tensor, ...]:
-    """The best pairs of a prior and a class in one level."""
+    """Return the best pairs of a prior and a class in one level."""
     logits = cls_score[0].permute(1, 2, 0).reshape(-1, head.cls_out_channels)
     scores = logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[:, :-1]
     classes = scores.shape[1]
@@ -151,16 +153,16 @@ def _clip(boxes: Tensor, size: Tuple) -> Tensor:
 
 
 def greedy_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
-    """Non-maximum suppression in operators that TorchScript compiles, loop and all.
+    """Compute non-maximum suppression with a loop and operators that TorchScript can compile.
 
     Args:
         boxes: Boxes (x1, y1, x2, y2) of shape (K, 4).
         scores: Scores of shape (K,).
-        iou_threshold: A box that overlaps a better one more than this goes.
-        limit: Boxes to keep at most.
+        iou_threshold: A box is removed if its overlap with a better box is greater than this.
+        limit: Maximum number of boxes.
 
     Returns:
-        Numbers of the boxes that stay, best first.
+        Indices of the remaining boxes, best first.
     """
     order = scores.argsort(descending=True)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -172,7 +174,7 @@ def greedy_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) 
         high = torch.minimum(boxes[order, 2:], boxes[best, 2:])
         overlap = (high - low).clamp(min=0).prod(dim=1)
         iou = overlap / (area[order] + area[best] - overlap)
-        # Boxes without an area, whose ratio is nan, stay, as in mmcv.
+        # As in mmcv, boxes without area, whose ratio is nan, are kept.
         order = order[torch.logical_not(iou > iou_threshold)]
     return keep
 
@@ -181,7 +183,7 @@ _scripted_nms = torch.jit.script(greedy_nms)
 
 
 class _NonMaxSuppression(torch.autograd.Function):
-    """:func:`greedy_nms`, which becomes one operator of ONNX. A scripted function would leave its loop in the graph."""
+    """:func:`greedy_nms` as a single ONNX operator. A scripted function would be exported as a loop."""
 
     @staticmethod
     def forward(
@@ -206,6 +208,6 @@ class _NonMaxSuppression(torch.autograd.Function):
 
 
 def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
-    """The boxes that stay after NMS, best first; in an ONNX graph by ONNX's own operator, in TorchScript by a loop."""
+    """Return the boxes that remain after NMS, best first. ONNX graphs use ONNX's operator, TorchScript uses a loop."""
     nms = _NonMaxSuppression.apply if torch.onnx.is_in_onnx_export() else _scripted_nms
     return nms(boxes, scores, iou_threshold, limit)

@@ -1,6 +1,6 @@
-"""Does an exported file compute what the model in PyTorch does, from the image to the result?
+"""Compare the outputs of an exported file with those of the model in PyTorch, from the image to the result.
 
-The model's side is OpenMMLab's own: its data preprocessor, its forward pass as built from the config, its post-processing.
+The reference is computed by OpenMMLab: its data preprocessor, the forward pass of the model, its post-processing.
 """
 
 import functools
@@ -25,12 +25,13 @@ Size = Tuple[int, int]
 
 
 class Tolerance(NamedTuple):
-    """What may differ.
+    """Allowed differences.
 
     Attributes:
-        labels: Share of the pixels that must have the same label.
-        relative: Difference of a coordinate, relative to it (from one pixel on); of features and scores, to the largest.
-        boxes: Share of the boxes that may be missing on either side.
+        labels: Fraction of the pixels that must have the same label.
+        relative: Maximum relative difference. For a coordinate it is relative to its value (at least one pixel), for features
+            and scores to the largest value.
+        boxes: Fraction of the boxes that may be missing on either side.
     """
 
     labels: float
@@ -45,11 +46,11 @@ TOLERANCES = {
 
 
 class Comparison(NamedTuple):
-    """One picture.
+    """Result for one picture.
 
     Attributes:
         size: Height and width.
-        found: What was compared, in words.
+        found: Description of the difference.
         agrees: Whether the difference is within the tolerance.
         empty: Whether there was nothing to compare.
     """
@@ -61,21 +62,21 @@ class Comparison(NamedTuple):
 
 
 def sizes_to_compare(shape: Size, dynamic: bool) -> List[Size]:
-    """Sizes of the pictures: that of the export and, if a file takes any size, larger and smaller ones, even and odd."""
+    """Return the sizes of the pictures: that of the export, and other even and odd sizes if the file supports them."""
     if not dynamic:
         return [shape] * 5
     height, width = shape
     factors = ((0.5, 0.5, 0), (1.25, 0.75, 3), (0.73, 1.31, 5), (1.6, 1.1, 7))
     others = [(round(height * a) + odd, round(width * b) + odd) for a, b, odd in factors]
-    # In smaller images the deepest feature map has one row, which torch.export takes for a case of its own.
+    # In smaller images the deepest feature map has one row, which torch.export treats as a special case.
     return [shape, *((max(a, 64), max(b, 64)) for a, b in others)]
 
 
 def pictures(sizes: Sequence[Size], files: Sequence[str] = ()) -> List[np.ndarray]:
-    """RGB pictures of the given sizes, ``uint8``: of these files in turn, or drawn street scenes.
+    """Return RGB ``uint8`` pictures of the given sizes: the files in turn, or drawn street scenes if there are none.
 
     Raises:
-        UserError: When a file cannot be read.
+        UserError: If a file cannot be read.
     """
     found = []
     for index, (height, width) in enumerate(sizes):
@@ -97,7 +98,7 @@ def _scene(width: int, height: int, index: int) -> np.ndarray:
 
 
 def expected_of(model: Any, image: np.ndarray, task: str, part: str) -> Dict[str, np.ndarray]:
-    """What a model of OpenMMLab makes of a picture.
+    """Compute the outputs of a model of OpenMMLab for a picture.
 
     Args:
         model: The model, in eval mode.
@@ -106,7 +107,7 @@ def expected_of(model: Any, image: np.ndarray, task: str, part: str) -> Dict[str
         part: ``'model'``, ``'heads'`` or ``'backbone'``.
 
     Returns:
-        The outputs under the names that the exported network gives them.
+        The outputs with the names of the exported network.
     """
     pixels = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1).copy())  # pipelines read BGR
     size = image.shape[:2]
@@ -133,7 +134,7 @@ def expected_of(model: Any, image: np.ndarray, task: str, part: str) -> Dict[str
 
 
 def named(name: str, outputs: Any) -> Dict[str, np.ndarray]:
-    """Numbered names for nested outputs."""
+    """Return nested outputs with numbered names."""
     return {f'{name}{index}': value.numpy() for index, value in enumerate(flat(outputs))}
 
 
@@ -149,14 +150,14 @@ def compare(
         run: The file.
         images: RGB ``uint8`` arrays (H, W, 3).
         expected: For each, the result of :func:`expected_of`.
-        tolerance: What may differ.
+        tolerance: Allowed differences.
     """
     rows = []
     for image, wanted in zip(images, expected):
         size = image.shape[:2]
         try:
             found = run(image.transpose(2, 0, 1)[None].astype(np.float32))
-        except Exception as error:  # each runtime has its own
+        except Exception as error:  # runtimes raise different errors
             rows.append(Comparison(size, f'does not run: {_first_line(error)}', False))
             continue
         rows.append(Comparison(size, *_compare(found, wanted, tolerance)))
@@ -186,7 +187,7 @@ def _compare_labels(found: np.ndarray, wanted: np.ndarray, tolerance: Tolerance)
 
 
 def _compare_boxes(found: Dict, wanted: Dict, tolerance: Tolerance) -> Tuple:
-    """Pair each box with the nearest of its class, as boxes of nearly equal scores may change places."""
+    """Match each box with the nearest one of its class, because boxes with nearly equal scores may change their order."""
     free = list(range(len(found['boxes'])))
     box_errors, score_errors, missing = [0.0], [0.0], 0
     for box, score, label in zip(wanted['boxes'], wanted['scores'], wanted['labels']):

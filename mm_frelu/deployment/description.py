@@ -1,6 +1,7 @@
-"""What a program has to know about an exported network beside its tensors: classes, colours, the size of the image.
+"""Description of an exported network for programs that run it: classes, colours, size of the image.
 
-It goes into the metadata of the file, so that nothing else is needed to run it. Mean, std and channel order are in the graph.
+It is stored in the metadata of the file, so that the file can be run without other files. Mean, std and channel order are part
+of the graph.
 """
 
 from typing import Any, Dict, List, Optional, Sequence
@@ -24,13 +25,14 @@ def describe(
     Args:
         network: The network.
         cfg: Its config.
-        checkpoint: Its checkpoint, which may know its classes.
+        checkpoint: Its checkpoint, which may have the names of its classes.
         part: ``'model'``, ``'heads'`` or ``'backbone'``.
         precision: ``'float32'`` or ``'float16'``.
 
     Returns:
-        Values for JSON: ``task``, ``config``, ``precision``, ``made_by``, ``pixels`` (what the input is), ``mean`` (an RGB colour to pad with), ``resize``
-        (what the test pipeline does to the size of an image), and for a whole model ``classes`` and ``palette`` (RGB).
+        Values for JSON: ``task``, ``config``, ``precision``, ``made_by``, ``pixels`` (format of the input), ``mean`` (an RGB
+        colour for padding), ``resize`` (how the test pipeline resizes an image), and for a complete model ``classes`` and
+        ``palette`` (RGB).
     """
     task = task_of(cfg) if part == 'model' else 'features'
     mean = network.pixels.mean.flatten().tolist()
@@ -49,7 +51,7 @@ def describe(
 
 
 def resizing(cfg: Config) -> List[Dict[str, Any]]:
-    """The steps of the test pipeline that change the size of an image: type and arguments, as far as run_onnx.py knows them."""
+    """Return type and arguments of the steps of the test pipeline that resize an image and that run_onnx.py supports."""
     known = ('Resize', 'ResizeEdge', 'CenterCrop')
     arguments = ('scale', 'keep_ratio', 'edge', 'crop_size')
     steps = []
@@ -71,8 +73,8 @@ def _classes(
     number = _number_of_classes(network, task)
     if classes and len(classes) != number:
         raise UserError(
-            f'The network tells {number} classes apart, but its dataset has {len(classes)}: {", ".join(classes[:4])}, ... '
-            f'Mend num_classes of the head in {cfg.filename}, or metainfo.classes of the dataset.'
+            f'The network has {number} classes, but its dataset has {len(classes)}: {", ".join(classes[:4])}, ... '
+            f'Correct num_classes of the head in {cfg.filename}, or metainfo.classes of the dataset.'
         )
     classes = list(classes or (f'class {index}' for index in range(number)))
     if task == 'classification':
@@ -88,7 +90,7 @@ def _number_of_classes(network: Network, task: str) -> int:
 
 
 def _palette(palette: Any, number: int, task: str) -> List[List[int]]:
-    """One RGB colour for each class: the dataset's, else those that the other pictures of this task have."""
+    """Return one RGB colour for each class: that of the dataset, or the default of this task."""
     if task == 'detection':
         from mmdet.visualization.palette import get_palette
 
@@ -102,7 +104,7 @@ def _fitting(palette: Optional[Sequence], number: int) -> Optional[Sequence]:
 
 
 def _test_set_meta(cfg: Config) -> Dict[str, Any]:
-    """Names and colours that the class of the config's test set has; none where it says nothing."""
+    """Return names and colours from the dataset class and settings of the config's test set."""
     from mmengine.registry import DATASETS
 
     settings = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}

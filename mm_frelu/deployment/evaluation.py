@@ -1,4 +1,4 @@
-"""The metrics of an ONNX file on the test set of a config, by OpenMMLab's own datasets and metrics."""
+"""Compute metrics of an ONNX file on the test set of a config, with the datasets and metrics of OpenMMLab."""
 
 import logging
 from contextlib import contextmanager, redirect_stdout
@@ -26,7 +26,7 @@ HEADLINE = {
     'detection': 'coco/bbox_mAP',
     'classification': 'accuracy/top1',
 }
-"""The metric that papers print, of each task."""
+"""The main metric of each task, as used in papers."""
 
 
 class TestSet:
@@ -36,10 +36,10 @@ class TestSet:
         cfg: The config.
 
     Raises:
-        UserError: When its data are not there.
+        UserError: If its data do not exist.
     """
 
-    __test__ = False  # no test of pytest
+    __test__ = False  # not a test class for pytest
 
     def __init__(self, cfg: Config) -> None:
         require_keys(cfg, ('test_dataloader', 'test_evaluator'), 'evaluating')
@@ -58,13 +58,13 @@ class TestSet:
 
         Args:
             run: An exported file.
-            name: What the progress bar calls it.
+            name: Its name in the progress bar.
 
         Returns:
-            The metrics by their names.
+            The metrics by name.
 
         Raises:
-            UserError: When the file does not take images of that size.
+            UserError: If the file does not support the size of an image.
         """
         with quiet():
             evaluator = Evaluator(self._evaluator)
@@ -77,7 +77,7 @@ class TestSet:
             return evaluator.evaluate(len(self.loader.dataset))
 
     def _add(self, sample: Any, found: Dict[str, np.ndarray]) -> None:
-        """Put a result into a sample, in the size of the original image."""
+        """Store a result in a sample, in the size of the original image."""
         results = {name: torch.from_numpy(values) for name, values in found.items()}
         if self.task == 'segmentation':
             sample.pred_sem_seg = PixelData(data=_labels(results, tuple(sample.ori_shape)))
@@ -93,7 +93,7 @@ class TestSet:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the tables and steps that metrics and annotation files report, once for each exported file."""
+    """Suppress the tables and messages of metrics and annotation files, which would be repeated for each exported file."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -105,34 +105,34 @@ def quiet() -> Iterator[None]:
 
 
 def predict(run: Run, pixels: torch.Tensor, name: str) -> Dict[str, np.ndarray]:
-    """Run an exported file on an image as test pipelines leave it.
+    """Run an exported file on an image from a test pipeline.
 
     Args:
         run: The file.
         pixels: BGR pixels of shape (3, H, W).
-        name: What to call the file in an error.
+        name: Its name, for messages.
 
     Raises:
-        UserError: When it does not take an image of that size.
+        UserError: If the file does not support the size of the image.
     """
     try:
         return run(rgb(pixels))
-    except Exception as error:  # onnxruntime has its own
+    except Exception as error:  # onnxruntime has its own error types
         size = 'x'.join(map(str, pixels.shape[1:]))
         reason = str(error).strip().splitlines()[0][:160]
         raise UserError(
-            f'{name} does not run on an image of {size} pixels, as the test pipeline of the config leaves it ({reason}). '
+            f'{name} does not run on an image of {size} pixels, the output of the test pipeline of the config ({reason}). '
             'Export it with --dynamic, or with that --shape.'
         ) from error
 
 
 def rgb(pixels: torch.Tensor) -> np.ndarray:
-    """The input of an exported file for an image of a pipeline: (3, H, W) of BGR becomes (1, 3, H, W) of RGB."""
+    """Convert an image of a pipeline to the input of an exported file: BGR (3, H, W) becomes RGB (1, 3, H, W)."""
     return np.ascontiguousarray(pixels.flip(0)[None].numpy().astype(np.float32))
 
 
 def _labels(results: Dict[str, torch.Tensor], size: Tuple[int, ...]) -> torch.Tensor:
-    """Labels of shape (1, H, W); logits are enlarged as mmseg does, labels by the nearest."""
+    """Return labels of shape (1, H, W). Logits are resized like in mmseg, labels by nearest neighbour."""
     if 'logits' in results:
         logits = torch.nn.functional.interpolate(results['logits'], size, mode='bilinear')
         return logits.argmax(1)
@@ -141,5 +141,5 @@ def _labels(results: Dict[str, torch.Tensor], size: Tuple[int, ...]) -> torch.Te
 
 
 def headline(task: str, metrics: Dict[str, float]) -> Optional[str]:
-    """The metric to look at first, if it is among these."""
+    """Return the name of the task's main metric if it is among these, else of the first one."""
     return HEADLINE[task] if HEADLINE[task] in metrics else next(iter(metrics), None)

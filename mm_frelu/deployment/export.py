@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to the content of a file that runs without OpenMMLab."""
+"""Export a config and a checkpoint to a file that runs without OpenMMLab."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.checkpoints.deploy import fold
 from mm_frelu.checkpoints.files import read_checkpoint
 from mm_frelu.engine.arguments import task_of
@@ -25,23 +25,23 @@ from .runtime import Run, open_exported, open_onnx, open_torchscript
 from .torch_files import to_exported, to_torchscript
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'exported': '.pt2'}
-"""The formats, and how their files end."""
+"""The formats and their file name suffixes."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to export.
+    """Options of an export.
 
     Attributes:
-        shape: Height and width of the image to trace with.
+        shape: Height and width of the image that is used for tracing.
         format: A key of :data:`SUFFIXES`.
         part: ``'model'``, ``'heads'`` or ``'backbone'``.
-        output: ``'labels'`` or ``'logits'``, of segmentation.
-        dynamic: Whether the file takes other sizes.
-        fp16: Whether the network computes in half precision. Input and outputs stay as they are.
-        opset: Version of ONNX's operators.
+        output: For segmentation, ``'labels'`` or ``'logits'``.
+        dynamic: Whether the file supports other sizes.
+        fp16: Whether the network computes in half precision. Types of input and outputs do not change.
+        opset: ONNX opset version.
         verify: Whether the file is run and compared with the model.
-        images: Pictures to compare on; drawn street scenes without.
+        images: Pictures for the comparison; drawn street scenes if empty.
     """
 
     shape: Tuple[int, int]
@@ -56,7 +56,7 @@ class Options:
 
     @property
     def precision(self) -> str:
-        """What the network computes in."""
+        """Precision of the network."""
         return 'float16' if self.fp16 else 'float32'
 
 
@@ -64,8 +64,8 @@ class Exported(NamedTuple):
     """An exported network.
 
     Attributes:
-        content: Of the file.
-        comparisons: With the model in PyTorch; none without ``verify``.
+        content: Content of the file.
+        comparisons: Comparisons with the model in PyTorch; empty without ``verify``.
     """
 
     content: bytes
@@ -81,12 +81,15 @@ def export(
         cfg: The config that the checkpoint was trained with.
         source: The checkpoint.
         options: What to export.
-        say: Told what is being done.
+        say: Function that reports the progress.
+
+    Returns:
+        The exported network.
 
     Raises:
-        UserError: When the checkpoint does not fit, or the network cannot be exported.
+        UserError: If the checkpoint does not fit, or the network cannot be exported.
     """
-    with unnoticed():
+    with recording_disabled():
         return _export(cfg, source, options, say)
 
 
@@ -99,12 +102,12 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
         network = network_of(model, cfg, options.part, options.output)
     if options.format == 'exported' and isinstance(network, DetectionBoxes):
         raise UserError(
-            'A program of torch.export has no NMS. For boxes use --format onnx or torchscript; for what goes into the NMS '
+            'torch.export does not support NMS. For boxes use --format onnx or torchscript; for the outputs before NMS use '
             '--part heads.'
         )
     if options.part == 'model' and (getattr(model, 'test_cfg', None) or {}).get('mode') == 'slide':
         say(
-            'test_cfg.mode is slide: the file computes the whole image at once, not window by window'
+            'test_cfg.mode is slide, but the exported file processes the whole image at once, not in windows'
         )
     description = describe(network, cfg, checkpoint, options.part, options.precision)
 
@@ -143,16 +146,16 @@ def _content(network: Network, options: Options, description: Dict[str, Any]) ->
 
 @contextmanager
 def _explained(cfg: Config, model: nn.Module, options: Options) -> Iterator[None]:
-    """One paragraph in place of what a model or an exporter raises."""
+    """Convert errors of a model or an exporter to a single paragraph."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # the exporters have many
+    except Exception as error:  # exporters raise many types
         raise UserError(
             f'{cfg.filename}: {type(model).__name__} cannot be exported to {options.format} at {_size(options)} pixels '
-            f'({first_line(error)}). If an operator is not supported, another --opset or --part backbone may do; if the '
-            'image is too small for the network, give a larger --shape.'
+            f'({first_line(error)}). If an operator is not supported, try another --opset or --part backbone. If the image '
+            'is too small for the network, give a larger --shape.'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What is exported: a model of OpenMMLab from image to result, as one ``nn.Module`` of tensors only."""
+"""Exported networks: a model of OpenMMLab from image to result, as an ``nn.Module`` whose inputs and outputs are tensors."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -13,19 +13,19 @@ from .pixels import Pixels, pixels_of
 
 FIXED: Dict[int, str] = {}
 IMAGES, BOXES = {0: 'images'}, {0: 'boxes'}
-"""Dimensions of an output that have a name: none, the batch, the number of boxes."""
+"""Named dimensions of an output: none, the batch, the number of boxes."""
 
 
 class Network(nn.Module):
-    """Base of the exported networks.
+    """Base class of the exported networks.
 
     Args:
         model: The model, in eval mode.
         pixels: Its preprocessing.
 
     Attributes:
-        outputs: Names of the outputs and, for each, its dimensions that change from image to image.
-        one_image: Whether it takes one image at a time.
+        outputs: Names of the outputs, each with its dynamic dimensions.
+        one_image: Whether it supports only one image at a time.
     """
 
     outputs: Dict[str, Dict[int, str]]
@@ -33,7 +33,7 @@ class Network(nn.Module):
 
     def __init__(self, model: nn.Module, pixels: Pixels) -> None:
         super().__init__()
-        self.model: Any = model  # each kind has methods of its own
+        self.model: Any = model  # methods differ between models
         self.pixels = pixels
 
 
@@ -50,14 +50,14 @@ class SegmentationLogits(Network):
 
 
 class SegmentationLabels(SegmentationLogits):
-    """The class of every pixel, (N, H, W), in the smallest type that holds it."""
+    """Class of every pixel, (N, H, W), in the smallest sufficient type."""
 
     outputs = {'labels': {**IMAGES, 1: 'height', 2: 'width'}}
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the labels of images (N, 3, H, W)."""
         logits = super().forward(image)
-        if logits.shape[1] == 1:  # mmseg's way for two classes
+        if logits.shape[1] == 1:  # two classes in mmseg
             return (logits.sigmoid() > self.model.decode_head.threshold)[:, 0].to(torch.uint8)
         return logits.argmax(1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
 
@@ -70,7 +70,7 @@ class DetectionBoxes(Network):
 
     def __init__(self, model: nn.Module, pixels: Pixels) -> None:
         super().__init__(model, pixels)
-        from .boxes import find_boxes, read_suppression  # which needs mmdet
+        from .boxes import find_boxes, read_suppression  # needs mmdet
 
         self.settings, self.find_boxes = read_suppression(model.bbox_head), find_boxes
 
@@ -92,7 +92,7 @@ class ClassScores(Network):
 
 
 class _Maps(Network):
-    """Feature maps: as many as the model has."""
+    """Base class of networks whose outputs are feature maps."""
 
     name: str
 
@@ -106,7 +106,7 @@ class _Maps(Network):
         }
 
     def compute(self, x: Tensor) -> Any:
-        """Run what gives the maps."""
+        """Compute the maps from normalised pixels."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> List[Tensor]:
@@ -115,7 +115,7 @@ class _Maps(Network):
 
 
 class BackboneFeatures(_Maps):
-    """The feature maps of a backbone, in the order of its ``out_indices``."""
+    """Feature maps of a backbone, in the order of its ``out_indices``."""
 
     name = 'features'
 
@@ -125,7 +125,7 @@ class BackboneFeatures(_Maps):
 
 
 class HeadOutputs(_Maps):
-    """What the heads put out: logits before they are enlarged; scores and box deltas of each level before NMS."""
+    """Outputs of the heads: logits before resizing, or scores and box deltas of each level before NMS."""
 
     name = 'output'
 
@@ -135,23 +135,23 @@ class HeadOutputs(_Maps):
 
 
 def flat(nested: Any) -> List[Tensor]:
-    """The tensors in nested lists, in their order."""
+    """Return the tensors in nested lists, in order."""
     if isinstance(nested, Tensor):
         return [nested]
     return [tensor for inner in nested for tensor in flat(inner)]
 
 
 def network_of(model: nn.Module, cfg: Config, part: str, output: str) -> Network:
-    """The network to export.
+    """Create the network to export.
 
     Args:
         model: The model of ``cfg`` with its weights, in eval mode.
         cfg: The config.
         part: ``'model'``, ``'heads'`` or ``'backbone'``.
-        output: ``'labels'`` or ``'logits'``, of segmentation.
+        output: For segmentation, ``'labels'`` or ``'logits'``.
 
     Raises:
-        UserError: When this kind of model is not supported.
+        UserError: If this kind of model is not supported.
     """
     pixels = pixels_of(cfg, getattr(model, 'data_preprocessor', None))
     if part == 'backbone':
@@ -164,7 +164,7 @@ def _class_of(model: Any, cfg: Config, output: str) -> type:
     task = task_of(cfg)
     if task == 'segmentation':
         if not hasattr(model, 'encode_decode'):
-            raise _unsupported(cfg, model, 'EncoderDecoder of mmseg')
+            raise _unsupported(cfg, model, 'segmentor with the encode_decode method of mmseg')
         return SegmentationLabels if output == 'labels' else SegmentationLogits
     if task == 'detection':
         from mmdet.models import SingleStageDetector
@@ -177,5 +177,6 @@ def _class_of(model: Any, cfg: Config, output: str) -> type:
 
 def _unsupported(cfg: Config, model: Any, supported: str) -> UserError:
     return UserError(
-        f'{cfg.filename}: {type(model).__name__} cannot be exported, as it is no {supported}. Its backbone can: --part backbone.'
+        f'{cfg.filename}: {type(model).__name__} cannot be exported, because it is not a {supported}. Export its backbone with '
+        '--part backbone.'
     )

@@ -1,4 +1,4 @@
-"""Writing a network as ONNX."""
+"""Export a network to ONNX."""
 
 import inspect
 import io
@@ -17,11 +17,11 @@ from .pooling import exportable_pooling
 
 DEFAULT_OPSET = 17
 MIN_OPSET = 11
-"""The first with Resize and NonMaxSuppression as they are today."""
+"""The first opset with the current Resize and NonMaxSuppression."""
 
 
 def max_opset() -> int:
-    """The newest opset that this PyTorch writes by tracing."""
+    """Return the newest opset that the tracing exporter of this PyTorch supports."""
     from torch.onnx import _constants
 
     for name in ('ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET', 'ONNX_MAX_OPSET'):
@@ -31,44 +31,44 @@ def max_opset() -> int:
 
 
 def check_opset(opset: int) -> None:
-    """Raise UserError unless this PyTorch can write that version of ONNX."""
+    """Raise UserError unless this PyTorch supports the opset."""
     if not MIN_OPSET <= opset <= max_opset():
         raise UserError(
-            f'--opset {opset}: PyTorch {torch.__version__} writes opsets {MIN_OPSET} to {max_opset()} of these networks. '
-            f'Leave it out for {DEFAULT_OPSET}.'
+            f'--opset {opset}: PyTorch {torch.__version__} supports opsets {MIN_OPSET} to {max_opset()} for these networks. '
+            f'Omit the option for {DEFAULT_OPSET}.'
         )
 
 
 def to_onnx(
     network: Network, image: Tensor, dynamic: bool, opset: int, description: Dict[str, Any]
 ) -> bytes:
-    """Trace a network into a checked ONNX model.
+    """Export a network to a checked ONNX model by tracing.
 
     Args:
         network: The network.
-        image: Pixels of shape (1, 3, H, W) to trace with.
-        dynamic: Whether the file takes other heights, widths and batch sizes.
-        opset: Version of ONNX's operators.
-        description: What goes into the metadata of the file, each value as JSON.
+        image: Pixels of shape (1, 3, H, W) for tracing.
+        dynamic: Whether the file supports other heights, widths and batch sizes.
+        opset: ONNX opset version.
+        description: Metadata of the file. Each value is stored as JSON.
 
     Returns:
         The content of the file.
 
     Raises:
-        UserError: When onnx is not installed.
-        Exception: Whatever the exporter raises.
+        UserError: If onnx is not installed.
+        Exception: Any error of the exporter.
     """
     onnx = require_package('onnx')
     stream = io.BytesIO()
-    # Of the two exporters the newer one needs another package, and its graphs are wrong for other sizes than that of the example.
-    # An inlined function leaves what it computes in the graph, beside the operator that stands for it.
+    # The newer of the two exporters needs another package, and its graphs are only correct for the size of the example.
+    # An inlined function would leave its computation in the graph, in addition to the operator that replaces it.
     options = dict(dynamo=False, autograd_inlining=False)
     known = inspect.signature(torch.onnx.export).parameters
     options = {name: value for name, value in options.items() if name in known}
     with warnings.catch_warnings(), torch.no_grad(), exportable_pooling():
-        # Of a trace that depends on its example; whether it does is seen by --verify.
+        # Ignore warnings that the trace may depend on the example; --verify checks that.
         warnings.simplefilter('ignore')
-        export: Any = torch.onnx.export  # takes a stream and these options, whatever its types say
+        export: Any = torch.onnx.export  # its type annotations lack the stream and these options
         export(
             network,
             (image,),
@@ -88,7 +88,7 @@ def to_onnx(
 
 
 def dynamic_axes(network: Network, dynamic: bool) -> Dict[str, Dict[int, str]]:
-    """Names of the dimensions that change from run to run."""
+    """Return the names of the dynamic dimensions."""
     axes = dict(network.outputs)
     if not dynamic:
         return {

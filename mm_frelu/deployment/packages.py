@@ -1,4 +1,4 @@
-"""The packages of the extra ``export``, which training does without."""
+"""Import the packages of the extra ``export``, which training does not need."""
 
 import importlib
 from types import ModuleType
@@ -7,10 +7,10 @@ from mm_frelu.engine.errors import UserError
 
 
 def require_package(name: str) -> ModuleType:
-    """Import ``onnx``, ``onnxruntime`` or a module of them.
+    """Import ``onnx``, ``onnxruntime`` or one of their modules.
 
     Raises:
-        UserError: When it is not installed.
+        UserError: If it cannot be imported.
     """
     try:
         return importlib.import_module(name)

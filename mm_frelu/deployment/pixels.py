@@ -15,12 +15,12 @@ from mm_frelu.engine.errors import UserError
 
 
 class Pixels(nn.Module):
-    """From an image to the input of the first convolution.
+    """Preprocess an image for the first convolution of a network.
 
     Args:
         pixels: Mean, std and channel order of the network.
-        divisor: Height and width are padded, below and at the right, to multiples of it.
-        pad_value: What is put there, after mean and std.
+        divisor: Height and width are padded, at the bottom and right, to multiples of it.
+        pad_value: Value of the padding, which is added after mean and std.
 
     Attributes:
         dtype: Type that the network computes in. Mean and std are applied in single precision.
@@ -43,7 +43,7 @@ class Pixels(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Prepare a batch.
+        """Preprocess a batch.
 
         Args:
             image: RGB pixels from 0 to 255 of shape (N, 3, H, W).
@@ -60,28 +60,28 @@ class Pixels(nn.Module):
 
 
 def pixels_of(cfg: Config, data_preprocessor: Any) -> Pixels:
-    """What a config's data preprocessor does to an image when testing.
+    """Create the layers that preprocess an image like the config's data preprocessor does when testing.
 
     Args:
         cfg: The config.
         data_preprocessor: The module of the built model.
 
     Raises:
-        UserError: When it does not take images of three channels, or pads all images to one size.
+        UserError: If it does not support images of three channels, or pads all images to one size.
     """
     settings = preprocessing.find_config(cfg)
     pixels = preprocessing.from_dict(settings or dict(mean=None))
     if pixels is None:
         raise UserError(
-            f'{cfg.filename}: data_preprocessor.mean and std are not those of an image with three channels, and only such '
-            'networks can be exported.'
+            f'{cfg.filename}: data_preprocessor.mean and std are not those of an image with three channels. Other networks '
+            'cannot be exported.'
         )
     if hasattr(data_preprocessor, 'seg_pad_val'):  # mmseg pads by another rule when testing
         padding = data_preprocessor.test_cfg or {}
         if padding.get('size'):
             raise UserError(
-                f'{cfg.filename}: data_preprocessor.test_cfg.size pads every image to one size, which is not exported. Take '
-                'it out, or use size_divisor.'
+                f'{cfg.filename}: data_preprocessor.test_cfg.size pads every image to one size, which cannot be exported. '
+                'Remove it, or use size_divisor.'
             )
         divisor, value = padding.get('size_divisor') or 1, data_preprocessor.pad_val
     else:

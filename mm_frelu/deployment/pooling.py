@@ -1,8 +1,8 @@
-"""Adaptive average pooling for ONNX, which has no such operator: exact for every size of the image.
+"""Adaptive average pooling for ONNX, which has no such operator. It is exact for every size of the image.
 
-Bin i of n over a length L covers the positions from floor(i L / n) to ceil((i + 1) L / n). A matrix of n rows has 1 / size of the
-bin in those columns, and the pooled features are (rows) x (columns)^T. The matrices are computed from the shape by comparisons
-in the graph itself, so that L may change from image to image.
+Bin i of n over a length L covers the positions from floor(i L / n) to ceil((i + 1) L / n). Row i of a matrix has the value 1 /
+size of the bin in these columns. Features x are pooled as (matrix of the height) x (matrix of the width)^T. The graph computes
+the matrices from the shape, so L may differ between images.
 """
 
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 def bin_matrix(length: Union[int, Tensor], bins: int) -> Tensor:
-    """The averages over ``bins`` parts of a line, as a matrix.
+    """Return the matrix that averages over each of ``bins`` parts of a line.
 
     Args:
         length: Positions on the line.
@@ -25,17 +25,17 @@ def bin_matrix(length: Union[int, Tensor], bins: int) -> Tensor:
     """
     start = torch.arange(bins)[:, None] * length
     position = torch.arange(length) * bins  # type: ignore[arg-type]  # takes a tensor of one number, too
-    # In whole numbers and without division: ONNX rounds towards zero, torch down.
+    # Integers without division, because ONNX rounds towards zero and torch rounds down.
     inside = ((position < start + length) & (position + bins > start)).to(torch.float32)
     return inside / inside.sum(1, keepdim=True)
 
 
 def average_bins(x: Tensor, output_size: Union[int, Sequence]) -> Tensor:
-    """What :func:`torch.nn.functional.adaptive_avg_pool2d` computes, by operators that every format has.
+    """Compute :func:`torch.nn.functional.adaptive_avg_pool2d` with operators that every format supports.
 
     Args:
         x: Features of shape (N, C, H, W).
-        output_size: Bins in both directions, or in each; None keeps a length.
+        output_size: Number of bins for both directions or for each of them; None keeps the length.
 
     Returns:
         Averages of shape (N, C, *output_size).
@@ -51,7 +51,7 @@ def average_bins(x: Tensor, output_size: Union[int, Sequence]) -> Tensor:
 
 @contextmanager
 def exportable_pooling() -> Iterator[None]:
-    """While this lasts, adaptive average pooling of any module is :func:`average_bins`; one bin stays ONNX's own operator."""
+    """Replace adaptive average pooling by :func:`average_bins`, except for a single bin, which ONNX supports."""
     original: Any = F.adaptive_avg_pool2d
 
     def pool(input: Tensor, output_size: Any) -> Tensor:

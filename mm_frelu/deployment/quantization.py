@@ -1,7 +1,8 @@
-"""int8 networks: static quantisation by onnxruntime.
+"""Static int8 quantisation by onnxruntime.
 
-Convolutions compute with 8-bit integers, the weights of each output channel with a scale of its own, the feature maps with one scale
-each, found on calibration images. All else, the box arithmetic of a detector above all, stays in single precision.
+Convolutions compute with 8-bit integers. The weights have one scale per output channel, and each feature map has one scale,
+which is determined on calibration images. Everything else, in particular the box decoding of a detector, stays in single
+precision.
 """
 
 import json
@@ -27,26 +28,26 @@ from .evaluation import quiet, rgb
 from .packages import require_package
 
 METHODS = {'minmax': 'MinMax', 'entropy': 'Entropy', 'percentile': 'Percentile'}
-"""How onnxruntime finds the range of a feature map."""
+"""Methods of onnxruntime to determine the range of a feature map."""
 
 _OF_LABELS = ('LoadAnnotations', 'CheckLabelIds')
 _FIRST_OPSET = 13
-"""The first in which each channel can have a scale of its own."""
+"""The first opset that supports one scale per channel."""
 
 
 def calibration_images(cfg: Config, number: int, files: Sequence[str] = ()) -> List[np.ndarray]:
-    """Images as an exported network of a config takes them.
+    """Read calibration images as inputs of an exported network.
 
     Args:
-        cfg: The config, whose test pipeline prepares them.
-        number: How many, at most; evenly spread over the training set.
-        files: Files or folders to take instead of the training set.
+        cfg: The config, whose test pipeline is applied.
+        number: Maximum number of images, evenly spaced in the training set.
+        files: Files or folders to use instead of the training set.
 
     Returns:
         RGB pixels of shape (1, 3, H, W), float32.
 
     Raises:
-        UserError: When there are none.
+        UserError: If there are no images, or one cannot be read.
     """
     require_library(cfg)
     init_default_scope(cfg.default_scope)
@@ -59,7 +60,7 @@ def calibration_images(cfg: Config, number: int, files: Sequence[str] = ()) -> L
             paths = image_paths(DATASETS.build(cfg.train_dataloader.dataset))
     if not paths:
         raise UserError(
-            f'{cfg.filename}: the training set does not say which files its images are. Name some: --images PATH ...'
+            f'{cfg.filename}: the training set does not give the files of its images. Give some with --images PATH ...'
         )
     steps = [
         step
@@ -74,7 +75,7 @@ def calibration_images(cfg: Config, number: int, files: Sequence[str] = ()) -> L
 def _read(prepare: Compose, path: str) -> np.ndarray:
     try:
         return rgb(prepare(dict(img_path=path, img_id=0))['inputs'])
-    except Exception as error:  # each decoder has its own
+    except Exception as error:  # decoders raise different errors
         raise UserError(f'{path} cannot be read as an image ({error}).') from error
 
 
@@ -82,7 +83,7 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
     """Quantise an ONNX model.
 
     Args:
-        content: Of its file, as export_onnx.py writes it, in single precision.
+        content: Content of a file of export_onnx.py in single precision.
         images: Calibration images.
         method: A key of :data:`METHODS`.
 
@@ -90,7 +91,7 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
         The content of the int8 file.
 
     Raises:
-        UserError: When it does not take the images.
+        UserError: If the model does not run on the images.
     """
     onnx = require_package('onnx')
     require_package('onnxruntime')
@@ -109,7 +110,7 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
     with tempfile.TemporaryDirectory() as folder:
         prepared, target = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         try:
-            # The shapes of all tensors, by onnx. The graph stays: its optimised form may be one for this machine only.
+            # Infer the shapes of all tensors. The graph is not optimised, because that may be specific to this machine.
             quantization.quant_pre_process(
                 model, prepared, skip_optimization=True, skip_symbolic_shape=True
             )
@@ -121,7 +122,7 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
                 per_channel=True,
                 calibrate_method=getattr(quantization.CalibrationMethod, METHODS[method]),
             )
-        except Exception as error:  # onnxruntime has its own
+        except Exception as error:  # onnxruntime has its own error types
             reason = str(error).strip().splitlines()[0][:160]
             raise UserError(
                 f'onnxruntime cannot quantise this model ({reason}). If the images have other sizes than its input, export '
@@ -136,28 +137,28 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
 
 
 def check_model(content: bytes, task: str) -> None:
-    """Refuse what cannot be quantised and tested, before anything is computed.
+    """Reject a model that cannot be quantised and tested, before anything is computed.
 
     Args:
-        content: Of an ONNX file.
-        task: The task of the config whose test set it is tested on.
+        content: Content of an ONNX file.
+        task: Task of the config that is used for testing.
 
     Raises:
-        UserError: When the model is of half precision, of an old opset, or gives nothing that the metrics compare.
+        UserError: If the model has half precision, an old opset, or outputs of another task.
     """
     model = require_package('onnx').load_model_from_string(content)
     described = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     if described.get('task') != task:
         raise UserError(
-            f'MODEL is for {described.get("task", "something unknown")}, the config for {task}, and both files are tested on its '
-            'test set. Give the file that export_onnx.py makes of the whole model of this config.'
+            f'MODEL is for {described.get("task", "an unknown task")}, but the config is for {task}. Both files are tested on the '
+            'test set of the config. Give the file of export_onnx.py for the complete model of this config.'
         )
     if described['precision'] != 'float32':
         raise UserError(
-            f'MODEL computes in {described["precision"]}; int8 is made from single precision. Export it without --fp16.'
+            f'MODEL computes in {described["precision"]}, but quantisation needs single precision. Export it without --fp16.'
         )
     opset = max(entry.version for entry in model.opset_import if not entry.domain)
     if opset < _FIRST_OPSET:
         raise UserError(
-            f'MODEL is of opset {opset}, and quantisation needs {_FIRST_OPSET} or later. Export it without --opset.'
+            f'MODEL has opset {opset}, but quantisation needs {_FIRST_OPSET} or later. Export it without --opset.'
         )

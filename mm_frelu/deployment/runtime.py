@@ -1,4 +1,4 @@
-"""Running exported files: each becomes a function from an image to its named outputs."""
+"""Open exported files as functions from an image to named outputs."""
 
 import io
 from typing import Callable, Dict, List
@@ -9,14 +9,14 @@ import torch
 from .packages import require_package
 
 Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
-"""Takes pixels of shape (N, 3, H, W), float32."""
+"""Function of float32 pixels of shape (N, 3, H, W)."""
 
 
 def open_onnx(content: bytes) -> Run:
-    """ONNX, on the CPU by onnxruntime.
+    """Open an ONNX file, which onnxruntime runs on the CPU.
 
     Raises:
-        UserError: When onnxruntime is not installed.
+        UserError: If onnxruntime is not installed.
     """
     onnxruntime = require_package('onnxruntime')
     options = onnxruntime.SessionOptions()
@@ -31,12 +31,12 @@ def open_onnx(content: bytes) -> Run:
 
 
 def open_torchscript(content: bytes, names: List[str]) -> Run:
-    """TorchScript, by PyTorch."""
+    """Open a TorchScript file."""
     return _run_module(torch.jit.load(io.BytesIO(content)), names)
 
 
 def open_exported(content: bytes, names: List[str]) -> Run:
-    """A program of ``torch.export``, by PyTorch."""
+    """Open a file of ``torch.export``."""
     return _run_module(torch.export.load(io.BytesIO(content)).module(), names)
 
 

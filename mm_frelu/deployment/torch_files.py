@@ -1,4 +1,4 @@
-"""Writing a network as TorchScript, and as a program of ``torch.export``."""
+"""Export a network to TorchScript and with ``torch.export``."""
 
 import io
 import json
@@ -11,16 +11,16 @@ from torch import Tensor
 from .networks import Network
 
 DESCRIPTION = 'mm_frelu.json'
-"""Name of the extra file with the description inside the archives of both formats."""
+"""Name of the extra file with the description in the archives of both formats."""
 
 
 def to_torchscript(network: Network, image: Tensor, description: Dict[str, Any]) -> bytes:
-    """Trace a network.
+    """Export a network to TorchScript by tracing.
 
     Args:
         network: The network.
-        image: Pixels of shape (1, 3, H, W) to trace with. The file takes other sizes, too.
-        description: What goes into the file beside it.
+        image: Pixels of shape (1, 3, H, W) for tracing. The file also supports other sizes.
+        description: Description to store in the file.
 
     Returns:
         The content of a file for ``torch.jit.load``.
@@ -40,9 +40,9 @@ def to_exported(
 
     Args:
         network: The network.
-        image: Pixels of shape (1, 3, H, W) to export with.
-        dynamic: Whether the program takes other heights and widths.
-        description: What goes into the file beside it.
+        image: Pixels of shape (1, 3, H, W) for tracing.
+        dynamic: Whether the file supports other heights and widths.
+        description: Description to store in the file.
 
     Returns:
         The content of a file for ``torch.export.load``.

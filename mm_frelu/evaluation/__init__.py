@@ -1,4 +1,4 @@
-"""What MMEngine's evaluators and the analysis tools compute beyond the metrics of mmdet and mmseg."""
+"""Metrics for MMEngine's evaluators and the analysis tools, in addition to those of mmdet and mmseg."""
 
 from .boundary_iou import BoundaryIoU
 from .thickness_iou import ThicknessIoU

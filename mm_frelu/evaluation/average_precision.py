@@ -1,4 +1,4 @@
-"""Average precision by pycocotools: of a set, by size of the objects, of single images, and of given hits and misses."""
+"""Average precision by pycocotools: of a dataset, by object size, of single images, and of given matches."""
 
 import contextlib
 from typing import Any, Dict, Hashable, List, NamedTuple, Sequence
@@ -10,17 +10,17 @@ from pycocotools.cocoeval import COCOeval
 from .boxes import Detections, TrueBoxes, as_xywh
 
 SIZES = ('all', 'small', 'medium', 'large')
-"""COCO's: below 32 x 32 pixels, up to 96 x 96, and above."""
+"""Object sizes of COCO: below 32 x 32 pixels, up to 96 x 96, and above."""
 
 
 class AveragePrecision(NamedTuple):
     """AP of a set of images.
 
     Attributes:
-        ap: By size, the mean over IoU 0.5 to 0.95 and classes, 0 to 1; NaN without an object of that size.
+        ap: By size, the mean over IoU 0.5 to 0.95 and classes, 0 to 1; NaN if there are no objects of that size.
         ap50: The same at IoU 0.5.
-        per_class: AP of each class, NaN for a class without an object.
-        per_image: AP of each class on each image alone, NaN for a class that the image has no object of.
+        per_class: AP of each class; NaN for a class without objects.
+        per_image: AP of each class on each single image; NaN for a class without objects in the image.
     """
 
     ap: Dict[str, float]
@@ -32,11 +32,11 @@ class AveragePrecision(NamedTuple):
 def average_precision(
     truth: Dict[Hashable, TrueBoxes], detections: Dict[Hashable, Detections], num_classes: int
 ) -> AveragePrecision:
-    """Computes AP as COCO's challenge does, with at most 100 detections for each image and class.
+    """Compute AP as defined by COCO, with at most 100 detections for each image and class.
 
     Args:
         truth: Annotations by image.
-        detections: Detections by image; one without an entry has none.
+        detections: Detections by image. An image without an entry has no detections.
         num_classes: Number of classes.
 
     Returns:
@@ -61,15 +61,15 @@ def average_precision(
 
 
 def precision_of_matches(matches: List[List[Any]], num_images: int) -> float:
-    """AP at one IoU, of matches that are already known.
+    """Compute AP at one IoU from given matches.
 
     Args:
-        matches: For each class, the dicts of its images in the form of ``COCOeval.evalImgs``: ``dtScores`` in descending order,
-            ``dtMatches`` and ``dtIgnore`` of shape (1, N), ``gtIgnore`` of shape (M,).
+        matches: For each class, the dicts of its images in the format of ``COCOeval.evalImgs``: ``dtScores`` in descending
+            order, ``dtMatches`` and ``dtIgnore`` of shape (1, N), ``gtIgnore`` of shape (M,).
         num_images: Number of images.
 
     Returns:
-        Mean over the classes that have objects; NaN without any.
+        Mean over the classes that have objects; NaN if there are none.
     """
     evaluation = COCOeval(iouType='bbox')
     evaluation.params.catIds = list(range(len(matches)))
@@ -91,7 +91,7 @@ def _coco(truth: Dict[Hashable, TrueBoxes], num_classes: int) -> COCO:
         for box, label, crowd, area in zip(as_xywh(boxes.boxes), *boxes[1:]):
             annotations.append(
                 dict(
-                    id=len(annotations) + 1,  # COCOeval takes 0 for "no match"
+                    id=len(annotations) + 1,  # to COCOeval, 0 means "no match"
                     image_id=image,
                     bbox=box.tolist(),
                     category_id=int(label),
@@ -139,7 +139,7 @@ def _indexed(images: Sequence[int], classes: Sequence[int], annotations: List[di
 def _per_image(
     evaluation: COCOeval, names: List[Hashable], num_classes: int
 ) -> Dict[Hashable, np.ndarray]:
-    """AP by class of each image alone, from the matches of all of them."""
+    """Compute AP by class for each single image, from the matches of all images."""
     single = COCOeval(iouType='bbox')
     single.params.maxDets, single.params.areaRng = [100], [evaluation.params.areaRng[0]]
     single.params.imgIds = [0]
@@ -165,6 +165,6 @@ def _per_image(
 
 
 def _mean(precision: np.ndarray) -> float:
-    """Mean of what COCOeval could compute; it has -1 for the rest."""
+    """Return the mean of the values that COCOeval could compute. It marks the others by -1."""
     known = precision[precision > -1]
     return float(known.mean()) if known.size else float('nan')

@@ -1,7 +1,8 @@
 """Boundary IoU (Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021).
 
-Of each class in the prediction and in the ground truth only a band is compared: its pixels that lie within d of its contour.
-IoU of the areas hardly sees the contour of large things and cannot tell apart how well two models cut out slender ones.
+For each class, only bands of the prediction and of the ground truth are compared: the pixels within a distance d of the
+contour. The IoU of the areas is insensitive to the contour of large objects, and does not show how well models segment thin
+ones.
 """
 
 import math
@@ -17,20 +18,21 @@ from .class_counts import ClassCounts, Counts
 
 @METRICS.register_module()
 class BoundaryIoU(ClassCounts):
-    """Boundary IoU of every class over a dataset, ``mBIoU``: beside mmseg's metric, or alone.
+    """Boundary IoU of every class over a dataset, ``mBIoU``. It can be used together with mmseg's metric or alone.
 
     ``val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='mm_frelu.BoundaryIoU')]``
 
-    As mIoU does, it adds up the intersections and unions of the bands over all images before it divides. The band has d pixels,
-    ``dilation_ratio`` times the diagonal of the image, rounded, at least 1: with the authors' square neighbourhood a pixel is in it if
-    any pixel less than d + 1 rows and columns away has another class or lies outside the image.
+    Like mIoU, it sums the intersections and unions of the bands over all images before it divides. The width d of the band is
+    ``dilation_ratio`` times the diagonal of the image, rounded, and at least 1 pixel. As in the authors' code the neighbourhood
+    is square: a pixel is in the band if any pixel at most d rows and d columns away has another class or is outside the image.
 
     Args:
-        dilation_ratio (float): Width of the band as a share of the image's diagonal. Defaults to 0.02, the paper's for COCO and LVIS,
-            which is 13 pixels of 640x480. For images as large as CityScapes' a smaller one keeps that width in pixels: 0.005 is 11.
-        ignore_index (int): The label that stands for "not labelled". Defaults to 255.
+        dilation_ratio (float): Width of the band relative to the image diagonal. Defaults to 0.02, the paper's value for COCO
+            and LVIS, which is 16 pixels for images of 640x480. Use a smaller value for larger images to keep the width in pixels:
+            for CityScapes, 0.005 is 11 pixels.
+        ignore_index (int): The label of unlabelled pixels. Defaults to 255.
         collect_device (str): ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before the name of the result, with a slash.
+        prefix (str, optional): Prefix of the result's name, followed by a slash.
     """
 
     def __init__(
@@ -43,15 +45,15 @@ class BoundaryIoU(ClassCounts):
         super().__init__(ignore_index, collect_device, prefix)
         if not 0 < dilation_ratio < 1:
             raise ValueError(
-                f'BoundaryIoU: dilation_ratio is a share of the diagonal between 0 and 1, got {dilation_ratio}.'
+                f'BoundaryIoU: dilation_ratio must be a fraction of the diagonal between 0 and 1, got {dilation_ratio}.'
             )
         self.dilation_ratio = dilation_ratio
 
     def count(self, prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Counts:
-        """Pixels of both bands, and of either, per class."""
+        """Count the pixels in both bands, and in either band, per class."""
         distance = max(round(self.dilation_ratio * math.hypot(*label.shape)), 1)
         inside = [band(labels, distance) for labels in (prediction, label)]
-        # One class more for pixels without label; it is cut off.
+        # An extra class for unlabelled pixels, which is removed.
         sizes = [
             np.bincount(labels[near], minlength=num_classes + 1)[:num_classes]
             for labels, near in zip((prediction, label), inside)
@@ -61,15 +63,15 @@ class BoundaryIoU(ClassCounts):
         return intersection, sizes[0] + sizes[1] - intersection
 
     def names(self) -> List[str]:
-        """The one result."""
+        """Return the name of the only result."""
         return ['mBIoU']
 
 
 def band(labels: np.ndarray, distance: int) -> np.ndarray:
-    """The pixels that lie near the contour of the region that they belong to.
+    """Find the pixels near the contour of their region.
 
-    For every class this is what is left of its mask without the mask eroded ``distance`` times by a square of 3x3; since a pixel survives
-    exactly where the square around it holds one class, all classes are done at once.
+    For every class, these are the pixels of its mask that are removed when the mask is eroded ``distance`` times by a 3x3
+    square. A pixel is not removed exactly if the large square around it has one class, so all classes are computed at once.
 
     Args:
         labels (np.ndarray): Class numbers (H, W), 0 to 65533.
@@ -78,7 +80,7 @@ def band(labels: np.ndarray, distance: int) -> np.ndarray:
     Returns:
         np.ndarray: Boolean (H, W).
     """
-    # What lies outside the image is another class than any.
+    # The area outside the image is a separate class.
     padded = cv2.copyMakeBorder(
         (labels + 1).astype(np.uint16),
         distance,

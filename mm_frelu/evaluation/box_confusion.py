@@ -1,4 +1,4 @@
-"""The confusion matrix of a detector: every true box and every detection counts once."""
+"""Confusion matrix of a detector, in which every true box and every detection counts once."""
 
 import numpy as np
 
@@ -11,19 +11,21 @@ def box_confusion(
 ) -> np.ndarray:
     """Count the pairs of true and predicted class in one image.
 
-    Detections first take true boxes of their own class (the hits of AP). Those left then take, in the order of their scores, the free box of
-    any class with which they overlap most, from ``hit_iou`` on. What is left on either side is background. So each row sums to the number of
-    true boxes of a class and each column to the number of detections; mmdet's own tool counts a box once for each detection that
-    overlaps it, so that its rows do not.
+    Detections are first matched to true boxes of their own class (the hits of AP). The remaining detections, in the order of
+    their scores, are then matched to the unmatched box of any class with the largest overlap of at least ``hit_iou``.
+    Unmatched boxes and detections count as background. Therefore each row sums to the number of true boxes of a class, and
+    each column to the number of its detections. mmdet's tool counts a box once for each detection that overlaps it, so its
+    rows do not.
 
     Args:
         detections: Detections above the threshold.
         truth: The annotations. Crowds, and detections in them, are not counted.
         num_classes: Number of classes.
-        hit_iou: IoU from which a detection is about a box.
+        hit_iou: Smallest IoU at which a detection matches a box.
 
     Returns:
-        Integers (num_classes + 1, num_classes + 1): rows are true classes, columns predicted ones, the last of both is background.
+        Integers (num_classes + 1, num_classes + 1): rows are true classes, columns are predicted classes. The last of both is
+        background.
     """
     matrix = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     outcomes = outcomes_of(detections, truth, hit_iou, min(hit_iou, 0.1))

@@ -1,4 +1,4 @@
-"""Boxes of one image, found and true, as everything about detections here takes them."""
+"""Detections and annotations of one image, in the form that all code for detections in this package uses."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 
 
 class Detections(NamedTuple):
-    """What a detector found in an image, in descending order of the scores.
+    """Detections of one image, in descending order of the scores.
 
     Attributes:
         boxes: ``float64`` (N, 4): left, top, right, bottom in pixels of the image file.
@@ -22,7 +22,7 @@ class Detections(NamedTuple):
 
     @classmethod
     def of(cls, boxes: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> 'Detections':
-        """Sorts arrays or lists of any type."""
+        """Create sorted detections from arrays or lists of any type."""
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         order = np.argsort(-scores, kind='stable')
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -30,7 +30,7 @@ class Detections(NamedTuple):
         return cls(boxes[order], labels[order], scores[order])
 
     def above(self, threshold: float) -> 'Detections':
-        """Those with at least this score."""
+        """Return the detections with at least this score."""
         keep = self.scores >= threshold
         return Detections(*(field[keep] for field in self))
 
@@ -41,9 +41,9 @@ class TrueBoxes(NamedTuple):
     Attributes:
         boxes: ``float64`` (N, 4): left, top, right, bottom in pixels.
         labels: Class numbers, integers (N,).
-        crowd: Booleans (N,): regions of many objects (``iscrowd`` of COCO, "difficult" of Pascal VOC), which nobody has to find, and
-            where a detection is no error.
-        areas: ``float64`` (N,), in pixels, for AP by size: COCO's ``area``, else that of the box.
+        crowd: Booleans (N,): regions of many objects (``iscrowd`` of COCO, "difficult" of Pascal VOC). They need not be
+            detected, and a detection in them is not an error.
+        areas: ``float64`` (N,), in pixels, for AP by size: COCO's ``area``, or the area of the box.
     """
 
     boxes: np.ndarray
@@ -53,7 +53,7 @@ class TrueBoxes(NamedTuple):
 
     @classmethod
     def of(cls, boxes, labels, crowd=None, areas=None) -> 'TrueBoxes':
-        """Converts arrays or lists of any type; without ``crowd`` there are none, without ``areas`` they are those of the boxes."""
+        """Create annotations from arrays or lists of any type. By default there are no crowds, and areas are those of boxes."""
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         labels = np.asarray(labels, dtype=np.int64).reshape(-1)
         crowd = np.zeros(len(labels), bool) if crowd is None else np.asarray(crowd, bool)
@@ -63,7 +63,7 @@ class TrueBoxes(NamedTuple):
 
 
 def overlaps(found: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """IoU of boxes, by pycocotools. In a crowd, the share of the found box that lies in it.
+    """Compute the IoU of boxes with pycocotools; for a crowd, the fraction of the detected box that is inside it.
 
     Args:
         found: Boxes (N, 4): left, top, right, bottom.
@@ -79,5 +79,5 @@ def overlaps(found: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarr
 
 
 def as_xywh(boxes: np.ndarray) -> np.ndarray:
-    """Boxes as COCO has them: left, top, width, height."""
+    """Convert boxes to COCO's format: left, top, width, height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -1,4 +1,4 @@
-"""Base of segmentation metrics that count pixels per class in each image and divide the sums at the end, as mIoU does."""
+"""Base class of segmentation metrics that, like mIoU, count pixels per class in each image and divide the sums at the end."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -12,17 +12,16 @@ Counts = Tuple[np.ndarray, np.ndarray]
 
 
 class ClassCounts(BaseMetric):
-    """Counts intersections and unions per image; subclasses say of what.
+    """Count intersections and unions per image. A subclass implements :meth:`count` and :meth:`names`.
 
-    Of an image only the counts of the classes in it are kept (about 0.5 kB for ten classes), so that memory grows with the number
-    of images and not with their size. They are kept per image because MMEngine drops by them the images that a distributed sampler
-    adds to fill the last batch; a sum would count these twice.
+    Only the counts of the classes in an image are kept (about 0.5 kB for ten classes), so that memory grows with the number of
+    images but not with their size. Counts are kept per image, because a distributed sampler may repeat images to fill the last
+    batch, and MMEngine removes their results. A sum would count these images twice.
 
     Args:
-        ignore_index (int): The label that stands for "not labelled". Such pixels belong to no class in the prediction either, so
-            that what a model says there counts for nothing.
-        collect_device (str): ``'cpu'`` or ``'gpu'``: where the counts of several processes are gathered.
-        prefix (str, optional): Put before the names of the results, with a slash.
+        ignore_index (int): The label of unlabelled pixels. Predictions at these pixels are ignored.
+        collect_device (str): ``'cpu'`` or ``'gpu'``: device on which the counts of several processes are gathered.
+        prefix (str, optional): Prefix of the names of the results, followed by a slash.
     """
 
     def __init__(
@@ -35,8 +34,8 @@ class ClassCounts(BaseMetric):
         """Count in one image.
 
         Args:
-            prediction (np.ndarray): Class numbers (H, W), ``int32``; ``num_classes`` where the image is not labelled.
-            label (np.ndarray): The same of the ground truth.
+            prediction (np.ndarray): Class numbers (H, W), ``int32``; ``num_classes`` at unlabelled pixels.
+            label (np.ndarray): The same for the ground truth.
             num_classes (int): Number of classes.
 
         Returns:
@@ -45,11 +44,11 @@ class ClassCounts(BaseMetric):
         raise NotImplementedError
 
     def names(self) -> List[str]:
-        """Names of the results, one for each row of the counts."""
+        """Return the names of the results, one for each row of the counts."""
         raise NotImplementedError
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count in every image of a batch. ``data_samples`` hold ``pred_sem_seg`` and ``gt_sem_seg``, as mmseg's do."""
+        """Count in every image of a batch. ``data_samples`` have ``pred_sem_seg`` and ``gt_sem_seg``, like those of mmseg."""
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             prediction, label = (
@@ -58,8 +57,8 @@ class ClassCounts(BaseMetric):
             ignored = label == self.ignore_index
             if prediction.shape != label.shape:
                 raise ValueError(
-                    f'{type(self).__name__}: the prediction for {sample.get("img_path")} has {prediction.shape} pixels, its label '
-                    f'{label.shape}; they must be equal. Load annotations after Resize in the test pipeline.'
+                    f'{type(self).__name__}: the prediction for {sample.get("img_path")} has {prediction.shape} pixels, but its '
+                    f'label has {label.shape}. Load annotations after Resize in the test pipeline.'
                 )
             label = np.where(ignored, num_classes, label)
             prediction = np.where(ignored, num_classes, prediction)
@@ -69,7 +68,7 @@ class ClassCounts(BaseMetric):
             self.results.append((present, intersection[:, present], union[:, present]))
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
-        """Mean over the classes that occur, in per cent with two decimals, as mmseg gives mIoU; a table of all is logged."""
+        """Compute the mean over the classes that occur, in percent with two decimals like mmseg's mIoU, and log a table."""
         classes, names = self.dataset_meta['classes'], self.names()
         totals = np.zeros((2, len(names), len(classes)), dtype=np.int64)
         for present, intersection, union in results:
@@ -86,7 +85,7 @@ class ClassCounts(BaseMetric):
 
 
 def _as_map(data: Any) -> np.ndarray:
-    """Class numbers (H, W) as ``int32``, of a tensor (1, H, W) on any device."""
+    """Convert a tensor (1, H, W) on any device to ``int32`` class numbers (H, W)."""
     array = data.cpu().numpy() if hasattr(data, 'cpu') else np.asarray(data)
     return array.reshape(array.shape[-2:]).astype(np.int32)
 

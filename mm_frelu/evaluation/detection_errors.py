@@ -1,7 +1,7 @@
-"""What each type of error costs a detector, as TIDE defines it (Bolya et al., ECCV 2020, sections 2.2 and 2.3).
+"""Cost of each type of detection error as defined by TIDE (Bolya et al., ECCV 2020, sections 2.2 and 2.3).
 
-The cost of a type is how much AP at IoU 0.5 rises when an oracle mends all errors of the type and nothing else.
-AP is computed by pycocotools.
+The cost of a type is the increase of AP at IoU 0.5 when an oracle corrects all errors of this type and no others. AP is
+computed with pycocotools.
 """
 
 from typing import Dict, Hashable, List, NamedTuple, Optional
@@ -13,7 +13,7 @@ from .boxes import Detections, TrueBoxes
 from .outcomes import Outcome, Outcomes, outcomes_of
 
 ERROR_TYPES = ('cls', 'loc', 'both', 'dupe', 'bkg', 'miss')
-"""TIDE's names: wrong class, badly placed, both of them, duplicate, background, missed."""
+"""Names of TIDE for: wrong class, badly placed, both, duplicate, background, missed."""
 
 _KIND = dict(
     cls=Outcome.WRONG_CLASS,
@@ -22,7 +22,7 @@ _KIND = dict(
     dupe=Outcome.DUPLICATE,
     bkg=Outcome.BACKGROUND,
 )
-_PER_IMAGE = 100  # detections that COCO, and TIDE, look at
+_PER_IMAGE = 100  # detections that COCO and TIDE use
 
 
 class ErrorCosts(NamedTuple):
@@ -30,8 +30,8 @@ class ErrorCosts(NamedTuple):
 
     Attributes:
         ap50: AP at IoU 0.5, 0 to 1.
-        costs: By type, by how much AP50 rises without the errors of the type, 0 to 1. They do not add up to ``1 - ap50``.
-        counts: By type, the number of errors.
+        costs: Increase of AP50 without the errors of each type, 0 to 1. The sum is not ``1 - ap50``.
+        counts: Number of errors of each type.
     """
 
     ap50: float
@@ -42,15 +42,15 @@ class ErrorCosts(NamedTuple):
 def error_costs(
     truth: Dict[Hashable, TrueBoxes], detections: Dict[Hashable, Detections], num_classes: int
 ) -> ErrorCosts:
-    """Computes the costs of all types.
+    """Compute the costs of all types.
 
-    Oracles: "cls" gives the right class and "loc" the right place to an error of its type that is the best scored of both types
-    about an annotation that was not hit, and takes out the others; "both", "dupe" and "bkg" take the detections out; "miss" takes the
-    annotations out.
+    The oracle of "cls" corrects the class of an error and that of "loc" its position, if the error has the highest score of
+    both types for an annotation that was not hit; other errors of the type are removed. The oracles of "both", "dupe" and
+    "bkg" remove the detections. The oracle of "miss" removes the annotations.
 
     Args:
         truth: Annotations by image.
-        detections: Detections by image; an image without an entry has none.
+        detections: Detections by image. An image without an entry has no detections.
         num_classes: Number of classes.
 
     Returns:
@@ -68,18 +68,18 @@ def error_costs(
     }
     counts['miss'] = int(sum(outcomes.missed.sum() for *_, outcomes in images))
     costs = {
-        # Taking away a false alarm may move one of the 101 points of recall down a step; TIDE counts that as no cost, too.
+        # Removing a false positive may lower the precision at one of the 101 recall points. Like TIDE, we count this as 0.
         name: max(_precision(images, num_classes, name) - ap50, 0.0) if counts[name] else 0.0
         for name in ERROR_TYPES
     }
     return ErrorCosts(ap50, costs, counts)
 
 
-def _precision(images: List[tuple], num_classes: int, mended: Optional[str]) -> float:
-    """AP50 when all errors of a type are mended."""
+def _precision(images: List[tuple], num_classes: int, corrected: Optional[str]) -> float:
+    """Compute AP50 when all errors of a type are corrected."""
     matches: List[List[dict]] = [[] for _ in range(num_classes)]
     for detections, truth, outcomes in images:
-        labels, hit, ignored, objects = _mend(detections, truth, outcomes, mended)
+        labels, hit, ignored, objects = _correct(detections, truth, outcomes, corrected)
         for number in {*labels[~ignored].tolist(), *truth.labels[objects].tolist()}:
             chosen = np.flatnonzero((labels == number) & ~ignored)
             matches[number].append(
@@ -93,29 +93,31 @@ def _precision(images: List[tuple], num_classes: int, mended: Optional[str]) -> 
     return precision_of_matches(matches, len(images))
 
 
-def _mend(detections: Detections, truth: TrueBoxes, outcomes: Outcomes, mended: Optional[str]):
-    """Classes of the detections, which are hits, which are left out, and which annotations count."""
+def _correct(
+    detections: Detections, truth: TrueBoxes, outcomes: Outcomes, corrected: Optional[str]
+):
+    """Return the classes of the detections, which are hits, which are ignored, and which annotations count."""
     kinds, labels = outcomes.kinds, detections.labels.copy()
     hit, ignored = kinds == Outcome.HIT, kinds == Outcome.IN_CROWD
     objects = ~truth.crowd
-    if mended == 'miss':
+    if corrected == 'miss':
         objects = objects & ~outcomes.missed
-    elif mended is not None:
-        errors = np.flatnonzero(kinds == _KIND[mended])
+    elif corrected is not None:
+        errors = np.flatnonzero(kinds == _KIND[corrected])
         ignored = ignored.copy()
         ignored[errors] = True
-        if mended in ('cls', 'loc'):
-            best = np.intersect1d(errors, _best_about_each(outcomes))
+        if corrected in ('cls', 'loc'):
+            best = np.intersect1d(errors, _best_for_each(outcomes))
             ignored[best], hit = False, hit.copy()
             hit[best] = True
             labels[best] = truth.labels[outcomes.partners[best]]
     return labels, hit, ignored, objects
 
 
-def _best_about_each(outcomes: Outcomes) -> np.ndarray:
-    """Of the detections that would hit an annotation if they were right, the best scored one for each that was not hit."""
+def _best_for_each(outcomes: Outcomes) -> np.ndarray:
+    """Return, for each annotation that was not hit, the error of "cls" or "loc" with the highest score."""
     errors = np.flatnonzero(np.isin(outcomes.kinds, (_KIND['cls'], _KIND['loc'])))
     partners = outcomes.partners[errors]
-    # The first of each is the best, as detections are in the order of their scores.
+    # Detections are sorted by score, so the first one is the best.
     _, first = np.unique(partners, return_index=True)
     return errors[first[~outcomes.found[partners[first]]]]

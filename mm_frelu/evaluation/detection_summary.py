@@ -1,4 +1,4 @@
-"""How well a detector does and what it does wrong, as a table and as JSON."""
+"""Average precision and errors of a detector, as a table and as JSON."""
 
 from typing import Any, Dict, Hashable, List, NamedTuple
 
@@ -26,12 +26,12 @@ class DetectionSummary(NamedTuple):
     errors: ErrorCosts
 
     def image_ap(self, image: Hashable) -> float:
-        """AP of one image over the classes that it has objects of; NaN without any."""
+        """Return AP of one image over the classes of its objects; NaN if it has none."""
         own = self.precision.per_image[image]
         return float(np.nanmean(own)) if np.isfinite(own).any() else float('nan')
 
     def ranked(self) -> List[Hashable]:
-        """The images from the worst to the best; those without an object are left out."""
+        """Return the images with objects from the worst to the best."""
         scores = {image: self.image_ap(image) for image in self.precision.per_image}
         return sorted(
             (image for image in scores if scores[image] == scores[image]), key=scores.__getitem__
@@ -41,7 +41,7 @@ class DetectionSummary(NamedTuple):
 def summarize(
     truth: Dict[Hashable, TrueBoxes], detections: Dict[Hashable, Detections], num_classes: int
 ) -> DetectionSummary:
-    """Compute both; arguments as of :func:`~mm_frelu.evaluation.average_precision.average_precision`."""
+    """Compute AP and errors. For the arguments, see :func:`~mm_frelu.evaluation.average_precision.average_precision`."""
     return DetectionSummary(
         average_precision(truth, detections, num_classes),
         error_costs(truth, detections, num_classes),
@@ -49,7 +49,7 @@ def summarize(
 
 
 def summary_tables(summaries: Dict[str, DetectionSummary]) -> List[Table]:
-    """Tables for the terminal, one column for each model: AP by size, and what each type of error costs."""
+    """Create tables for the terminal, with one column per model: AP by size, and the cost of each type of error."""
     precision = Table('%', *summaries, title='AP by size (COCO)')
     for name, key in (('AP', 'ap'), ('AP50', 'ap50')):
         for size in SIZES:
@@ -68,7 +68,7 @@ def summary_tables(summaries: Dict[str, DetectionSummary]) -> List[Table]:
 
 
 def summary_as_json(summary: DetectionSummary) -> Dict[str, Any]:
-    """The numbers of a summary, 0 to 1; None for what there is no object for."""
+    """Return the numbers of a summary, 0 to 1; None if there are no objects."""
     return dict(
         ap={size: _known(value) for size, value in summary.precision.ap.items()},
         ap50={size: _known(value) for size, value in summary.precision.ap50.items()},

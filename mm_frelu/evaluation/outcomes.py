@@ -1,7 +1,7 @@
-"""What became of each detection and each annotation of an image: the error types of TIDE.
+"""Classify each detection and each annotation of an image by the error types of TIDE.
 
 Bolya, Foley, Hays, Hoffman: "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, section 2.2.
-Pictures, tables and the cost in AP all take them from here.
+Pictures, tables and the cost in AP all use this classification.
 """
 
 from enum import IntEnum
@@ -16,7 +16,7 @@ BACKGROUND_IOU = 0.1
 
 
 class Outcome(IntEnum):
-    """What a detection is. The numbers are those of the legend's order."""
+    """Outcome of a detection. The values define the order in the legend."""
 
     HIT = 0
     WRONG_CLASS = 1
@@ -32,10 +32,11 @@ class Outcomes(NamedTuple):
 
     Attributes:
         kinds: :class:`Outcome` of each detection, integers (N,).
-        partners: The annotation that a hit found, that a wrong class, a bad place or a duplicate is about; else -1. Integers (N,).
-        found: Whether an annotation was hit, booleans (M,).
-        missed: Whether it was neither hit nor is anything wrong about it that would be a hit if it were right: TIDE's "missed".
-            Crowds are neither. Booleans (M,).
+        partners: The annotation that a detection hit, or that an error with wrong class, bad position or a duplicate refers to;
+            otherwise -1. Integers (N,).
+        found: Whether an annotation was hit. Booleans (M,).
+        missed: Whether an annotation is "missed" as defined by TIDE: it was not hit, and no detection with only a wrong class or
+            only a bad position refers to it. Crowds are never missed. Booleans (M,).
     """
 
     kinds: np.ndarray
@@ -50,18 +51,19 @@ def outcomes_of(
     hit_iou: float = HIT_IOU,
     background_iou: float = BACKGROUND_IOU,
 ) -> Outcomes:
-    """Compares the detections of an image with its annotations.
+    """Compare the detections of an image with its annotations.
 
-    In the order of their scores, detections take the free annotation of their class with which they overlap most, from ``hit_iou``
-    on: hits. The others are, by the first of these that fits: badly placed (between the two overlaps with their class), wrong class (from
-    ``hit_iou`` on with another), duplicate (from ``hit_iou`` on with one that was hit), background (at most ``background_iou`` with any),
-    or of the wrong class and badly placed.
+    In the order of their scores, detections are matched to the unmatched annotation of their class with the largest overlap of
+    at least ``hit_iou``. These are hits. Each other detection gets the first of these types that applies: badly placed (overlap
+    between ``background_iou`` and ``hit_iou`` with its class), wrong class (at least ``hit_iou`` with another class), duplicate
+    (at least ``hit_iou`` with an annotation that was hit), background (at most ``background_iou`` with any annotation), or wrong
+    class and badly placed.
 
     Args:
-        detections: What was found.
+        detections: The detections.
         truth: The annotations.
-        hit_iou: IoU of a hit, 0.5 by TIDE.
-        background_iou: IoU below which a detection has to do with nothing, 0.1 by TIDE.
+        hit_iou: Smallest IoU of a hit, 0.5 in TIDE.
+        background_iou: Largest IoU of a background detection, 0.1 in TIDE.
 
     Returns:
         The outcomes.
@@ -97,7 +99,10 @@ def outcomes_of(
 
 
 def _error(own, other, hit, hit_iou, background_iou):
-    """Kind of error and annotation, from the overlaps with those of its class, of other classes, and of its class that were hit."""
+    """Return the error type and the annotation of a detection.
+
+    The overlaps are those with the annotations of its class, of other classes, and of its class that were hit.
+    """
     if background_iou <= own.max() <= hit_iou:
         return Outcome.BADLY_PLACED, own.argmax()
     if other.max() >= hit_iou:

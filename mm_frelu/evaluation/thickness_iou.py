@@ -1,8 +1,8 @@
-"""IoU by how thick the object is where a pixel lies: the number behind the claim that a window suits slender things.
+"""IoU by the local thickness of the object at each pixel, to measure whether FReLU's window helps with thin objects.
 
-Local thickness is that of Hildebrand and Rüegsegger ("A new method for the model-independent assessment of thickness in
-three-dimensional images", Journal of Microscopy 185, 1997), in two dimensions: the diameter of the largest disk that lies
-in the object and covers the pixel. So the arm of a street lamp is thin and a wall is thick, whatever their area and direction.
+Local thickness is defined by Hildebrand and Rüegsegger ("A new method for the model-independent assessment of thickness in
+three-dimensional images", Journal of Microscopy 185, 1997), here in two dimensions: the diameter of the largest disk that is
+inside the object and covers the pixel. The arm of a street lamp is thin and a wall is thick, independent of area and direction.
 """
 
 from typing import List, Optional, Sequence
@@ -17,20 +17,21 @@ from .class_counts import ClassCounts, Counts
 
 @METRICS.register_module()
 class ThicknessIoU(ClassCounts):
-    """Mean IoU over the parts of objects of one thickness, ``mIoU_0-4px``, ``mIoU_4-8px`` ... ``mIoU_16px+``.
+    """Mean IoU over the parts of objects in each range of thickness, ``mIoU_0-4px``, ``mIoU_4-8px`` ... ``mIoU_16px+``.
 
     ``val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='mm_frelu.ThicknessIoU')]``
 
-    Hits and misses count where the ground truth is thin or thick, false alarms where the prediction is: a pole that is
-    overlooked and one that is made up are both errors at thin parts, and a slip along the edge of a car is one at a thick part. Added up
-    over the thicknesses, intersections and false pixels are those of IoU.
+    True positives and false negatives count at the thickness of the ground truth, false positives at the thickness of the
+    prediction. A pole that is missed and a pole that is predicted where there is none are both errors at thin parts. An
+    inaccurate edge of a car is an error at a thick part. Summed over all thicknesses, the counts are those of IoU.
 
     Args:
-        edges (Sequence[float]): Diameters in pixels that divide the thicknesses; a part just as thick as an edge is with the thinner ones.
-            Defaults to (4, 8, 16). They are pixels of the label files: for others than of 1 to 2 megapixels choose your own.
-        ignore_index (int): The label that stands for "not labelled". Defaults to 255.
+        edges (Sequence[float]): Diameters in pixels that separate the ranges. A part whose thickness equals an edge belongs to
+            the thinner range. Defaults to (4, 8, 16), in pixels of the label files. Choose other values if these do not have 1 to
+            2 megapixels.
+        ignore_index (int): The label of unlabelled pixels. Defaults to 255.
         collect_device (str): ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before the names of the results, with a slash.
+        prefix (str, optional): Prefix of the names of the results, followed by a slash.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class ThicknessIoU(ClassCounts):
         self.edges = tuple(edges)
         if not self.edges or self.edges[0] < 1 or list(self.edges) != sorted(set(self.edges)):
             raise ValueError(
-                f'ThicknessIoU: edges are ascending diameters in pixels, at least 1, got {edges}.'
+                f'ThicknessIoU: edges must be ascending diameters in pixels, at least 1, got {edges}.'
             )
 
     def count(self, prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Counts:
-        """Hits, and hits with misses and false alarms, per thickness and class."""
+        """Count intersection (true positives) and union (with false negatives and positives) per thickness and class."""
         shape = len(self.edges) + 1, num_classes + 1
         true_bin, predicted_bin = (
             thickness_bins(labels, self.edges) for labels in (label, prediction)
@@ -63,20 +64,20 @@ class ThicknessIoU(ClassCounts):
         return hits, hits + sums(~right, true_bin, label) + sums(~right, predicted_bin, prediction)
 
     def names(self) -> List[str]:
-        """One result for each thickness, from thin to thick."""
+        """Return one name for each range of thickness, from thin to thick."""
         low = ('0', *(f'{edge:g}' for edge in self.edges))
         high = (*(f'-{edge:g}px' for edge in self.edges), 'px+')
         return [f'mIoU_{start}{end}' for start, end in zip(low, high)]
 
 
 def thickness_bins(labels: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Between which edges the local thickness of every pixel lies.
+    """Find the range that the local thickness of every pixel belongs to.
 
-    The disks are centred on pixels, so that a straight line w pixels wide has the diameter w if that is odd, else w - 1: with
-    even edges it is in the right bin. The border of the image is not a contour, as nobody knows how things go on there.
+    The disks are centred on pixels. Therefore a straight line of w pixels has the diameter w if w is odd, else w - 1, which is
+    in the right range if the edges are even. The border of the image is not a contour, because objects may continue beyond it.
 
     Args:
-        labels (np.ndarray): Class numbers (H, W), all classes at once: a disk that holds no contour is in one region.
+        labels (np.ndarray): Class numbers (H, W). All classes are computed at once: a disk without a contour is in one region.
         edges (Sequence[float]): Ascending diameters in pixels.
 
     Returns:
@@ -95,16 +96,16 @@ def thickness_bins(labels: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 
 def distance_to_contour(labels: np.ndarray) -> np.ndarray:
-    """Distance of every pixel's centre to the nearest line between two pixels of different classes; 0.5 beside it.
+    """Compute the distance of every pixel centre to the nearest edge between pixels of different classes; 0.5 next to it.
 
     Args:
         labels (np.ndarray): Class numbers (H, W).
 
     Returns:
-        np.ndarray: ``float32`` (H, W), in pixels; infinite where the image has one class.
+        np.ndarray: ``float32`` (H, W), in pixels; infinite if the image has one class.
     """
     height, width = labels.shape
-    # Twice as fine a grid has a place for the lines: pixels are at even rows and columns, lines between them.
+    # A grid of twice the resolution includes the edges: pixels are at even rows and columns, edges are between them.
     grid = np.ones((2 * height - 1, 2 * width - 1), np.uint8)
     vertical, horizontal = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
     grid[::2, 1::2][vertical] = 0

@@ -1,6 +1,7 @@
-"""What activations do inside a trained model: which pixels choose the window, how far a value looked, how DY-ReLU bends.
+"""Inspect the activations of a trained model: which pixels choose the window, activate fields, and the shape of DY-ReLU.
 
-Importing it registers :class:`.ActivationStatisticsHook`. The figures are in :mod:`mm_frelu.visualization`, the tools in ``tools/visualization``.
+Importing the package registers :class:`.ActivationStatisticsHook`. The figures are in :mod:`mm_frelu.visualization`, the tools
+in ``tools/visualization``.
 """
 
 from .statistics_hook import ActivationStatisticsHook

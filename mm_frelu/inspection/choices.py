@@ -1,7 +1,7 @@
-r"""Where funnel activations choose the window.
+r"""Find the pixels where funnel activations choose the window.
 
-:math:`y = \max(x, T(x))` is larger than :math:`x` exactly where the window was chosen, whatever computed it: every backend
-gives :math:`x` itself where that is the maximum. So input and output tell the choice, and nothing is computed twice.
+:math:`y = \max(x, T(x))` is larger than :math:`x` exactly where the window was chosen, with every backend: all of them return
+:math:`x` unchanged where it is the maximum. Therefore input and output determine the choice, and nothing is computed twice.
 """
 
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 
 See = Callable[[str, Tensor, Tensor], None]
-"""Is told a layer's name, its input and its output."""
+"""Callback that gets the name of a layer, its input and its output."""
 
 
 @contextmanager
 def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
-    """Tell of each call of some activations. A layer that is called again is told as ``name#2``, ``name#3``, ...
+    """Call a function for each call of some activations. Further calls of a layer are named ``name#2``, ``name#3``, ...
 
     Args:
         layers: The activations by name.
-        see: Called in the order of the network.
+        see: The function. It is called in the order of the network.
     """
     calls: Dict[str, int] = {}
     handles, inplace = [], {}
@@ -34,11 +34,11 @@ def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
         return hook
 
-    with unnoticed():
+    with recording_disabled():
         try:
-            module: Any  # nn.Module says that an attribute is a tensor or a module
+            module: Any  # nn.Module declares attributes as tensors or modules
             for name, module in layers.items():
-                if hasattr(module, 'inplace'):  # the input has to be there after the call
+                if hasattr(module, 'inplace'):  # the input is needed after the call
                     inplace[module], module.inplace = module.inplace, False
                 handles.append(module.register_forward_hook(hook_of(name)))
             yield
@@ -50,16 +50,16 @@ def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
 
 def chose_window(x: Tensor, y: Tensor) -> Tensor:
-    """Where the window is the larger, a boolean tensor of the shape of ``x``. A tie is the pixel's."""
+    """Return where the window was chosen, as a boolean tensor of the shape of ``x``. In a tie, the pixel is chosen."""
     return y > x
 
 
 class ChannelCounts(NamedTuple):
-    """How often the channels of a layer chose the window.
+    """Number of pixels that chose the window, for each channel of a layer.
 
     Attributes:
-        chosen: Pixels that chose it, for each channel, of shape (C,), ``int64``.
-        pixels: Pixels of a channel.
+        chosen: Number of pixels that chose the window, of shape (C,), ``int64``.
+        pixels: Number of pixels of a channel.
     """
 
     chosen: Tensor
@@ -71,25 +71,25 @@ class ChannelCounts(NamedTuple):
         return cls(chosen.sum(dim=(0, 2, 3)).cpu(), chosen[:, 0].numel())
 
     def __add__(self, other: 'ChannelCounts') -> 'ChannelCounts':  # type: ignore[override]
-        """The counts of both."""
+        """Return the sum of the counts."""
         return ChannelCounts(self.chosen + other.chosen, self.pixels + other.pixels)
 
     @property
     def shares(self) -> Tensor:
-        """Share of the pixels that chose the window, for each channel."""
+        """Fraction of the pixels that chose the window, for each channel."""
         return self.chosen.double() / self.pixels
 
     @property
     def share(self) -> float:
-        """Share of the pixels of all channels."""
+        """Fraction of the pixels that chose the window, over all channels."""
         return float(self.shares.mean())
 
     @property
     def always(self) -> list:
-        """Channels in which every pixel chose the window: there the activation is the window alone."""
+        """Channels in which every pixel chose the window, where the output is always that of the window."""
         return torch.nonzero(self.chosen == self.pixels).flatten().tolist()
 
     @property
     def never(self) -> list:
-        """Channels in which no pixel chose it: there the activation is the identity."""
+        """Channels in which no pixel chose the window, where the activation is the identity."""
         return torch.nonzero(self.chosen == 0).flatten().tolist()

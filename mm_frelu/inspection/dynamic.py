@@ -1,4 +1,4 @@
-"""What DY-ReLUs do with many images: output against input, slopes, coefficients, attention (DY-ReLU paper, its figures)."""
+"""Record DY-ReLUs over many images: output against input, slopes, coefficients, attention (figures of the DY-ReLU paper)."""
 
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
@@ -15,14 +15,14 @@ Coefficients = Tuple[Tensor, Optional[Tensor]]
 
 
 def coefficients_of(module: Any, x: Tensor) -> Coefficients:
-    """Slopes and intercepts of a dynamic ReLU for an input.
+    """Compute slopes and intercepts of a dynamic ReLU for an input.
 
     Args:
-        module: A DY-ReLU of ours, or mmdet's.
+        module: A DY-ReLU of this package or of mmdet.
         x: Features of shape (N, C, H, W).
 
     Returns:
-        Slopes of shape (K, N, C), where C is 1 for channels that share them; intercepts of that shape, or None.
+        Slopes of shape (K, N, C), where C is 1 if the channels share them; intercepts of the same shape, or None.
     """
     if is_mmdet_dynamic(module):
         numbers = module.conv2(module.conv1(module.global_avgpool(x))) - 0.5
@@ -33,36 +33,36 @@ def coefficients_of(module: Any, x: Tensor) -> Coefficients:
 
 
 def slope_difference(slopes: Tensor) -> Tensor:
-    """How much a piecewise linear map bends: :math:`|a^1 - a^2|`; with more pieces, the largest slope minus the smallest.
+    """Compute the nonlinearity of a piecewise linear map as the largest slope minus the smallest, :math:`|a^1 - a^2|`.
 
     Args:
-        slopes: Of shape (K, N, C).
+        slopes: Slopes of shape (K, N, C).
 
     Returns:
-        Differences of shape (N, C); zero is a straight line, 1 a ReLU.
+        Differences of shape (N, C). The difference of a linear map is 0, that of ReLU is 1.
     """
     return slopes.amax(dim=0) - slopes.amin(dim=0)
 
 
 class Sample(NamedTuple):
-    """Values of a layer before and after it, drawn at random from all positions and channels."""
+    """Inputs and outputs of a layer, sampled from all positions and channels."""
 
     x: Tensor
     y: Tensor
 
 
 class DynamicRecord:
-    """What one DY-ReLU did, image after image.
+    """Record of one DY-ReLU over several images.
 
     Args:
-        per_image: Pairs of input and output that are kept of each image.
-        seed: Of the generator that draws them.
+        per_image: Number of pairs of input and output that are kept per image.
+        seed: Seed of the generator that samples the pairs.
 
     Attributes:
         differences: :func:`slope_difference` of each image, of shape (C,).
         slopes: Slopes of each image, of shape (K, C).
         intercepts: Intercepts of each image, or None.
-        attention: Spatial attention of the last image, of shape (H, W), the padding included; None but for variant C.
+        attention: Spatial attention of the last image, of shape (H, W), including padding. None except for variant C.
     """
 
     def __init__(self, per_image: int = 2000, seed: int = 0) -> None:
@@ -82,13 +82,13 @@ class DynamicRecord:
         y: Tensor,
         inside: Callable[[Tensor], Tensor] = lambda features: features,
     ) -> None:
-        """Take note of a call with one image.
+        """Record a call with one image.
 
         Args:
             module: The layer.
-            x: What went in, of shape (1, C, H, W).
-            y: What came out.
-            inside: Cuts padding off.
+            x: Its input, of shape (1, C, H, W).
+            y: Its output.
+            inside: Function that removes padding.
         """
         slopes, intercepts = coefficients_of(module, x)
         self.slopes.append(slopes[:, 0].float().cpu())
@@ -118,11 +118,11 @@ def recording(
     """Record the calls of some DY-ReLUs.
 
     Args:
-        layers: They, by name.
-        records: By name of the call; those that are missing are added in the order of the network.
-        inside: Cuts padding off.
+        layers: The layers by name.
+        records: Records by name of the call. Missing ones are added in the order of the network.
+        inside: Function that removes padding.
         per_image: See :class:`DynamicRecord`.
-        seed: Of the generator of the first layer; the next one has the next number.
+        seed: Seed for the first layer. It is increased by 1 for each further layer.
     """
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
@@ -137,15 +137,15 @@ def recording(
 def band(
     sample: Sample, bins: int = 40, limits: Tuple[float, float] = (0.01, 0.99)
 ) -> Tuple[Tensor, Tensor]:
-    """The range of outputs at each input: an activation that is not dynamic has one output for one input.
+    """Compute the range of outputs for each input. A static activation has a single output for each input.
 
     Args:
         sample: Pairs of input and output.
-        bins: Intervals of equal width between the 0.5 % and the 99.5 % quantile of the inputs.
+        bins: Number of intervals of equal width between the 0.5 % and the 99.5 % quantile of the inputs.
         limits: Quantiles of the outputs.
 
     Returns:
-        Centres of the intervals that hold 20 pairs or more, of shape (B,), and the two quantiles, of shape (2, B).
+        Centres of the intervals with at least 20 pairs, of shape (B,), and the two quantiles, of shape (2, B).
     """
     low, high = torch.quantile(
         _at_most(sample.x), torch.tensor([0.005, 0.995], dtype=sample.x.dtype)
@@ -164,5 +164,5 @@ def band(
 
 
 def _at_most(values: Tensor, number: int = 2**20) -> Tensor:
-    """Evenly chosen values: torch's quantile takes 16 million at most."""
+    """Subsample values evenly, because torch's quantile supports at most 16 million values."""
     return values[:: max(len(values) // number, 1)]

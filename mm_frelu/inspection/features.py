@@ -1,4 +1,4 @@
-"""The features of one layer for one image: means of the channels, and the effective receptive field of a position.
+"""Features of one layer for one image: means of the channels, and the effective receptive field of a position.
 
 Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NeurIPS 2016.
 """
@@ -9,20 +9,20 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 import torch
 from torch import Tensor, nn
 
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.engine.errors import UserError
 
 from .layers import StopForward
 
 
 class Features(NamedTuple):
-    """A layer's output for one image.
+    """Output of a layer for one image.
 
     Attributes:
-        maps: Of shape (C, H, W).
-        gradient: Sum over the colours of the absolute gradient of the input, of shape (h, w), for the sum over all channels at
-            one position of the maps.
-        position: That position, row and column.
+        maps: Feature maps of shape (C, H, W).
+        gradient: Absolute gradient with respect to the input, summed over the colours, of shape (h, w). The gradient is that
+            of the sum over all channels at one position of the maps.
+        position: Row and column of that position.
     """
 
     maps: Tensor
@@ -42,27 +42,27 @@ def features_at(
     run: Callable[[Tensor], Any],
     pixel: Tuple[float, float],
 ) -> Features:
-    """Run a model up to a layer, and back from one position.
+    """Run a model up to a layer, and compute the gradient from one position.
 
     Args:
-        module: The layer; of several calls the first counts.
+        module: The layer. Only its first call is used.
         name: Its name, for messages.
         image: Input of the network, of shape (1, C, h, w).
-        run: Runs the model on it.
-        pixel: Row and column of a pixel of ``image``; the position of the maps whose cell has it is taken.
+        run: Function that runs the model on the image.
+        pixel: Row and column of a pixel of ``image``. The position of the maps whose cell contains it is used.
 
     Returns:
         The features.
 
     Raises:
-        UserError: For a layer that did not run, or whose output is no feature map.
+        UserError: If the layer did not run, or its output is not a feature map.
     """
     found: Dict[str, Tensor] = {}
 
     def hook(layer: nn.Module, args: tuple, out: Any) -> None:
         if not isinstance(out, Tensor) or out.dim() != 4:
             raise UserError(
-                f'{name} puts out no single feature map of shape (N, C, H, W). Choose a layer that does.'
+                f'The output of {name} is not a feature map of shape (N, C, H, W). Choose another layer.'
             )
         found['maps'] = out
         raise StopForward
@@ -70,13 +70,13 @@ def features_at(
     image = image.detach().clone().requires_grad_()
     handle = module.register_forward_hook(hook)
     try:
-        with suppress(StopForward), unnoticed(), torch.enable_grad():
+        with suppress(StopForward), recording_disabled(), torch.enable_grad():
             run(image)
     finally:
         handle.remove()
     if not found:
         raise UserError(
-            f'{name} does not run when the model is tested, as an auxiliary head. Choose another layer.'
+            f'{name} does not run when the model is tested (like an auxiliary head). Choose another layer.'
         )
     maps = found['maps']
     row, column = (
@@ -90,15 +90,15 @@ def features_at(
 
 
 def side_that_holds(gradient: Tensor, pixel: Tuple[float, float], share: float) -> int:
-    """The side of the smallest square around a pixel, in pixels, that holds a share of the gradient.
+    """Compute the side of the smallest square around a pixel that contains a given fraction of the gradient.
 
     Args:
-        gradient: Non-negative, of shape (h, w).
+        gradient: Non-negative gradient of shape (h, w).
         pixel: Row and column of the centre.
-        share: Between 0 and 1.
+        share: The fraction, between 0 and 1.
 
     Returns:
-        An odd number; 0 where the gradient is zero everywhere.
+        The side in pixels, an odd number; 0 if the gradient is zero everywhere.
     """
     total = gradient.sum().double()
     if not total:
@@ -113,7 +113,7 @@ def side_that_holds(gradient: Tensor, pixel: Tuple[float, float], share: float) 
 
 
 def most_different(first: Tensor, second: Tensor, number: int) -> List[int]:
-    """The channels whose means differ most between two layers, the largest difference first."""
+    """Return the channels whose means differ most between two layers, in descending order of the difference."""
     channels = min(len(first), len(second))
     differences = (first[:channels] - second[:channels]).abs()
     return torch.topk(differences, min(number, channels)).indices.tolist()

@@ -1,30 +1,31 @@
-r"""How far the values of a layer looked: the activate field of the FReLU paper, traced through a whole network.
+r"""The activate field of the FReLU paper, traced through a complete network.
 
-The paper (section 3.2, "Pixel-wise modeling capacity", and figure 3) looks at funnel activations alone, one behind the other: each
-pixel either keeps its value or takes that of a :math:`k \times k` window, which adds :math:`r = k - 1` to the side of what it
-looked at. After n of them a pixel looked at a square whose side is one of :math:`\{1, 1 + r, 1 + 2r, \dots, 1 + nr\}`.
+The paper (section 3.2, "Pixel-wise modeling capacity", and figure 3) considers a sequence of funnel activations only. Each pixel
+either keeps its value or takes that of a :math:`k \times k` window, which adds :math:`r = k - 1` to the side of its activate
+field. After n activations the field is a square whose side is one of :math:`\{1, 1 + r, 1 + 2r, \dots, 1 + nr\}`.
 
-A network mixes channels and positions in between, so that a value comes by many paths that chose different numbers of windows.
-Here every value is divided among its paths:
+A network mixes channels and positions between the activations. A value therefore depends on many paths with different numbers
+of chosen windows. Here every value is divided among its paths:
 
-    **Definition.** The parts :math:`p_g` of a value :math:`y`, :math:`\sum_g p_g = |y|`, say how much of it came by paths whose
-    chosen windows add up to a growth g; its field is the distribution of the sides :math:`1 + g` with the weights
-    :math:`p_g / |y|`.
+    **Definition.** The parts :math:`p_g` of a value :math:`y`, with :math:`\sum_g p_g = |y|`, are the contributions of the paths
+    whose chosen windows add up to the growth g. The field of the value is the distribution of the sides :math:`1 + g` with the
+    weights :math:`p_g / |y|`.
 
-    - A pixel of the image has all of its value at growth 0.
-    - Where a funnel activation keeps x, the parts stay. Where it takes the window, they are the parts of T(x) and each growth is
-      increased by r (``dilation * (kernel_size - 1)``, in pixels of that layer).
-    - A weighted sum, :math:`y = \sum_i w_i x_i + b`, takes from each term in proportion to its size: :math:`p_g(y) \propto
-      \sum_i |w_i|\, p_g(x_i)`, scaled to add up to :math:`|y|`. This is so for the convolutions of the network and those inside
-      the windows, whatever their stride, padding or dilation (zeros of the padding have no part), for pooling by mean, resizing, and
-      for the sum of a residual block. Convolutions let no field grow, as in the paper.
-    - Max pooling, and any other choice between values, passes on the parts of the value that was taken.
-    - A norm with fixed statistics, another activation and a gate (squeeze-and-excitation, DY-ReLU's coefficients) change a value by
-      itself: the parts stay in proportion.
-    - A value whose terms are all zero is a bias: all of it has growth 0. (A window that is chosen adds its r to a bias, too.)
+    - All of the value of an image pixel has growth 0.
+    - Where a funnel activation keeps x, the parts do not change. Where it takes the window, they are the parts of T(x), and each
+      growth is increased by r (``dilation * (kernel_size - 1)``, in pixels of that layer).
+    - Each term of a weighted sum, :math:`y = \sum_i w_i x_i + b`, contributes in proportion to its size: :math:`p_g(y) \propto
+      \sum_i |w_i|\, p_g(x_i)`, scaled to add up to :math:`|y|`. This applies to the convolutions of the network and of the
+      windows, with any stride, padding or dilation (padded zeros have no parts), to average pooling, to resizing, and to the sum
+      of a residual block. As in the paper, convolutions do not increase the field.
+    - Max pooling, and any other choice between values, passes on the parts of the chosen value.
+    - A norm with fixed statistics, any other activation and a gate (squeeze-and-excitation, the coefficients of DY-ReLU) change
+      each value separately, so the proportions of the parts do not change.
+    - If all terms of a value are zero, the value is a bias, and all of it has growth 0. (A chosen window adds its r to a bias as
+      well.)
 
-All of this follows from the recorded choices of one forward pass; nothing is sampled or fitted. :mod:`.field_rules` has the rules
-for torch's operators.
+All of this follows from the recorded choices of one forward pass. Nothing is sampled or fitted. :mod:`.field_rules` has the
+rules for torch's operators.
 """
 
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mm_frelu.activations import FReLUAblation, FunnelActivation
-from mm_frelu.activations.live import unnoticed
+from mm_frelu.activations.live import recording_disabled
 from mm_frelu.engine.errors import UserError
 from mm_frelu.ops.eager import funnel_condition
 
@@ -45,12 +46,12 @@ from .layers import is_dynamic
 
 
 class Field(NamedTuple):
-    """How far the values of a layer looked.
+    """Activate field of a layer.
 
     Attributes:
-        sides: The sides of the fields that occur, in pixels, ascending.
-        parts: Sum over the channels of what came with each side, of shape (sides, H, W); over all sides it is the sum of the
-            channels' absolute values.
+        sides: Sides of the fields that occur, in pixels, ascending.
+        parts: Parts for each side, summed over the channels, of shape (sides, H, W). Their sum over all sides is the sum of the
+            absolute values of the channels.
     """
 
     sides: List[int]
@@ -64,21 +65,21 @@ class Field(NamedTuple):
 
     @property
     def histogram(self) -> Dict[int, float]:
-        """Share of the layer's value by side."""
+        """Fraction of the layer's value by side."""
         totals = self.parts.double().sum(dim=(1, 2))
         return dict(zip(self.sides, (totals / totals.sum().clamp_min(1e-300)).tolist()))
 
     @property
     def mean_side(self) -> float:
-        """Mean side over the layer's value."""
+        """Mean side, weighted by the layer's values."""
         return sum(side * share for side, share in self.histogram.items())
 
 
 class FieldTrace(TorchDispatchMode):
-    """While it is active, tensors that come from the image have parts. Use :func:`traced`.
+    """Mode that tracks the parts of all tensors that depend on the image. Use :func:`traced`.
 
     Attributes:
-        without_rule: Operators that parts could not be passed through.
+        without_rule: Operators that have no rule to pass on parts.
     """
 
     def __init__(self) -> None:
@@ -88,19 +89,19 @@ class FieldTrace(TorchDispatchMode):
         self.without_rule: Set[str] = set()
 
     def start(self, image: Tensor) -> None:
-        """Give an image its parts."""
+        """Set the parts of the image."""
         self._parts[image] = {0: image.abs()}
 
     def parts_of(self, tensor: Any) -> Any:
-        """The parts of a tensor, or None."""
+        """Return the parts of a tensor, or None."""
         return self._parts.get(tensor) if isinstance(tensor, Tensor) else None
 
     def set_parts(self, tensor: Tensor, parts: Parts) -> None:
-        """Scale parts to add up to a tensor's absolute values, and keep them."""
+        """Scale parts to add up to the absolute values of a tensor, and store them."""
         size = tensor.abs()
         total: Any = sum(parts.values()) if parts else torch.zeros_like(size)
         scale = torch.where(total > 0, size / total, torch.zeros_like(size))
-        # Tiny sums of tiny terms: their quotient may be beyond what the type can hold.
+        # The quotient of tiny sums may overflow.
         scale = torch.where(torch.isfinite(scale), scale, torch.zeros_like(scale))
         scaled = {growth: part * scale for growth, part in parts.items()}
         alone = torch.where(scale > 0, torch.zeros_like(size), size)
@@ -111,7 +112,7 @@ class FieldTrace(TorchDispatchMode):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Operators in here concern no tensor's parts."""
+        """Do not track parts inside this context."""
         before, self._paused = self._paused, True
         try:
             yield
@@ -121,7 +122,7 @@ class FieldTrace(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
     ) -> Any:
-        """Run an operator, and pass the parts of its arguments on to its results."""
+        """Run an operator, and pass on the parts of its arguments to its results."""
         kwargs = kwargs or {}
         name = func._schema.name.rpartition('::')[2]
         if self._paused or not self._concerns(args):
@@ -129,7 +130,7 @@ class FieldTrace(TorchDispatchMode):
             if not self._paused and name.endswith('_') and self.parts_of(args[0]) is not None:
                 self._parts.pop(args[0], None)
             return out
-        # Rules need the arguments as they were.
+        # Rules need the arguments as they were before an in-place operator.
         changed = name.endswith('_') and not name.startswith('_')
         if changed and args[0]._is_view() and self.parts_of(args[0]._base) is not None:
             self.without_rule.add(f'{name} on a part of a tensor')
@@ -158,7 +159,7 @@ class FieldTrace(TorchDispatchMode):
         )
 
     def activate(self, module: FunnelActivation, x: Tensor) -> Tensor:
-        """A funnel activation by definition, and what came by its windows."""
+        """Compute a funnel activation by its definition, and the parts of its output."""
         condition = (
             module.pool(x)
             if isinstance(module, FReLUAblation) and module.condition != 'window'
@@ -181,21 +182,21 @@ class FieldTrace(TorchDispatchMode):
         return y
 
     def _grown(self, condition: Tensor, growth: int) -> Parts:
-        """The parts of a condition, each grown by its window."""
+        """Return the parts of a condition, with their growth increased by the window."""
         parts = self.parts_of(condition) or {}
         return {before + growth: part for before, part in parts.items()}
 
 
 @contextmanager
 def traced(model: nn.Module, image: Tensor) -> Iterator[FieldTrace]:
-    """Trace the forward passes in here, which have to be of this image.
+    """Trace forward passes of an image inside this context.
 
     Args:
         model: The model, in eval mode.
-        image: Its input; the very tensor that the forward pass gets.
+        image: Its input. It must be the same tensor object that is passed to the model.
 
     Yields:
-        The trace, to be asked with :meth:`FieldTrace.parts_of` while tensors are there.
+        The trace. :meth:`FieldTrace.parts_of` returns the parts of a tensor while the tensor exists.
     """
     trace = FieldTrace()
     trace.start(image)
@@ -215,7 +216,7 @@ def traced(model: nn.Module, image: Tensor) -> Iterator[FieldTrace]:
 
         return forward
 
-    with unnoticed(), torch.no_grad():
+    with recording_disabled(), torch.no_grad():
         try:
             for module in model.modules():
                 if isinstance(module, FunnelActivation) or is_dynamic(module):
@@ -235,20 +236,20 @@ def trace_fields(
     run: Callable[[], Any],
     inside: Callable[[Tensor], Tensor] = lambda features: features,
 ) -> Dict[str, Field]:
-    """The fields of some layers for one image.
+    """Compute the activate fields of some layers for one image.
 
     Args:
         model: The model, in eval mode.
         image: Its input, of shape (1, C, H, W).
-        layers: Any modules with one feature map as output, by name.
-        run: Runs the model on the image.
-        inside: Cuts padding off.
+        layers: Any modules whose output is a feature map, by name.
+        run: Function that runs the model on the image.
+        inside: Function that removes padding.
 
     Returns:
-        The field of each layer, in the order of their (first) calls.
+        The field of each layer, in the order of their first calls.
 
     Raises:
-        UserError: For a layer that did not run, whose output is no feature map, or that lies behind an operator without a rule.
+        UserError: If a layer did not run, its output is not a feature map, or it comes after an operator without a rule.
     """
     fields: Dict[str, Field] = {}
     handles = []
@@ -259,13 +260,13 @@ def trace_fields(
                 return
             if not isinstance(out, Tensor) or out.dim() != 4:
                 raise UserError(
-                    f'{name} puts out no single feature map of shape (N, C, H, W). Choose a layer that does.'
+                    f'The output of {name} is not a feature map of shape (N, C, H, W). Choose another layer.'
                 )
             parts = trace.parts_of(out)
             if parts is None:
-                lost = ', '.join(sorted(trace.without_rule)) or 'what is in front of it'
+                lost = ', '.join(sorted(trace.without_rule)) or 'an operator before it'
                 raise UserError(
-                    f'{name} cannot be traced: {lost} has no rule for passing fields on. Choose a layer before that.'
+                    f'{name} cannot be traced: {lost} has no rule to pass on fields. Choose an earlier layer.'
                 )
             with trace.paused():
                 growths = sorted(parts)
@@ -285,6 +286,6 @@ def trace_fields(
     missing = [name for name in layers if name not in fields]
     if missing:
         raise UserError(
-            f'{missing[0]} does not run when the model is tested, as an auxiliary head. Choose another layer.'
+            f'{missing[0]} does not run when the model is tested (like an auxiliary head). Choose another layer.'
         )
     return fields

@@ -1,13 +1,13 @@
-"""How each operator of torch passes on where a value came from: the rules of :mod:`.field`.
+"""Rules by which torch's operators pass on parts (see :mod:`.field`).
 
-The parts of a tensor are ``{growth: part}``, non-negative tensors of its shape that add up to its absolute value. A rule is given
-the call and returns the parts of its result before they are scaled to add up again. Every rule is one line of the definition:
+The parts of a tensor are ``{growth: part}``, non-negative tensors of its shape that add up to its absolute value. A rule gets
+the call of an operator and returns the parts of its result, before they are scaled. Every rule is one line of the definition:
 
-- what is linear in the features (convolutions, pooling by mean, resizing, reshaping, joining, sums) is applied to the parts, with
-  absolute weights: a term of a sum takes its share by its size, whatever its sign;
-- where one of several values is taken (max pooling, maximum, ``where``) its parts are taken;
-- what scales or bends each value by itself (norms, activations, gates) passes the parts on; shifts, statistics and gates are
-  coefficients that look nowhere.
+- Operators that are linear in the features (convolutions, average pooling, resizing, reshaping, concatenation, sums) are applied
+  to the parts with absolute weights, so that the contribution of a term depends on its size and not on its sign.
+- Operators that choose one of several values (max pooling, maximum, ``where``) pass on the parts of the chosen value.
+- Operators that change each value separately (norms, activations, gates) pass on its parts. Shifts, statistics and gates are
+  coefficients and have no field.
 """
 
 from functools import reduce
@@ -18,7 +18,7 @@ from torch import Tensor
 
 Parts = Dict[int, Tensor]
 Lookup = Callable[[Any], Optional[Parts]]
-"""Gives the parts of a tensor, None for one that does not come from the image."""
+"""Returns the parts of a tensor; None if the tensor does not depend on the image."""
 
 aten = torch.ops.aten
 
@@ -42,7 +42,7 @@ LINEAR = {
     'upsample_nearest2d',
     '_upsample_nearest_exact2d',
     'upsample_bilinear2d',
-    # the same values at other places
+    # the same values at other positions
     'view',
     '_unsafe_view',
     'reshape',
@@ -82,24 +82,24 @@ JOINS = {'cat', 'stack'}
 SUMS = {'add', 'add_', 'sub', 'sub_', 'rsub'}
 PRODUCTS = {'mul', 'mul_', 'div', 'div_'}
 MATRIX_PRODUCTS = {'mm': 0, 'bmm': 0, 'matmul': 0, 'addmm': 1, 'baddbmm': 1}
-"""Names, and which argument is the left factor."""
+"""Names, and the index of the argument that is the left factor."""
 
 
 def passed_on(
     name: str, func: Callable, args: Sequence[Any], kwargs: Dict[str, Any], out: Any, of: Lookup
 ) -> List[Optional[Parts]]:
-    """The parts of each tensor that a call returns.
+    """Compute the parts of each tensor that an operator returns.
 
     Args:
-        name: The operator's name without overload.
+        name: Name of the operator without overload.
         func: The operator.
-        args: Its arguments; at least one of them has parts.
+        args: Its arguments. At least one of them has parts.
         kwargs: Its keyword arguments.
-        out: What it returned.
-        of: Gives the parts of an argument.
+        out: Its result.
+        of: Function that returns the parts of an argument.
 
     Returns:
-        One entry for each tensor of ``out``; None where the operator has no rule, or the tensor no parts.
+        One entry for each tensor of ``out``; None if the operator has no rule, or the tensor has no parts.
     """
     outs = out if isinstance(out, (tuple, list)) else [out]
     first = of(args[0]) if args else None
@@ -152,12 +152,12 @@ def passed_on(
     if name == 'where':
         return [chosen(args[0], of(args[1]), of(args[2]), out)]
     if len(outs) == 1 and first is not None and outs[0].shape == args[0].shape:
-        return [first]  # each value by itself
+        return [first]  # changes each value separately
     return [None] * len(outs)
 
 
 def chosen(mask: Tensor, if_true: Optional[Parts], if_false: Optional[Parts], out: Tensor) -> Parts:
-    """The parts of whichever value was taken. A constant has none."""
+    """Return the parts of the chosen values. A constant has none."""
     parts: Parts = {}
     for taken, side in ((mask, if_true), (~mask, if_false)):
         for growth, part in (side or {}).items():
@@ -176,11 +176,11 @@ def _added(sides: Sequence[Optional[Parts]], factors: Sequence[float], out: Tens
 
 
 def _product(a: Any, b: Any, out: Tensor, of: Lookup) -> Parts:
-    """The features' parts. Which of two tensors the features are, shows in their sizes; of equal ones each has half."""
+    """Return the parts of the factor with the features, which has the size of the result; each gets half if both have it."""
     tensors = [side for side in (a, b) if isinstance(side, Tensor)]
     whole = [side for side in tensors if side.shape == out.shape]
     sides = [parts for side in whole if (parts := of(side)) is not None]
-    if not sides:  # two that are both expanded
+    if not sides:  # both factors are broadcast
         sides = [parts for side in tensors if (parts := of(side)) is not None]
     tiny = torch.finfo(out.dtype).tiny
     sums = [reduce(torch.add, side.values()).clamp_min(tiny) for side in sides]

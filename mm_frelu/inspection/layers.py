@@ -16,7 +16,7 @@ MAX_STAGES = 8
 
 
 def funnel_layers(model: nn.Module) -> Dict[str, FunnelActivation]:
-    """The activations that choose between a pixel and its window, by name: FReLU and its forms of a maximum."""
+    """Return the activations that choose between a pixel and its window, by name."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -25,17 +25,17 @@ def funnel_layers(model: nn.Module) -> Dict[str, FunnelActivation]:
 
 
 def takes_maximum(module: FunnelActivation) -> bool:
-    """Whether the output is the larger of input and condition. Two ablation forms are something else."""
+    """Whether the output is the maximum of input and condition. Two forms of the ablation are not."""
     return not isinstance(module, FReLUAblation) or module.form == 'max'
 
 
 def dynamic_layers(model: nn.Module) -> Dict[str, nn.Module]:
-    """The DY-ReLUs of a model by name: ours, and mmdet's in DyHead."""
+    """Return the DY-ReLUs of a model by name: those of this package, and those of mmdet's DyHead."""
     return {name: module for name, module in model.named_modules() if is_dynamic(module)}
 
 
 def is_dynamic(module: nn.Module) -> bool:
-    """Whether a module is a dynamic ReLU of ours or mmdet's."""
+    """Whether a module is a dynamic ReLU of this package or of mmdet."""
     return isinstance(module, DynamicReLU) or is_mmdet_dynamic(module)
 
 
@@ -46,10 +46,10 @@ def is_mmdet_dynamic(module: nn.Module) -> bool:
 
 
 def require_layers(found: Dict[str, nn.Module], what: str, model: str, advice: str) -> None:
-    """Refuse a model without the activations that a tool is about.
+    """Reject a model without the activations that a tool needs.
 
     Raises:
-        UserError: Naming the activation and how to get one.
+        UserError: If ``found`` is empty. The message names the activation and how to get one.
     """
     if not found:
         raise UserError(f'The model of {model} has no {what}. {advice}')
@@ -61,16 +61,19 @@ def choose_layers(
     option: str = '--layers',
     others: Iterable[str] = (),
 ) -> List[str]:
-    """The layers that patterns name, in the order of the model.
+    """Select the layers that match a pattern, in the order of the model.
 
     Args:
         names: Layers to choose from.
-        patterns: Names, or patterns as for files; None for all.
+        patterns: Names, or patterns like those for files; None selects all.
         option: The option, for messages.
-        others: Layers that exist and that the tool is not about, for messages.
+        others: Existing layers that the tool does not support, for messages.
+
+    Returns:
+        The selected names.
 
     Raises:
-        UserError: For a pattern without a match; the nearest names are offered.
+        UserError: If a pattern matches no layer. The message suggests the nearest names.
     """
     names = list(names)
     if patterns is None:
@@ -81,8 +84,8 @@ def choose_layers(
         if not matches:
             if pattern in set(others):
                 raise UserError(
-                    f'{option} {pattern}: this layer is none of the activations that are looked at. '
-                    f'The nearest of those: {_nearest(pattern, names)}.'
+                    f'{option} {pattern}: this layer is not an activation that the tool supports. '
+                    f'The nearest ones: {_nearest(pattern, names)}.'
                 )
             raise UserError(
                 f'{option} {pattern}: the model has no such layer. The nearest names: {_nearest(pattern, names)}.'
@@ -92,10 +95,10 @@ def choose_layers(
 
 
 def find_layer(model: nn.Module, name: str, whose: str, option: str = '--layer') -> nn.Module:
-    """The module of a name.
+    """Return the module with a name.
 
     Raises:
-        UserError: There is none; the nearest names are offered.
+        UserError: If there is none. The message suggests the nearest names.
     """
     modules = dict(model.named_modules())
     modules.pop('', None)
@@ -112,24 +115,24 @@ def _nearest(name: str, names: Iterable[str], number: int = 4) -> str:
 
 
 def stage_of(name: str) -> str:
-    """The stage that a layer belongs to: its name up to the first part with a number, as ``backbone.layer2``."""
+    """Return the stage of a layer: its name up to the first part with a number, such as ``backbone.layer2``."""
     parts = name.split('.')
     for index, part in enumerate(parts[:-1]):
         if re.search(r'\d', part):
-            # Lists of stages have the number behind a dot (``stages.2``), where it is a part of its own.
+            # In lists of stages (``stages.2``) the number is a separate part.
             return '.'.join(parts[: index + 1])
     return '.'.join(parts[:-1]) or name
 
 
 def last_of_stages(names: Sequence[str], sizes: Dict[str, Tuple[int, int]]) -> List[str]:
-    """The last layer of each stage; a change of size within a name's stage begins another.
+    """Return the last layer of each stage. A change of the output size also begins a new stage.
 
     Args:
         names: Layers in the order of their calls.
         sizes: Height and width of the output of each.
 
     Returns:
-        At most :data:`MAX_STAGES` names, evenly chosen where there are more; the last is always among them.
+        At most :data:`MAX_STAGES` names, evenly spaced if there are more. The last one is always included.
     """
     last = [
         name
@@ -142,16 +145,16 @@ def last_of_stages(names: Sequence[str], sizes: Dict[str, Tuple[int, int]]) -> L
 
 
 def evenly(names: Sequence[Item], number: int) -> List[Item]:
-    """At most so many of the names or numbers, evenly spaced, the first and the last among them."""
+    """Select at most ``number`` items, evenly spaced, including the first and the last."""
     if len(names) <= number:
         return list(names)
     return [names[round(index * (len(names) - 1) / (number - 1))] for index in range(number)]
 
 
 def short(name: str) -> str:
-    """A layer's name without ``backbone.``, which nearly all have."""
+    """Return the name of a layer without the prefix ``backbone.``."""
     return name[len('backbone.') :] if name.startswith('backbone.') else name
 
 
-class StopForward(Exception):  # noqa: N818 (no error: nobody asks for what comes behind)
-    """Raised by a hook once everything that was asked for is there."""
+class StopForward(Exception):  # noqa: N818 (not an error: the rest of the forward pass is not needed)
+    """Raised by a hook to end a forward pass once all requested features are available."""

@@ -1,4 +1,4 @@
-"""A few numbers about each activation while a network trains, from the pass that training makes anyway."""
+"""Statistics of the activations during training, computed from the forward pass of the training step."""
 
 from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
@@ -14,10 +14,10 @@ PREFIX = 'activation'
 
 
 class ActivationStatistics:
-    """Watches the activations of a model between :meth:`start` and :meth:`stop`.
+    """Record statistics of a model's activations between :meth:`start` and :meth:`stop`.
 
-    It adds nothing to the graph of autograd and changes no running statistics. While it watches, a funnel activation is computed apart
-    from the norm before it (its module is called, as with any hook), which takes the memory of that norm's output.
+    It does not change the autograd graph or the running statistics. While it records, a funnel activation is not fused with the
+    norm before it (because its module is called, as with any hook). This needs additional memory for the output of that norm.
 
     Args:
         model: The model, without wrappers.
@@ -30,11 +30,11 @@ class ActivationStatistics:
         self._watch: Optional[ContextManager[None]] = None
 
     def __len__(self) -> int:
-        """Number of activations that are watched."""
+        """Return the number of activations that are recorded."""
         return len(self._funnels) + len(self._dynamic)
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start recording."""
         self._seen = {}
         self._watch = watched({**self._funnels, **self._dynamic}, self._see)
         self._watch.__enter__()
@@ -44,7 +44,7 @@ class ActivationStatistics:
         name = call.partition('#')[0]
         if name in self._funnels:
             key = f'{PREFIX}/window_share/{name}'
-            # Counted, not averaged: a mean would first write the choices as numbers of four bytes.
+            # Count instead of averaging: a mean would first convert the booleans to float32.
             value = torch.count_nonzero(chose_window(x, y)).float() / x.numel()
         else:
             key = f'{PREFIX}/slope_difference/{name}'
@@ -54,12 +54,13 @@ class ActivationStatistics:
 
     @torch.no_grad()
     def stop(self) -> Dict[str, float]:
-        """Stop watching.
+        """Stop recording.
 
         Returns:
-            By name: ``activation/window_share/LAYER``, share of the values that chose the window; ``activation/gamma_norm/LAYER``,
-            the L2 norm of the scales of the window's norms; ``activation/slope_difference/LAYER``, the mean of
-            :math:`|a^1 - a^2|`. What is computed from a batch is the mean over all processes.
+            By name: ``activation/window_share/LAYER``, the fraction of the values that chose the window;
+            ``activation/gamma_norm/LAYER``, the L2 norm of the scales of the window's norms;
+            ``activation/slope_difference/LAYER``, the mean of :math:`|a^1 - a^2|`. Values that depend on the batch are averaged
+            over all processes.
         """
         if self._watch is None:
             return {}
@@ -73,19 +74,19 @@ class ActivationStatistics:
                 values[f'{PREFIX}/gamma_norm/{name}'] = torch.cat(scales).float().norm()
         if not values:
             return {}
-        # One transfer from the device, not one for each number.
+        # One transfer from the device instead of one for each number.
         numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
         return dict(zip(values, numbers))
 
     def _means(self) -> Dict[str, Tensor]:
-        """Means over the calls of all processes, of the layers that any of them called."""
+        """Return the means over the calls of all processes, for the layers that any process called."""
         keys = [f'{PREFIX}/window_share/{name}' for name in self._funnels]
         keys += [f'{PREFIX}/slope_difference/{name}' for name in self._dynamic]
         if not is_distributed():
             return {
                 key: self._seen[key][0] / self._seen[key][1] for key in keys if key in self._seen
             }
-        # Every process sends a number for every layer: none of them waits for one that did not call it.
+        # Every process sends a number for every layer, so that none waits for a process that did not call a layer.
         seen = [self._seen.get(key, (0.0, 0)) for key in keys]
         device = get_comm_device()
         totals = torch.stack([torch.as_tensor(total, device=device) for total, _ in seen])

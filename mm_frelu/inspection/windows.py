@@ -10,17 +10,17 @@ from mm_frelu.activations import FunnelActivation
 
 
 def effective_windows(module: FunnelActivation) -> Dict[str, Tensor]:
-    r"""The coefficients by which a condition weighs the pixels of the window, norm included.
+    r"""Compute the weights of the window's pixels in a condition, including the norm.
 
-    A batch norm in eval mode scales by :math:`\gamma / \sqrt{\sigma^2 + \epsilon}`. Norms that take their statistics from the input
-    have no fixed scale but :math:`\gamma`.
+    A batch norm in eval mode scales by :math:`\gamma / \sqrt{\sigma^2 + \epsilon}`. Norms that compute their statistics from the
+    input only have the fixed scale :math:`\gamma`.
 
     Args:
         module: The activation, deployed or not.
 
     Returns:
-        Windows of shape (C, k, k) by what tells them apart in one activation: one, called ``''``, where the condition is linear
-        (the sum of a row and a column is their cross); else one for each convolution, as ``'1x3'``. None for pooling.
+        Windows of shape (C, k, k) by name. If the condition is linear, there is one window with the name ``''`` (the sum of a row
+        and a column is a cross). Otherwise there is one for each convolution, such as ``'1x3'``. Empty for pooling.
     """
     side = module.kernel_size
     found = {}

@@ -1,7 +1,7 @@
-"""Global average pooling with dropout behind it, as the FReLU authors train their classifiers (FReLU paper, ImageNet settings).
+"""Global average pooling followed by dropout, as in the classifiers of the FReLU authors (FReLU paper, ImageNet settings).
 
-mmpretrain has a pooling neck and a linear head, neither with dropout. Here it has no parameters, so a classifier keeps the
-names ``backbone.*`` and ``head.fc.*``.
+mmpretrain has a pooling neck and a linear head, but neither has dropout. This neck has no parameters, so a classifier keeps
+the names ``backbone.*`` and ``head.fc.*``.
 """
 
 from typing import Tuple, Union
@@ -14,13 +14,13 @@ from ..registry import MODELS
 
 @MODELS.register_module()
 class DropoutPooling(BaseModule):
-    """Average each channel over all positions, then drop some of the averages while training.
+    """Average each channel over all positions, then apply dropout to the averages.
 
     Args:
-        drop_rate: Share of the channels that is dropped, from 0 to below 1.
+        drop_rate: Probability that an average is dropped, at least 0 and below 1.
 
     Raises:
-        ValueError: For another share.
+        ValueError: If ``drop_rate`` is out of range.
 
     Examples:
         >>> import torch
@@ -31,11 +31,13 @@ class DropoutPooling(BaseModule):
     def __init__(self, drop_rate: float = 0.0) -> None:
         super().__init__()
         if not 0 <= drop_rate < 1:
-            raise ValueError(f'DropoutPooling: drop_rate is from 0 to below 1; got {drop_rate!r}.')
+            raise ValueError(
+                f'DropoutPooling: drop_rate must be at least 0 and below 1; got {drop_rate!r}.'
+            )
         self.dropout = nn.Dropout(drop_rate)
 
     def forward(self, features: Union[Tensor, Tuple[Tensor, ...]]) -> Tuple[Tensor, ...]:
-        """Pool.
+        """Pool the features.
 
         Args:
             features: Feature maps of shape (N, C, H, W), one or several.

@@ -1,4 +1,4 @@
-"""One autograd function for everything that a backend computes, and the same as an operator of compiled graphs."""
+"""The autograd function of all backends, and the interface of a backend."""
 
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,11 +12,11 @@ Outputs = Tuple[Tensor, ...]
 
 
 class Backend(NamedTuple):
-    """A way to compute.
+    """A backend.
 
     Attributes:
-        unsupported_reason: Takes a specification and a row of tensors; says why they cannot be computed, or None.
-        plan: Takes the same; gives the :class:`Plan`.
+        unsupported_reason: Function of a specification and a row of tensors. Returns why they are unsupported, or None.
+        plan: Function of the same arguments. Returns the :class:`Plan`.
     """
 
     unsupported_reason: Callable[[Any, Row], Optional[str]]
@@ -27,7 +27,7 @@ class Plan:
     """How a backend computes one specification for one kind of input. It holds no tensors.
 
     Attributes:
-        spec: What is computed: :class:`.FunnelSpec` or another specification.
+        spec: The specification: :class:`.FunnelSpec` or another one.
     """
 
     def __init__(self, spec: Any) -> None:
@@ -36,15 +36,15 @@ class Plan:
     def forward(
         self, row: Row, may_overwrite: bool = False, moves_running_statistics: bool = True
     ) -> Tuple[Outputs, List[Tensor]]:
-        """Compute.
+        """Compute the outputs.
 
         Args:
             row: The tensors, in the order of the specification.
-            may_overwrite: Whether nothing is kept for backward, so that the first features may be overwritten.
-            moves_running_statistics: Whether to move those, too.
+            may_overwrite: Whether the first features may be overwritten, because nothing is saved for backward.
+            moves_running_statistics: Whether to update running statistics.
 
         Returns:
-            The outputs; and mean and variance of each norm that takes them from the batch.
+            The outputs; and mean and variance of each norm that uses statistics of the batch.
         """
         raise NotImplementedError
 
@@ -52,18 +52,18 @@ class Plan:
         """Compute gradients.
 
         Args:
-            row: The row that ``spec.saved`` made.
+            row: The row returned by ``spec.saved``.
             grads: Gradients of the outputs.
-            wanted: For each tensor of the row whether its gradient is wanted.
+            wanted: Whether each tensor of the row needs a gradient.
 
         Returns:
-            A gradient or None for each tensor of the row; what is not wanted is dropped.
+            A gradient or None for each tensor of the row. Gradients that are not needed are dropped by the caller.
         """
         raise NotImplementedError
 
 
 def run(plan: Plan, row: Row) -> Outputs:
-    """Compute by a plan, with gradients where they are enabled, and move running statistics."""
+    """Compute a plan, with gradients if they are enabled, and update running statistics."""
     if not torch.is_grad_enabled():
         return plan.forward(row, may_overwrite=True)[0]
     outputs = _apply(plan, *row)
@@ -71,11 +71,11 @@ def run(plan: Plan, row: Row) -> Outputs:
 
 
 class Fused(torch.autograd.Function):
-    """What a plan computes. Backward computes again what forward did not keep."""
+    """Autograd function of a plan. Backward recomputes what forward did not save."""
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, *row: Optional[Tensor]) -> Any:
-        """Compute and keep the row."""
+        """Compute the outputs and save the row."""
         outputs, statistics = plan.forward(row)
         ctx.plan = plan
         ctx.save_for_backward(*plan.spec.saved(row, statistics))
@@ -84,11 +84,11 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Optional[Tensor]) -> Tuple[Optional[Tensor], ...]:
-        """Gradients of the row."""
+        """Compute the gradients of the row."""
         wanted = ctx.needs_input_grad[1:]
         if all(grad is None for grad in grads):
             return (None,) * (1 + len(wanted))
-        row = ctx.saved_tensors  # once: checkpointing computes them when they are asked for
+        row = ctx.saved_tensors  # accessed once, because checkpointing recomputes them on access
         plan = ctx.plan
         if torch.is_grad_enabled() or any(grad is not None and is_several(grad) for grad in grads):
             return (None, *gradients_by_autograd(plan.spec.compute, row, wanted, grads))
@@ -96,7 +96,7 @@ class Fused(torch.autograd.Function):
         return (None, *(grad if want else None for grad, want in zip(found, wanted)))
 
 
-# Function.apply looks for transforms of torch.func in every argument, which a plan never meets.
+# Function.apply checks every argument for transforms of torch.func. A plan is never used with them, so the check is skipped.
 _apply = super(torch.autograd.Function, Fused).apply
 
 
@@ -106,19 +106,19 @@ def gradients_by_autograd(
     wanted: Sequence[bool],
     grads: Row,
 ) -> List[Optional[Tensor]]:
-    """Gradients by autograd itself, with a graph behind them where gradients are enabled.
+    """Compute gradients with autograd, including their graph if gradients are enabled.
 
-    They can in turn be differentiated, for ``create_graph=True``, and take several gradients at once.
+    The result can be differentiated again, for ``create_graph=True``, and several gradients can be computed at once.
 
     Args:
-        compute: What is differentiated.
+        compute: Function to differentiate.
         row: Its arguments.
-        wanted: Which of them need a gradient.
+        wanted: Whether each argument needs a gradient.
         grads: Gradients of its outputs.
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views stand for the tensors: where one of them serves two purposes, each gets its own gradient.
+        # Views instead of the tensors: if a tensor is used twice, each use gets its own gradient.
         inputs = [tensor.view_as(tensor) if need else tensor for tensor, need in zip(row, wanted)]
         outputs = compute(inputs)
     pairs = [

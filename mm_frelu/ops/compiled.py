@@ -1,7 +1,7 @@
-"""What a plan computes as two operators of torch, for ``torch.compile``: to a compiled graph each is one opaque call.
+"""Forward and backward of a plan as two torch operators for ``torch.compile``, which are opaque to the compiled graph.
 
-Outside of a compiled graph an operator would cost more time than the kernels that it starts, so :mod:`.autograd` does
-without. Running statistics are moved by torch's own operators in the graph, which the compiler fuses.
+Outside a compiled graph, the overhead of an operator would exceed the time of its kernels, so :mod:`.autograd` does not use
+them. In the graph, torch's own operators update running statistics, and the compiler fuses them.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from .dynamic import PiecewiseSpec
 from .spec import FunnelSpec, Row, facts
 
 SPECS = (FunnelSpec, PiecewiseSpec)
-"""Classes of specifications; an operator gets the number of one."""
+"""Classes of specifications. An operator gets the index of one."""
 
 HAS_OPERATORS = hasattr(torch.library, 'custom_op')
 
@@ -28,10 +28,12 @@ def select_compiled(
     describe: Callable[[], Tuple[Any, Optional[str]]],
     has_norms: bool = False,
 ) -> Tuple[Choice, Any]:
-    """As :func:`.dispatch.select`, in a compiled graph: nothing is remembered, and ``auto`` leaves a CPU to the compiler.
+    """Choose a backend like :func:`.dispatch.select`, in a compiled graph.
+
+    Choices are not cached, and on a CPU ``auto`` chooses eager, which the compiler optimises.
 
     Returns:
-        The choice, and the specification; none for eager and :data:`.dispatch.APART`.
+        The choice and the specification. The specification is None for eager and :data:`.dispatch.APART`.
     """
     word, source = requested(implementation)
     if is_torch_export():
@@ -52,13 +54,13 @@ def select_compiled(
         return Choice(APART, reason), None
     if word != 'auto':
         raise RuntimeError(
-            f"{source} cannot compute this layer ({reason}). Use 'auto', which falls back, or 'eager'."
+            f"{source} does not support this layer ({reason}). Use 'auto', which falls back, or 'eager'."
         )
     return Choice('eager', f'{source}; not triton: {reason}'), None
 
 
 def run_compiled(name: str, spec: Any, row: Row) -> Outputs:
-    """Compute in a compiled graph, and move running statistics.
+    """Compute in a compiled graph, and update running statistics.
 
     Args:
         name: The backend.
@@ -69,7 +71,7 @@ def run_compiled(name: str, spec: Any, row: Row) -> Outputs:
     kind = SPECS.index(type(spec))
     present = [tensor is not None for tensor in row]
     tensors = [tensor for tensor in row if tensor is not None]
-    floats = floats or [0.0]  # torch would take an empty list for one of tensors
+    floats = floats or [0.0]  # torch would treat an empty list as a list of tensors
     values = torch.ops.mm_frelu.fused(tensors, present, name, [kind, *integers], floats)
     count = len(values) - spec.statistics
     if spec.statistics:
@@ -83,7 +85,7 @@ def _spec_of(integers: Tuple[int, ...], floats: Tuple[float, ...]) -> Any:
 
 
 def _apart(tensors: Sequence[Tensor]) -> List[Tensor]:
-    """Each in memory of its own, as the outputs of an operator have to be."""
+    """Clone tensors that share memory, because the outputs of an operator must not."""
     apart: List[Tensor] = []
     seen = set()
     for tensor in tensors:
@@ -102,7 +104,7 @@ _plans: Dict[Hashable, Plan] = {}
 
 
 def _plan(name: str, row: Row, integers: Sequence[int], floats: Sequence[float]) -> Plan:
-    """The plan for a kind of input. It is not that of eager mode: it never moves running statistics."""
+    """Return the plan for a kind of input. It is separate from those of eager mode: it never updates running statistics."""
     kinds = tuple(None if tensor is None else facts(tensor) for tensor in row)
     key = name, tuple(integers), tuple(floats), kinds
     if key not in _plans:
@@ -120,9 +122,9 @@ if HAS_OPERATORS:
         integers: List[int],
         floats: List[float],
     ) -> List[Tensor]:
-        """Outputs and statistics of a row of tensors, by the backend ``name``; the numbers are the specification.
+        """Compute outputs and statistics of a row of tensors with the backend ``name``; the numbers encode the specification.
 
-        Where the row has a tensor is said apart, as torch differentiates no list with None in it.
+        ``present`` marks the entries of the row that are tensors, because torch cannot differentiate a list with None.
         """
         row = _row_of(tensors, present)
         plan = _plan(name, row, integers, floats)
@@ -144,7 +146,7 @@ if HAS_OPERATORS:
         floats: List[float],
         wanted: List[bool],
     ) -> List[Tensor]:
-        """Gradients of those tensors of the row that are wanted."""
+        """Compute the gradients of the tensors of the row that need one."""
         found: List[Any] = _plan(name, row, integers, floats).backward(row, grads, wanted)
         return _apart([grad for grad, want in zip(found, wanted) if want])
 

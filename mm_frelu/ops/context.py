@@ -1,4 +1,4 @@
-"""What is at work around a call: autocast, a compiled or exported graph, transforms that only the ops themselves know."""
+"""Context of a call: autocast, compiled or exported graphs, and transforms that only torch's own ops support."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx import _symbolic_trace
 
-# torch before 2.3 compiles what it can of a call, in pieces.
+# Without this function (torch before 2.3), torch.compile falls back to graph breaks.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
-# Later ones warn of the old name.
+# Later versions deprecate the old name.
 is_fx_tracing = getattr(_symbolic_trace, 'is_fx_symbolic_tracing', _symbolic_trace.is_fx_tracing)
 HAS_AUTOCAST_PER_DEVICE = hasattr(torch, 'get_autocast_dtype')
-# Older ones have no function for it.
+# Older versions have no such function.
 _is_legacy_batched = getattr(
     torch._C._functorch,
     'is_legacy_batchedtensor',
@@ -21,7 +21,7 @@ _is_legacy_batched = getattr(
 
 
 class Context(NamedTuple):
-    """What a choice of a backend depends on beside the layer and its input."""
+    """State of torch that the choice of a backend depends on, in addition to the layer and its input."""
 
     has_transform: bool
     has_forward_mode: bool
@@ -29,7 +29,7 @@ class Context(NamedTuple):
 
     @classmethod
     def now(cls) -> 'Context':
-        """The present one."""
+        """Return the current context."""
         return cls(
             torch._C._functorch.peek_interpreter_stack() is not None,
             forward_ad._current_level >= 0,
@@ -37,7 +37,7 @@ class Context(NamedTuple):
         )
 
     def unsupported_reason(self) -> Optional[str]:
-        """Why only the ops themselves can serve; None if a hand-written gradient can."""
+        """Return why only torch's ops can be used, or None if a hand-written gradient can be used."""
         if self.has_transform:
             return 'a torch.func transform is active'
         if self.has_forward_mode:
@@ -53,21 +53,21 @@ def is_exporting() -> bool:
 
 
 def is_torch_export() -> bool:
-    """Whether ``torch.export`` traces a graph. Of ``is_exporting`` itself torch.compile says True up to torch 2.12."""
+    """Whether ``torch.export`` traces a graph. ``torch.compiler.is_exporting`` is also True in torch.compile up to torch 2.12."""
     return getattr(torch.compiler, '_is_exporting_flag', False)
 
 
 def is_several(grad: Tensor) -> bool:
-    """Whether a gradient stands for several, as in backward with ``is_grads_batched`` or of a vectorised Jacobian.
+    """Whether a gradient is a batch of gradients, as with ``is_grads_batched`` or in a vectorised Jacobian.
 
-    Only what autograd itself is made of can compute with it.
+    Only torch's own ops support it.
     """
     return torch._C._functorch.is_batchedtensor(grad) or _is_legacy_batched(grad)
 
 
 def autocast_dtype(device_type: str) -> Optional[torch.dtype]:
-    """The low precision of the autocast region that we are in, or None outside of one."""
-    if device_type == 'meta':  # has no autocast, and torch refuses to be asked
+    """Return the type of the current autocast region, or None outside of one."""
+    if device_type == 'meta':  # has no autocast, and torch raises an error
         return None
     if not HAS_AUTOCAST_PER_DEVICE:
         return _autocast_dtype_before_2_4(device_type)
@@ -81,6 +81,6 @@ def _autocast_dtype_before_2_4(device_type: str) -> Optional[torch.dtype]:
 
 
 def convolution_dtype(x: Tensor) -> Tuple[torch.dtype, bool]:
-    """The type in which a convolution of ``x`` computes, and whether autocast says so; it leaves double precision alone."""
+    """Return the type in which a convolution of ``x`` computes, and whether autocast determines it. It ignores float64."""
     low = None if x.dtype == torch.float64 else autocast_dtype(x.device.type)
     return (x.dtype, False) if low is None else (low, True)

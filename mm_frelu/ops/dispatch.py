@@ -1,15 +1,15 @@
-"""Which backend computes an activation, and why.
+"""Choose the backend that computes an activation.
 
-All of them give the same values and gradients; they differ in time and in what they keep for backward:
+All backends give the same values and gradients. They differ in time and in the memory that they save for backward:
 
-- ``eager``: op by op, the reference.
-- ``recompute``: keeps the input and a few numbers per channel, and computes the rest again in backward. Any device. On a
-  GPU it takes longer than eager: it is for those who need the memory.
-- ``numba``: the same by compiled loops (:mod:`mm_frelu.ops.cpu`), on CPUs.
-- ``triton``: the same by fused kernels (:mod:`mm_frelu.ops.gpu`), on CUDA GPUs.
-- ``auto``: on a CUDA GPU triton, else eager; on a CPU numba, else recompute, else eager.
+- ``eager``: computes op by op. It is the reference.
+- ``recompute``: saves the input and a few numbers per channel, and recomputes the rest in backward. It runs on any device. On a
+  GPU it is slower than eager, but saves memory.
+- ``numba``: like recompute, with compiled loops (:mod:`mm_frelu.ops.cpu`), on CPUs.
+- ``triton``: like recompute, with fused kernels (:mod:`mm_frelu.ops.gpu`), on CUDA GPUs.
+- ``auto``: triton on a CUDA GPU, and numba or else recompute on a CPU. It falls back to eager.
 
-The environment variable ``MM_FRELU_IMPLEMENTATION`` stands above what a layer's config says.
+The environment variable ``MM_FRELU_IMPLEMENTATION`` overrides the config of a layer.
 """
 
 import os
@@ -27,20 +27,20 @@ IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
 AUTOMATIC = MappingProxyType(
     {'cuda': ('triton',), 'cpu': ('numba', 'recompute'), 'meta': ('recompute',)}
 )
-"""What ``auto`` may take on a type of device, the fastest first; eager where none of it can. Nothing is computed on torch's meta
-device, where memory is counted: recompute keeps there what kernels keep."""
+"""Backends that ``auto`` may choose for each device type, the fastest first. It falls back to eager. torch's meta device is used
+to count memory; recompute saves the same tensors as the kernels."""
 
 VARIABLE = 'MM_FRELU_IMPLEMENTATION'
 MAX_PLANS = 4096
-"""Choices that are remembered. Detectors see many shapes."""
+"""Number of cached choices. Detectors run with many shapes."""
 
 
 class Choice(NamedTuple):
-    """What computes an activation.
+    """Chosen backend of an activation.
 
     Attributes:
         name: ``'eager'``, ``'recompute'``, ``'numba'`` or ``'triton'``.
-        reason: Why this one, in words.
+        reason: Text that explains the choice.
     """
 
     name: str
@@ -50,17 +50,17 @@ class Choice(NamedTuple):
 BACKENDS = MappingProxyType(
     {'triton': gpu.BACKEND, 'numba': cpu.BACKEND, 'recompute': recompute.BACKEND}
 )
-"""The backends beside eager."""
+"""All backends except eager."""
 
 
 def requested(implementation: str) -> Tuple[str, str]:
-    """The backend that is asked for, and by whom.
+    """Return the requested backend, and where the request comes from.
 
     Args:
-        implementation: The word of the layer's config.
+        implementation: Value in the config of the layer.
 
     Returns:
-        The word that counts and how it was given.
+        The value that takes precedence, and a description of its source.
 
     Raises:
         ValueError: If it is not one of :data:`IMPLEMENTATIONS`.
@@ -77,11 +77,11 @@ def requested(implementation: str) -> Tuple[str, str]:
 
 _selected: 'OrderedDict[Hashable, Tuple[Choice, Optional[Plan]]]' = OrderedDict()
 if hasattr(os, 'register_at_fork'):
-    # What serves in a process need not serve in its children.
+    # A backend that works in a process may not work in its children.
     os.register_at_fork(after_in_child=_selected.clear)
 
 APART = 'apart'
-"""Name of the choice to compute the norms one by one, and to choose anew for their sum."""
+"""Name of the choice to compute the norms separately, and to choose a backend again for their sum."""
 
 
 def select(
@@ -91,24 +91,26 @@ def select(
     describe: Callable[[], Tuple[Any, Optional[str]]],
     has_norms: bool = False,
 ) -> Tuple[Choice, Optional[Plan]]:
-    """The backend for a layer and a kind of input. The choice is made once for each key, and remembered.
+    """Choose the backend for a layer and a kind of input. The choice is cached for each key.
 
-    ``auto`` takes the first of :data:`AUTOMATIC` that can, and eager if none can. A word that names one is obeyed or
-    refused. Graphs that are traced or exported do not ask: they are always eager, whose ops every format knows.
+    ``auto`` chooses the first backend of :data:`AUTOMATIC` that supports the case, and falls back to eager. A backend that is
+    requested by name is used or raises an error. Traced or exported graphs do not call this function. They always use eager,
+    whose ops all formats support.
 
     Args:
-        implementation: The word of the layer's config.
-        key: All that the choice depends on beside the word and the context.
+        implementation: Value in the config of the layer.
+        key: Everything that the choice depends on, except ``implementation`` and the context.
         row: The tensors, features first.
-        describe: Gives the specification, or None and why there is none.
-        has_norms: Whether norms before the activation are part of it. What cannot take those may be able to do without.
+        describe: Function that returns the specification, or None and the reason.
+        has_norms: Whether the specification includes norms before the activation. A backend that does not support them may
+            support the activation alone.
 
     Returns:
-        The choice, and the plan by which it computes; no plan for eager and :data:`APART`.
+        The choice and its plan. The plan is None for eager and :data:`APART`.
 
     Raises:
         ValueError: If there is no such implementation.
-        RuntimeError: If the one that was asked for cannot compute this case.
+        RuntimeError: If the requested backend does not support this case.
     """
     context = Context.now()
     full = (implementation, os.environ.get(VARIABLE), context, key)
@@ -134,8 +136,8 @@ def _choose(
         backend = BACKENDS[name]
         reason = unreadable or context.unsupported_reason() or backend.unsupported_reason(spec, row)
         if reason is None and context.has_dispatch_mode and name != 'recompute':
-            # FakeTensorMode, make_fx and the like would not see the kernels, and record a graph without them.
-            reason = 'a TorchDispatchMode looks at every operator'
+            # FakeTensorMode, make_fx and others would not see the kernels, and would record a graph without them.
+            reason = 'a TorchDispatchMode is active'
         if reason is None:
             where = ', from before the norm' if has_norms else ''
             return Choice(name, _explain(source + where, refusals)), backend.plan(spec, row)
@@ -144,12 +146,12 @@ def _choose(
         return Choice(APART, _explain(source, refusals)), None
     if word != 'auto':
         raise RuntimeError(
-            f"{source} cannot compute this layer ({next(iter(refusals))}). Use 'auto', which falls back, or 'eager'."
+            f"{source} does not support this layer ({next(iter(refusals))}). Use 'auto', which falls back, or 'eager'."
         )
     return Choice('eager', _explain(source, refusals)), None
 
 
 def _explain(source: str, refusals: Dict[str, List[str]]) -> str:
-    """The source of a choice, and what spoke against the better ones."""
+    """Describe the source of a choice, and why faster backends were not chosen."""
     reasons = [f'not {" or ".join(names)}: {reason}' for reason, names in refusals.items()]
     return '; '.join([source, *reasons])

@@ -1,4 +1,4 @@
-r"""What DY-ReLU computes apart from its tensors, and how to compute it with less memory by torch's operators.
+r"""Specifications of DY-ReLU without its tensors, and how torch's operators compute it with less memory.
 
 ==========================  ==================================  ======================
 specification               row                                 outputs
@@ -8,11 +8,12 @@ specification               row                                 outputs
 :class:`ProjectSpec`        x, weight                           x, means, projection
 ==========================  ==================================  ======================
 
-Autograd would keep every :math:`a_k x + b_k`, and their maximum. The plans keep the row, and compute the pieces again.
+Autograd would save every :math:`a_k x + b_k` and their maximum. The plans save the row and recompute the pieces.
 
-Pooling gives x back, for a layer to go on with. Autograd's gradient of a mean is a tensor of the size of x, which it writes,
-and then adds to the gradient of x from its other use: a write, two reads and a write. Where x passes through the function
-that pools it, backward has that other gradient in hand, and adds one number per channel: a read and a write.
+Pooling also returns x, which the layer uses afterwards. The gradient of a mean in autograd is a tensor of the size of x. It is
+written, and then added to the gradient from the other use of x, which takes one write, two reads and another write. If x passes
+through the function that pools it, backward gets this other gradient and adds one number per channel, which takes one read and
+one write.
 """
 
 from dataclasses import dataclass
@@ -30,19 +31,19 @@ Gradients = List[Optional[Tensor]]
 
 @dataclass(frozen=True)
 class DynamicSpec:
-    """What the specifications have in common: no norm, and the row is what backward needs."""
+    """Base class of the specifications. There are no norms, and the row is saved for backward."""
 
     norms: ClassVar[Tuple] = ()
     statistics: ClassVar[int] = 0
 
     def saved(self, row: Row, statistics: Sequence[Tensor]) -> List[Optional[Tensor]]:
-        """The row for backward."""
+        """Return the row to save for backward."""
         return list(row)
 
 
 @dataclass(frozen=True)
 class PiecewiseSpec(DynamicSpec):
-    r"""The piecewise linear map, :math:`y = \pi \max_k (a^k x + b^k)`, see :func:`.eager.piecewise_max`.
+    r"""Piecewise linear map, :math:`y = \pi \max_k (a^k x + b^k)`, see :func:`.eager.piecewise_max`.
 
     Attributes:
         pieces: K, the number of linear pieces.
@@ -51,24 +52,24 @@ class PiecewiseSpec(DynamicSpec):
     pieces: int
 
     def numbers(self) -> Tuple[List[int], List[float]]:
-        """The specification as integers and floats, for an operator of a compiled graph; :meth:`of_numbers` reads them."""
+        """Encode the specification as integers and floats for an operator of a compiled graph; see :meth:`of_numbers`."""
         return [self.pieces], []
 
     @classmethod
     def of_numbers(cls, integers: Sequence[int], floats: Sequence[float]) -> 'PiecewiseSpec':
-        """What :meth:`numbers` wrote."""
+        """Decode the result of :meth:`numbers`."""
         return cls(*integers)
 
     def compute(self, row: Row) -> Outputs:
-        """The activated features op by op, for autograd."""
+        """Compute the activated features op by op, for autograd."""
         return (eager.piecewise_max(*row),)
 
     def outputs_like(self, row: Row) -> Tuple[List[Tensor], List[Tensor]]:
-        """Tensors of the shapes of the outputs, without values."""
+        """Return empty tensors with the shapes of the outputs."""
         return [torch.empty_like(row[0])], []
 
     def unsupported_reason(self, row: Row) -> Optional[str]:
-        """Why the tensors are not what the specification says. Backends rely on the shapes."""
+        """Return why the tensors do not match the specification, or None. Backends rely on the shapes."""
         x, *others = row
         n, c, h, w = x.shape
         width = c if others[0].shape[2:3] == (c,) else 1
@@ -87,11 +88,11 @@ class PoolSpec(DynamicSpec):
     """Means of the channels."""
 
     def compute(self, row: Row) -> Outputs:
-        """Features and means op by op, for autograd."""
+        """Compute features and means op by op, for autograd."""
         return row[0], eager.pool(row[0])
 
     def unsupported_reason(self, row: Row) -> Optional[str]:
-        """None: there is nothing but the features."""
+        """Return None, because there are no tensors except the features."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +100,19 @@ class ProjectSpec(DynamicSpec):
     """Means of the channels, and a 1x1 convolution to one channel without bias.
 
     Attributes:
-        dtype: Type that the convolution computes in: that of the input, or what autocast says.
+        dtype: Type in which the convolution computes: that of the input, or that of autocast.
     """
 
     dtype: torch.dtype
 
     def compute(self, row: Row) -> Outputs:
-        """Features, means and projection op by op, for autograd."""
+        """Compute features, means and projection op by op, for autograd."""
         x, weight = row
         projection = eager.project(x.to(self.dtype), weight.to(self.dtype))
         return x, eager.pool(x), projection
 
     def unsupported_reason(self, row: Row) -> Optional[str]:
-        """Why the weight is not what the specification says."""
+        """Return why the weight does not match the specification, or None."""
         x, weight = row
         return _difference('weight', weight, (1, x.shape[1], 1, 1), weight.dtype, x.device)
 
@@ -125,8 +126,8 @@ def _difference(
 
 
 def is_plain_projection(conv: nn.Module) -> bool:
-    """Whether a module is a 1x1 convolution to one channel without bias, and nothing that a user put onto it."""
-    # Not isinstance: a subclass, and a parametrized layer is one, may compute something else.
+    """Whether a module is a 1x1 convolution to one channel without bias and without user modifications."""
+    # Not isinstance: a subclass, such as a parametrized layer, may compute something else.
     return (
         type(conv) is nn.Conv2d
         and not has_hooks(conv)
@@ -140,9 +141,9 @@ def is_plain_projection(conv: nn.Module) -> bool:
 
 
 class PiecewisePlan(Plan):
-    """The running maximum over the pieces, times the attention.
+    """Plan that computes the running maximum over the pieces, times the attention.
 
-    On a CPU both directions work through blocks of channels, so that each value goes through memory once.
+    On a CPU, forward and backward process blocks of channels, so that each value is read from memory once.
     """
 
     def __init__(self, spec: Any, row: Row) -> None:
@@ -161,7 +162,7 @@ class PiecewisePlan(Plan):
         return (out,), []
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> Gradients:
-        """Gradients of x, slopes, intercepts and attention."""
+        """Compute the gradients of x, slopes, intercepts and attention."""
         x, slopes, intercepts, attention = row
         grad = _laid_out_as(x, *grads)
         of_attention: List[Any] = []  # one sum over the channels of each block
@@ -186,7 +187,7 @@ class PiecewisePlan(Plan):
 
 
 def _laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
-    """A gradient in the order in memory of ``x``, which its own gradient shall have."""
+    """Return a gradient with the memory layout of ``x``, so that the gradient of x gets this layout."""
     return grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
 
 
@@ -205,7 +206,7 @@ def _line(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tenso
     if intercept is None:
         return x * slope
     if x.device.type == 'cpu':
-        # There addcmul takes several times as long to add one number per channel.
+        # On a CPU addcmul takes several times as long to add one number per channel.
         return (x * slope).add_(intercept)
     return torch.addcmul(intercept, x, slope)
 
@@ -221,7 +222,7 @@ def _maximum(x: Tensor, pieces: Sequence[Piece]) -> Tensor:
 def _gradients(
     x: Tensor, grad: Tensor, pieces: Sequence[Piece], attention: Optional[Tensor]
 ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-    """Of x; of slopes and then intercepts, of shape (channels, N, numbers); and these channels' part of the attention's."""
+    """Compute the gradients of x, of slopes and then intercepts (channels, N, numbers), and a part of the attention's gradient."""
     best, wins = _compare(x, pieces)
     exact = accurate(x.dtype)
     of_attention = None
@@ -240,9 +241,9 @@ def _gradients(
 
 
 def _compare(x: Tensor, pieces: Sequence[Piece]) -> Tuple[Tensor, List[Tensor]]:
-    """The highest value; and for each piece but the first, where it is at least as high as all before it.
+    """Return the maximum; and for each piece except the first, where it is at least as large as all earlier ones.
 
-    These are ones and zeros of the type of x, as on a CPU to multiply is many times faster than to choose by a bool.
+    The latter are ones and zeros of the type of x, because on a CPU multiplication is much faster than selection by booleans.
     """
     first, *others = pieces
     best, wins = _line(x, *first), []
@@ -254,7 +255,7 @@ def _compare(x: Tensor, pieces: Sequence[Piece]) -> Tuple[Tensor, List[Tensor]]:
 
 
 def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
-    """What each piece gets of the gradient: the last that wins gets all."""
+    """Return the part of the gradient of each piece: the last one that reaches the maximum gets everything."""
     shares = []
     for won in reversed(wins):
         shares.append(grad * won)
@@ -263,17 +264,17 @@ def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
 
 
 class PoolPlan(Plan):
-    """Means of the channels, with or without a projection. Backward adds their shares to the gradient of x."""
+    """Plan for the channel means, with or without a projection. Backward adds their gradients to that of x."""
 
     def __init__(self, spec: Any, row: Row) -> None:
         super().__init__(spec)
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
-        """Give x, its means and its projection."""
+        """Return x, its means and its projection."""
         return self.spec.compute(row), []
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> Gradients:
-        """Gradients of x and of the weight."""
+        """Compute the gradients of x and of the weight."""
         x, *weights = row
         grad, of_means, *of_logits = grads
         if of_means is not None:

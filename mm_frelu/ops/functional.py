@@ -31,7 +31,7 @@ def activate(
     Args:
         branches: Each a feature map of shape (N, C, H, W) and the norm that follows it, or None for no norm.
         windows: One or more windows, each a depthwise convolution and its norm. Each must keep the shape of ``x``.
-        combine: How several windows become one condition, ``'sum'`` or ``'max'``.
+        combine: How several windows are combined into one condition, ``'sum'`` or ``'max'``.
         implementation: See :mod:`.dispatch`.
         inplace: Whether the result may be written into the memory of the first branch if gradients are disabled.
 
@@ -42,7 +42,7 @@ def activate(
         ValueError: If there is no such implementation.
         RuntimeError: If the requested one does not support this case.
     """
-    if is_exporting():  # asks nothing of a tensor that stands for one
+    if is_exporting():  # before any property of the traced tensors is read
         x = eager.sum_of_norms(branches)
         return eager.funnel(x, windows, combine), Choice('eager', 'the graph is traced or exported')
     x = branches[0][0]
@@ -63,7 +63,7 @@ def activate(
     else:
         key = (row_key(branches, windows, row), combine, dtype, is_cast, inplace)
         choice, plan = select(implementation, key, row, describe, has_norms)
-        # With one value per channel, or none, there is nothing to save; and if a norm refuses it, it says so in torch's words.
+        # For at most one value per channel, eager is used. If a norm does not support it, torch raises the error.
         if plan is not None and x.numel() > x.shape[1]:
             return run(plan, row)[0], choice
     x = eager.sum_of_norms(branches)
@@ -179,15 +179,15 @@ def piecewise_max(
 
 
 def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Tuple], Choice]:
-    """What a backend computes, or None where eager is chosen."""
+    """Compute with a backend, or return None if eager was chosen."""
 
     def describe() -> Tuple[Any, Optional[str]]:
         return spec, _unsupported_features(row[0]) or spec.unsupported_reason(row)
 
-    if is_exporting():  # asks nothing of a tensor that stands for one
+    if is_exporting():  # before any property of the traced tensors is read
         return None, Choice('eager', 'the graph is traced or exported')
     if is_compiling():
-        # An operator must not give back what it got; and what pools is the compiler's own business.
+        # An operator must not return one of its inputs, and the compiler optimises pooling itself.
         if type(spec) is not PiecewiseSpec:
             return None, Choice('eager', 'a compiled graph')
         choice, found = select_compiled(implementation, row, describe)

@@ -1,12 +1,12 @@
-"""Torch's own operators with the gradient by hand: backward computes again what forward did not keep. Any device.
+"""Backend ``recompute``: torch's operators with a hand-written gradient that recomputes what forward did not save.
 
-All that a funnel activation with the norms before it computes concerns one channel at a time. On a CPU it is computed in
-blocks of channels of about the size of the second-level cache: the tensors in between are then never written to memory, and
-never taken from the operating system anew, which costs more than filling them.
+It runs on any device. A funnel activation and the norms before it compute each channel independently. On a CPU they are computed
+in blocks of channels of about the size of the second-level cache. Intermediate tensors are then not written to memory, and need no
+new allocations from the operating system, which would cost more than filling them.
 
-With fixed statistics the norm is folded into the window, ``T = conv(x, s * w) + t``. The correlation ``G`` of the input
-with the gradient of ``T``, which the convolution's gradient is anyway, then also gives the gradient of the norm's scale:
-``sum(g * conv(x, w))`` is ``sum(w * G)``, so that no pass over the features is spent on it.
+A norm with fixed statistics is folded into the window, ``T = conv(x, s * w) + t``. The gradient of the convolution's weight is the
+correlation ``G`` of the input with the gradient of ``T``. It also gives the gradient of the norm's scale, because
+``sum(g * conv(x, w))`` equals ``sum(w * G)``. This avoids another pass over the features.
 """
 
 from functools import reduce
@@ -34,7 +34,7 @@ from .synchronise import merge_means, merge_moments
 
 BLOCK_BYTES = 2 << 20
 LANES = 16
-"""oneDNN's depthwise convolution works on 16 channels at once; other block widths cost it several times as much."""
+"""oneDNN's depthwise convolution processes 16 channels at once. Other block widths take several times as long."""
 
 Results = Tuple[Sequence[Tensor], Row]
 """Features, and values for each channel."""
@@ -43,15 +43,15 @@ Moments = Tuple[Tensor, Tensor, Any]
 
 
 def channel_blocks(x: Tensor, whole: bool) -> List[slice]:
-    """Channels to compute together.
+    """Divide the channels into blocks that are computed together.
 
     Args:
         x: Features of shape (N, C, H, W).
-        whole: Whether they have to be one block.
+        whole: Whether there must be a single block.
 
     Returns:
-        Slices of the channels; one of all of them on a GPU, and where a pixel's channels lie side by side in memory, where a
-        block would be no shorter to walk through.
+        Slices of the channels. There is one slice of all channels on a GPU and for channels_last, where the memory of a block
+        would not be contiguous.
     """
     last = x.is_contiguous(memory_format=torch.channels_last)
     if whole or x.device.type != 'cpu' or last or not x.is_contiguous():
@@ -64,16 +64,16 @@ def channel_blocks(x: Tensor, whole: bool) -> List[slice]:
 def in_blocks(
     blocks: Sequence[slice], like: Tensor, compute: Callable[[slice], Results]
 ) -> Results:
-    """Compute block by block and put the results together.
+    """Compute block by block, and concatenate the results.
 
     Args:
         blocks: Slices of the channels.
-        like: Features of the shape and memory format of those that are computed.
-        compute: Gives the features of a block, of shape (N, block, H, W), and values whose first dimension is its
-            channels, or None.
+        like: Features with the shape and memory format of the result.
+        compute: Function that returns the features of a block, of shape (N, block, H, W), and values per channel, whose first
+            dimension is the channels of the block, or None.
 
     Returns:
-        The same for all channels.
+        Features and values of all channels.
     """
     if len(blocks) == 1:
         return compute(blocks[0])
@@ -89,7 +89,7 @@ def in_blocks(
 
 
 class FunnelPlan(Plan):
-    """A :class:`.FunnelSpec` by torch's operators. Nothing is overwritten."""
+    """Plan that computes a :class:`.FunnelSpec` with torch's operators. It does not overwrite its inputs."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
         super().__init__(spec)
@@ -125,13 +125,13 @@ class FunnelPlan(Plan):
         return found
 
     def _part(self, row: Row, channels: slice) -> Row:
-        """The row for some of the channels."""
+        """Return the row for a block of channels."""
         if len(self._blocks) == 1:
             return row
         features = range(0, BRANCH_LENGTH * len(self.spec.branches), BRANCH_LENGTH)
 
         def of(index: int, tensor: Optional[Tensor]) -> Optional[Tensor]:
-            if tensor is None or tensor.dim() == 0:  # a number of batches has no channels
+            if tensor is None or tensor.dim() == 0:  # num_batches_tracked has no channels
                 return tensor
             return tensor[:, channels] if index in features else tensor[channels]
 
@@ -139,7 +139,7 @@ class FunnelPlan(Plan):
 
 
 PLANS: Dict[type, Callable[[Any, Row], Plan]] = {FunnelSpec: FunnelPlan}
-"""What computes each class of specifications. Other kinds of activations add theirs where they define it."""
+"""Plan for each class of specifications. Other activations add their plans where they define them."""
 
 
 def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
@@ -154,7 +154,7 @@ def _forward(spec: FunnelSpec, row: Row) -> Tuple[Tensor, List[Moments]]:
     conditions = []
     for window in _windows(spec, row):
         if window.norm.mode == BATCH:
-            z = window.convolve(x, window.weight, None)  # a batch norm takes the bias out again
+            z = window.convolve(x, window.weight, None)  # a batch norm cancels the bias
             value, own = _normalise(window.norm, window.tensors, z.to(accurate(z.dtype)))
             moments.append(own)
             conditions.append(value.to(z.dtype))
@@ -165,7 +165,7 @@ def _forward(spec: FunnelSpec, row: Row) -> Tuple[Tensor, List[Moments]]:
 
 
 def _backward(spec: FunnelSpec, row: Row, grad: Tensor) -> Results:
-    """Gradients of the branches; then those of their norms and of the windows, in the order of the row."""
+    """Compute the gradients of the branches, and those of their norms and of the windows in the order of the row."""
     x, _ = _sum_of_norms(spec, row, are_known=True)
     windows = _windows(spec, row)
     conditions, zs = zip(*(window.again(x) for window in windows))
@@ -190,7 +190,7 @@ def _backward(spec: FunnelSpec, row: Row, grad: Tensor) -> Results:
 def _share_out(
     conditions: Sequence[Tensor], combine: str, x: Tensor, grad: Tensor
 ) -> Tuple[Tensor, List[Tensor]]:
-    """The part of the gradient that goes to the condition, and each window's part of that."""
+    """Return the part of the gradient that goes to the condition, and the part of it that goes to each window."""
     highest = [conditions[0]]
     for value in conditions[1:]:
         highest.append(COMBINE[combine](highest[-1], value))
@@ -205,16 +205,16 @@ def _share_out(
 
 
 def _share_of_first(first: Tensor, second: Tensor, grad: Tensor) -> Tensor:
-    """Gradient of ``maximum(first, second)`` that the first gets: all, none, or half where they are equal."""
+    """Return the gradient of ``maximum(first, second)`` with respect to the first: all, none, or half if they are equal."""
     return torch.sub(first, second).sign_().add_(1).mul_(grad).mul_(0.5)
 
 
 def _sum_of_norms(
     spec: FunnelSpec, row: Row, are_known: bool = False
 ) -> Tuple[Tensor, List[Moments]]:
-    """``x``, and the moments of each norm over the batch unless they are known.
+    """Compute ``x``, and the moments of each norm over the batch unless they are known.
 
-    By torch's own kernel: bit for bit what the modules give, which a start as exactly ReLU depends on.
+    torch's own kernel is used, so that the result is bitwise equal to that of the modules. ``init='identity'`` depends on this.
     """
     x: Any = None
     moments: List[Moments] = []
@@ -236,7 +236,7 @@ def _norm_over_batch(
     if norm.group is not None:
         value, moments = _normalise(norm, NormTensors(gamma, beta), u.to(exact, copy=True))
         return value.to(u.dtype), moments
-    # With a momentum of one, running statistics are those of the batch.
+    # With a momentum of 1, the running statistics are those of the batch.
     mean, var = (u.new_zeros(u.shape[1], dtype=exact) for _ in range(2))
     value = F.batch_norm(_dense(u), mean, var, gamma, beta, True, 1.0, norm.eps)
     count = u.numel() // u.shape[1]
@@ -244,7 +244,7 @@ def _norm_over_batch(
 
 
 def _dense(u: Tensor) -> Tensor:
-    """Without gaps in memory. Over gaps, which a block of channels of several images has, torch's kernel rounds differently."""
+    """Return dense features. With gaps in memory, as in a block of channels of several images, torch's kernel rounds differently."""
     return u if u.is_contiguous(memory_format=torch.channels_last) else u.contiguous()
 
 
@@ -263,11 +263,11 @@ class _Window(NamedTuple):
 
     @property
     def is_folded(self) -> bool:
-        # In half precision the folded weight would be rounded once more than the reference's.
+        # In half precision the folded weight would be rounded once more than in the reference.
         return self.norm.mode == FIXED and self.dtype == accurate(self.dtype)
 
     def again(self, x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
-        """The value from statistics that are known; and the convolution's output if a norm is not folded into it."""
+        """Compute the value from known statistics; and the output of the convolution unless the norm is folded into it."""
         if self.norm.mode == NONE:
             return self.convolve(x, self.weight, self.bias), None
         scale = _scale_of(self.norm, self.tensors)
@@ -281,14 +281,14 @@ class _Window(NamedTuple):
         return value.to(z.dtype), z
 
     def backward(self, x: Tensor, z: Optional[Tensor], grad: Tensor) -> Row:
-        """Gradients of the input, weight, bias, and the norm's scale and shift."""
+        """Compute the gradients of the input, weight, bias, and the norm's scale and shift."""
         if self.is_folded:
             return self._folded_backward(x, grad)
         grad, *others = _norm_backward(self.norm, self.tensors, z, grad)
         grad_x, grad_weight = self.convolve_backward(grad, x, self.weight)
         if self.bias is None:
             return grad_x, grad_weight, None, *others
-        # Moving all values of a channel together does not move a batch norm's output.
+        # A shift of all values of a channel does not change the output of a batch norm.
         of_bias = torch.zeros_like(self.bias) if self.norm.mode == BATCH else _sum(grad)
         return grad_x, grad_weight, of_bias, *others
 
@@ -328,8 +328,8 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def _normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Moments]:
-    """A norm over the batch, in place, of features in single or double precision."""
-    # Two passes: no difference of large squares.
+    """Compute a norm over the batch in place, for features in single or double precision."""
+    # Two passes, to avoid the difference of large squares.
     count: Any = z.numel() // z.shape[1]
     mean = z.sum((0, 2, 3)) / count
     z.sub_(_per_channel(mean))
@@ -345,7 +345,7 @@ def _normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Mom
 
 
 def _norm_backward(norm: Norm, tensors: NormTensors, z: Any, grad: Tensor) -> Row:
-    """Gradients of a norm's input ``z``, scale and shift; the statistics of the batch are among the tensors."""
+    """Compute the gradients of a norm's input ``z``, scale and shift. The tensors include the statistics of the batch."""
     gamma, beta, mean, var, _ = tensors
     if norm.mode == NONE:
         return grad, None, None
@@ -360,17 +360,17 @@ def _norm_backward(norm: Norm, tensors: NormTensors, z: Any, grad: Tensor) -> Ro
         count = z.numel() // z.shape[1]
         means = merge_means(own / count, count, norm.group)
         inner = grad - _per_channel(means[0]) - normalised * _per_channel(means[1])
-        # Scale and shift get this process's part, as DDP adds them up.
+        # Scale and shift get the part of this process, because DDP sums the gradients.
         grads = (inner * _per_channel(_scale_of(norm, tensors))).to(grad.dtype), own[1], own[0]
     return [value if wanted else None for value, wanted in zip(grads, mask)]
 
 
 def _scale_of(norm: Norm, tensors: NormTensors) -> Tensor:
-    """What the norm multiplies its input with, for each channel."""
+    """Return the factor by which the norm multiplies its input, for each channel."""
     scale = torch.rsqrt(tensors.var + norm.eps)
     return scale if tensors.gamma is None else scale * tensors.gamma
 
 
 def _per_channel(values: Tensor) -> Tensor:
-    """Shape (C,) as (C, 1, 1), which stretches over a feature map."""
+    """Reshape (C,) to (C, 1, 1), which broadcasts over a feature map."""
     return values.view(-1, 1, 1)

@@ -1,10 +1,10 @@
-r"""What a funnel activation with the norms before it computes, apart from its tensors. The one place that reads modules.
+r"""Specification of a funnel activation with the norms before it, without its tensors. Only this file reads modules.
 
 .. math::
     x = \sum_i \mathrm{norm}_i(u_i), \qquad y = \max(x,\ T(x))
 
-Each branch :math:`u_i` is the output of a convolution, or a shortcut without norm; :math:`T` is made of windows. A backend
-sees a :class:`FunnelSpec` and a flat row of tensors:
+Each branch :math:`u_i` is the output of a convolution, or a shortcut without norm; :math:`T` consists of windows. A backend
+gets a :class:`FunnelSpec` and a flat row of tensors:
 
 ==================  ==========================================================
 for each branch     features, then the tensors of its norm
@@ -12,8 +12,8 @@ for each window     weight (C, 1, kh, kw), bias (C,), the tensors of its norm
 tensors of a norm   scale, shift, mean, variance, each (C,); number of batches
 ==================  ==========================================================
 
-None stands for what a layer does not have. In forward the mean and variance are the running ones, which a norm in training
-moves. In backward they are those that forward used.
+A missing tensor is None. In forward, mean and variance are the running statistics, which a norm in training updates. In
+backward, they are the values that forward used.
 """
 
 from functools import reduce
@@ -32,19 +32,19 @@ NONE, FIXED, BATCH = 'none', 'fixed', 'batch'
 MODES = (NONE, FIXED, BATCH)
 
 Row = Sequence[Any]
-"""Tensors, and None for what a layer does not have: the specification says which, the type cannot."""
+"""Tensors, or None for those that a layer does not have. The specification determines which are None."""
 
 NORM_LENGTH, BRANCH_LENGTH, WINDOW_LENGTH = 5, 6, 7
 
 
 class Norm(NamedTuple):
-    """What a norm does.
+    """Specification of a norm.
 
     Attributes:
         mode: ``'none'``, ``'fixed'`` (running statistics) or ``'batch'`` (statistics of the input).
-        eps: Added to the variance.
-        momentum: Share of the batch in the running statistics; None for their mean over all batches.
-        group: Process group whose batches are one batch; None for the own batch only.
+        eps: Value added to the variance.
+        momentum: Weight of the batch in the update of the running statistics; None for a cumulative average.
+        group: Process group over which the statistics are synchronised, or None.
     """
 
     mode: str
@@ -54,7 +54,7 @@ class Norm(NamedTuple):
 
 
 class NormTensors(NamedTuple):
-    """The tensors of a norm; None for what it does not have. Its mode says whether mean and variance are there."""
+    """Tensors of a norm; None for those that it does not have. The mode determines whether mean and variance exist."""
 
     gamma: Optional[Tensor] = None
     beta: Optional[Tensor] = None
@@ -64,7 +64,7 @@ class NormTensors(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What a window does: a depthwise convolution that keeps the shape of its input, and a norm."""
+    """Specification of a window: a depthwise convolution that preserves the shape of its input, and a norm."""
 
     kernel_size: Tuple[int, int]
     padding: Tuple[int, int]
@@ -73,14 +73,14 @@ class Window(NamedTuple):
 
 
 class FunnelSpec(NamedTuple):
-    """What a funnel activation with the norms before it does.
+    """Specification of a funnel activation with the norms before it.
 
     Attributes:
         branches: The norm of each branch of ``x``.
         windows: The windows.
-        combine: How they become one condition, ``'sum'`` or ``'max'``.
-        dtype: Type that the convolutions compute in: that of the input, or what autocast says.
-        inplace: Whether the memory of the first branch may be taken for the result where no gradient is wanted.
+        combine: How the windows are combined into one condition, ``'sum'`` or ``'max'``.
+        dtype: Type in which the convolutions compute: that of the input, or that of autocast.
+        inplace: Whether the result may overwrite the first branch if no gradient is needed.
     """
 
     branches: Tuple[Norm, ...]
@@ -96,31 +96,31 @@ class FunnelSpec(NamedTuple):
 
     @property
     def statistics(self) -> int:
-        """How many tensors of statistics forward gives: mean and variance of each norm of mode ``'batch'``."""
+        """Number of statistics tensors that forward returns: mean and variance of each norm with mode ``'batch'``."""
         return 2 * sum(norm.mode == BATCH for norm in self.norms)
 
     def branch(self, row: Row, index: int) -> Tuple[Tensor, NormTensors]:
-        """Features of a branch and the tensors of its norm."""
+        """Return the features of a branch and the tensors of its norm."""
         start = BRANCH_LENGTH * index
         return row[start], NormTensors(*row[start + 1 : start + BRANCH_LENGTH])
 
     def window(self, row: Row, index: int) -> Tuple[Tensor, Optional[Tensor], NormTensors]:
-        """Weight and bias of a window and the tensors of its norm."""
+        """Return weight and bias of a window and the tensors of its norm."""
         start = BRANCH_LENGTH * len(self.branches) + WINDOW_LENGTH * index
         return row[start], row[start + 1], NormTensors(*row[start + 2 : start + WINDOW_LENGTH])
 
     def norm_starts(self) -> List[int]:
-        """Where the tensors of each norm begin in the row."""
+        """Return the index in the row at which the tensors of each norm start."""
         split = BRANCH_LENGTH * len(self.branches)
         end = split + WINDOW_LENGTH * len(self.windows)
         return [*range(1, split, BRANCH_LENGTH), *range(split + 2, end, WINDOW_LENGTH)]
 
     def saved(self, row: Row, statistics: Sequence[Tensor]) -> List[Optional[Tensor]]:
-        """The row for backward.
+        """Return the row to save for backward.
 
         Args:
             row: The row of forward.
-            statistics: Mean and variance of each norm of mode ``'batch'``.
+            statistics: Mean and variance of each norm with mode ``'batch'``.
         """
         kept, rest = list(row), iter(statistics)
         for norm, start, _ in _norms_in_row(self):
@@ -130,14 +130,14 @@ class FunnelSpec(NamedTuple):
         return kept
 
     def compute(self, row: Row) -> Tuple[Tensor]:
-        """The activated features op by op, for autograd.
+        """Compute the activated features op by op, for autograd.
 
         Raises:
             RuntimeError: If a norm shares its statistics with other processes.
         """
         if any(norm.group is not None for norm in self.norms):
             raise RuntimeError(
-                'SyncBN over several processes has no second derivative and takes one gradient at a time, here and in '
+                'SyncBN over several processes supports neither second derivatives nor several gradients at once, as in '
                 'torch. Use BN.'
             )
         branches = [self.branch(row, index) for index in range(len(self.branches))]
@@ -157,7 +157,7 @@ class FunnelSpec(NamedTuple):
         return (torch.maximum(x, reduce(COMBINE[self.combine], conditions)),)
 
     def outputs_like(self, row: Row) -> Tuple[List[Tensor], List[Tensor]]:
-        """Tensors of the shapes of the outputs and of the statistics, without values."""
+        """Return empty tensors with the shapes of the outputs and of the statistics."""
         x = row[0]
         exact = accurate(x.dtype)
         statistics = [x.new_empty(x.shape[1], dtype=exact) for _ in range(self.statistics)]
@@ -166,12 +166,12 @@ class FunnelSpec(NamedTuple):
     def move_running_statistics(
         self, row: Row, statistics: Sequence[Tensor], counts: Optional[Sequence[Any]] = None
     ) -> None:
-        """Move running statistics towards those of the batch, by torch's rules.
+        """Update running statistics with those of the batch, like torch.
 
         Args:
             row: The row of forward.
-            statistics: Mean and biased variance of each norm of mode ``'batch'``, without the bias of a convolution.
-            counts: Values of a channel for each of those norms, where they are not those of the first features.
+            statistics: Mean and biased variance of each norm with mode ``'batch'``, without the bias of a convolution.
+            counts: Number of values per channel for each of these norms; by default that of the first features.
         """
         batch = [entry for entry in _norms_in_row(self) if entry[0].mode == BATCH]
         count = row[0].numel() // row[0].shape[1]
@@ -186,7 +186,7 @@ class FunnelSpec(NamedTuple):
             )
 
     def numbers(self) -> Tuple[List[int], List[float]]:
-        """The specification as integers and floats, for an operator of a compiled graph; :meth:`of_numbers` reads them."""
+        """Encode the specification as integers and floats for an operator of a compiled graph; see :meth:`of_numbers`."""
         integers = [self.combine == 'max', DTYPES.index(self.dtype), len(self.branches)]
         integers += [MODES.index(norm.mode) for norm in self.branches]
         for window in self.windows:
@@ -196,7 +196,7 @@ class FunnelSpec(NamedTuple):
 
     @classmethod
     def of_numbers(cls, integers: Sequence[int], floats: Sequence[float]) -> 'FunnelSpec':
-        """What :meth:`numbers` wrote. Momentum is not among it: compiled graphs move running statistics themselves."""
+        """Decode the result of :meth:`numbers`. It lacks momentum: compiled graphs update running statistics themselves."""
         combine, dtype, count, *rest = integers
         norms = iter(floats)
         branches = tuple(Norm(MODES[mode], next(norms)) for mode in rest[:count])
@@ -209,7 +209,7 @@ class FunnelSpec(NamedTuple):
 
 
 def _norms_in_row(spec: FunnelSpec) -> List[Tuple[Norm, int, Optional[int]]]:
-    """Each norm, where its tensors begin in the row, and where the bias of its convolution is."""
+    """Return each norm with the index of its tensors in the row, and the index of its convolution's bias."""
     branches = len(spec.branches)
     return [
         (norm, start, start - 1 if index >= branches else None)
@@ -228,7 +228,7 @@ def _normed(norm: Norm, z: Tensor, tensors: NormTensors) -> Tensor:
 
 
 def accurate(dtype: torch.dtype) -> torch.dtype:
-    """The type that statistics and products of a half-precision tensor are computed in."""
+    """Return the type for statistics of a tensor: float32 for half precision, else its own type."""
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
 
 
@@ -240,15 +240,15 @@ def move_running(
     count: Any,
     bias: Optional[Tensor] = None,
 ) -> None:
-    """Move the running statistics of one norm, in place.
+    """Update the running statistics of one norm, in place.
 
     Args:
         norm: The norm.
         tensors: Its tensors.
-        mean: Mean of the batch, of shape (C,), without a convolution's bias.
+        mean: Mean of the batch, of shape (C,), without the bias of the convolution.
         var: Its biased variance.
-        count: Values of a channel, a number or a tensor of one.
-        bias: The convolution's bias, which moves the mean and nothing else.
+        count: Number of values per channel, as a number or a tensor with one element.
+        bias: Bias of the convolution, which only shifts the mean.
     """
     momentum: Any = norm.momentum
     with torch.no_grad():
@@ -256,7 +256,7 @@ def move_running(
             tensors.batches.add_(1)
             if (
                 momentum is None
-            ):  # the mean over all batches, as a tensor: nothing waits for the device
+            ):  # the cumulative average; as a tensor, to avoid a synchronisation with the device
                 momentum = (1 / tensors.batches).to(mean.dtype)
         if tensors.mean is None:
             return
@@ -285,7 +285,7 @@ BATCH_NORM_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 def read_row(
     branches: Sequence[Branch], windows: Sequence[WindowModules]
 ) -> List[Optional[Tensor]]:
-    """The tensors of a funnel activation with the norms before it, in the order of this module's header."""
+    """Return the tensors of a funnel activation with the norms before it, in the order given at the top of this file."""
     row: List[Optional[Tensor]] = []
     for u, norm in branches:
         row += (u, *_norm_tensors(norm))
@@ -295,9 +295,9 @@ def read_row(
 
 
 def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
-    """A parameter. FSDP takes them out while a checkpointed block is run again, and leaves plain tensors as attributes.
+    """Return a parameter. FSDP replaces parameters by plain tensor attributes while a checkpointed block runs again.
 
-    nn.Module.__getattr__ would take several times as long, in each call.
+    nn.Module.__getattr__ would take several times as long in each call.
     """
     parameters = module._parameters
     return parameters[name] if name in parameters else getattr(module, name, None)
@@ -308,7 +308,7 @@ def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:
         return (None,) * NORM_LENGTH
     held = norm._buffers
     affine = _parameter(norm, 'weight'), _parameter(norm, 'bias')
-    if norm.training and not norm.track_running_stats:  # nothing to move
+    if norm.training and not norm.track_running_stats:  # nothing to update
         return (*affine, None, None, None)
     running = held.get('running_mean'), held.get('running_var'), held.get('num_batches_tracked')
     return (*affine, *running)
@@ -317,7 +317,7 @@ def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:
 def row_key(
     branches: Sequence[Branch], windows: Sequence[WindowModules], row: Row
 ) -> Tuple[Hashable, ...]:
-    """All that decides how a funnel activation can be computed: while it is equal, so is what :func:`read_spec` returns."""
+    """Return a key of everything that :func:`read_spec` and the choice of a backend depend on."""
     key: List[Any] = []
     for _, norm in branches:
         key += _norm_key(norm)
@@ -340,10 +340,10 @@ def _norm_key(norm: Optional[nn.Module]) -> Tuple[Any, ...]:
 
 
 def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
-    """What kernels have to know of a tensor beside where it is."""
+    """Return the properties of a tensor that kernels depend on, except its address."""
     if torch._C._functorch.is_batchedtensor(
         tensor
-    ):  # of vmap: it has no layout, and no backend takes it
+    ):  # inside vmap: it has no layout, and no backend supports it
         return type(tensor), tensor.shape, tensor.dtype, tensor.device
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.is_contiguous(), last
@@ -356,11 +356,11 @@ def read_spec(
     dtype: torch.dtype,
     inplace: bool = False,
 ) -> FunnelSpec:
-    """What the modules do in the mode that they are in.
+    """Read the specification from modules in their current mode.
 
     Args:
-        branches: Features and the norm behind each, or None.
-        windows: Convolution and norm of each window, for which :func:`unsupported_modules` has no reason.
+        branches: Features, each with the norm that follows it, or None.
+        windows: Convolution and norm of each window. :func:`unsupported_modules` must return None for them.
         combine: See :class:`FunnelSpec`.
         dtype: See there.
         inplace: See there.
@@ -375,7 +375,7 @@ def read_spec(
 
 
 def _window_of(conv: Any, norm: nn.Module) -> Window:
-    """``conv`` is a plain Conv2d; torch declares its padding as text or numbers, here it is numbers."""
+    """Read the specification of a window. The padding of its Conv2d is given by numbers, not by a string."""
     return Window(
         tuple(conv.kernel_size), tuple(conv.padding), tuple(conv.dilation), _spec_of(norm)
     )
@@ -390,7 +390,7 @@ def _spec_of(norm: Optional[nn.Module]) -> Norm:
 
 
 def group_of(norm: Optional[nn.Module]) -> Any:
-    """The process group whose batches are one batch for a norm; None for the own batch only."""
+    """Return the process group over which a norm synchronises its statistics, or None."""
     if not isinstance(norm, nn.SyncBatchNorm) or not norm.training:
         return None
     if not (dist.is_available() and dist.is_initialized()):
@@ -400,7 +400,7 @@ def group_of(norm: Optional[nn.Module]) -> Any:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module does more, or other things, than the forward of its class."""
+    """Whether calling a module differs from the forward of its class, due to hooks or its own ``forward`` attribute."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -423,16 +423,15 @@ def unsupported_modules(
     dtype: torch.dtype,
     is_cast: bool,
 ) -> Optional[str]:
-    """Why modules cannot be read into a :class:`FunnelSpec`; None if they can.
+    """Return why modules cannot be expressed as a :class:`FunnelSpec`, or None if they can.
 
-    Anything that a user put onto these modules (hooks, parametrizations, a forward of their own) has to run, so it is a
-    reason.
+    Anything that a user added to these modules (hooks, parametrizations, their own forward) must run, so it is a reason.
 
     Args:
-        branches: Features and the norm behind each, or None.
+        branches: Features, each with the norm that follows it, or None.
         windows: Convolution and norm of each window.
-        dtype: Type that the convolutions compute in.
-        is_cast: Whether that is autocast's.
+        dtype: Type in which the convolutions compute.
+        is_cast: Whether autocast determines that type.
     """
     x = branches[0][0]
     for u, norm in branches:
@@ -453,7 +452,7 @@ def unsupported_modules(
 def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optional[str]:
     if type(conv) is not nn.Conv2d:
         return f'a window is a {type(conv).__name__}, not a plain Conv2d'
-    padding: Any = conv.padding  # text such as 'same' equals no number
+    padding: Any = conv.padding  # may be a string such as 'same', which is not equal to any number
     plain = (
         conv.groups == conv.in_channels == conv.out_channels == x.shape[1]
         and conv.stride == (1, 1)
@@ -467,17 +466,15 @@ def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optio
         return 'a window is not a depthwise convolution that keeps the shape of its input'
     weight, bias = conv.weight, conv.bias
     if weight.dtype != x.dtype and not is_cast:
-        return f'a window has weights of {weight.dtype}, the input is {x.dtype}'
-    # Kernels trust these numbers, as nothing stands between them and memory that is not the window's.
+        return f'a window has weights of {weight.dtype}, but the input is {x.dtype}'
+    # Kernels rely on these shapes. Otherwise they would access memory outside the tensors.
     expected = (conv.out_channels, 1, *conv.kernel_size)
     if weight.shape != expected:
-        return (
-            f'a window has weights of shape {tuple(weight.shape)}, its convolution says {expected}'
-        )
+        return f'a window has weights of shape {tuple(weight.shape)}, but its convolution needs {expected}'
     if bias is not None and (bias.dtype != weight.dtype or bias.shape != weight.shape[:1]):
         return 'the bias of a window differs from its weights in type or length'
     if weight.device != x.device:
-        return f'a window is on {weight.device}, the input is on {x.device}'
+        return f'a window is on {weight.device}, but the input is on {x.device}'
     return _unsupported_hooks(conv)
 
 
@@ -502,4 +499,4 @@ def _unsupported_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Optiona
 
 def _unsupported_hooks(module: nn.Module) -> Optional[str]:
     name = type(module).__name__
-    return f'{name} has hooks or a forward of its own' if has_hooks(module) else None
+    return f'{name} has hooks or its own forward' if has_hooks(module) else None

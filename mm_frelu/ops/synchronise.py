@@ -1,4 +1,4 @@
-"""Statistics of a batch that several processes share, as SyncBN takes them."""
+"""Statistics of a batch that is distributed over several processes, for SyncBN."""
 
 from typing import Any, Tuple
 
@@ -10,13 +10,13 @@ from torch import Tensor
 def merge_moments(
     mean: Tensor, var: Tensor, count: int, group: Any
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Mean, biased variance and number of values of all processes' batches together (Chan, Golub and LeVeque, 1979).
+    """Compute mean, biased variance and number of values of the batches of all processes (Chan, Golub and LeVeque, 1979).
 
     Args:
-        mean: Mean of this process's batch, of shape (C,).
+        mean: Mean of the batch of this process, of shape (C,).
         var: Its biased variance.
-        count: Its values for each channel.
-        group: The processes.
+        count: Its number of values per channel.
+        group: The process group.
     """
     own = torch.cat([mean, var, mean.new_full((1,), count)])
     every = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
@@ -29,12 +29,12 @@ def merge_moments(
 
 
 def merge_means(means: Tensor, count: int, group: Any) -> Tensor:
-    """Means over all processes' batches.
+    """Compute means over the batches of all processes.
 
     Args:
-        means: Means over this process's batch, of shape (numbers, C).
-        count: Its values for each channel.
-        group: The processes.
+        means: Means over the batch of this process, of shape (numbers, C).
+        count: Its number of values per channel.
+        group: The process group.
     """
     joint = torch.cat([means * count, means.new_full((1, means.shape[1]), count)])
     dist.all_reduce(joint, group=group)

@@ -1,4 +1,4 @@
-"""Replaces activations in any model: finds the places where it applies one, and puts another there."""
+"""Replace the activations of any model: find the sites where it applies one, and put another activation there."""
 
 from .replace import (
     Replacement,

@@ -1,4 +1,4 @@
-"""One module in the place of an activation that a block calls at several sites."""
+"""Module that replaces an activation that a block calls at several sites."""
 
 import functools
 from typing import Any, Dict, Iterable, Tuple
@@ -9,14 +9,14 @@ from .sites import Key, Site
 
 
 class CallSites(nn.Module):
-    """Holds one activation for each site, and applies that of the site from which it is called.
+    """Hold one activation for each site, and apply the one of the site that makes the call.
 
-    It knows the site by the layer that ran last before (see :mod:`.sites`); hooks on these layers tell it. So it needs no
-    count of calls, and is right when backward runs a part of the block again (``with_cp``), when a forward was broken off, and when
-    a block is called twice before backward.
+    It identifies the site by the layer that ran last (see :mod:`.sites`), which hooks on these layers record. It does not
+    count calls. Therefore it works when backward runs a part of the block again (``with_cp``), when a forward was
+    interrupted, and when a block is called twice before backward.
 
     Args:
-        activations: The activation of each site, by the last word of the site's name: ``act1``, ``act2``, ...
+        activations: The activation of each site, by the last part of the site's name: ``act1``, ``act2``, ...
         sites: The sites, named as they are in the model.
     """
 
@@ -31,7 +31,7 @@ class CallSites(nn.Module):
         self._place: Key = ()
 
     def listen(self, model: nn.Module) -> None:
-        """Put the hooks on the layers of a model. Bound methods, so that they survive deepcopy and pickle."""
+        """Register the hooks on the layers of a model. They are bound methods, so that they survive deepcopy and pickle."""
         for key in self._site_at:
             kind, name = key
             if kind == 'behind':
@@ -47,7 +47,7 @@ class CallSites(nn.Module):
         self._place = key
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation of the current site.
 
         Args:
             x: Features of the shape that the site has.
@@ -56,14 +56,14 @@ class CallSites(nn.Module):
             Features of the same shape.
 
         Raises:
-            RuntimeError: If it is called at a place that was not seen when the activations were replaced.
+            RuntimeError: If it is called at a place where it was not called when the activations were replaced.
         """
         name = self._site_at.get(self._place)
         if name is None:
             raise RuntimeError(
                 f'An activation is called at a place ({" ".join(self._place) or "nothing before it"}) where it was not '
                 f'called when the activations were replaced. Known: '
-                f'{", ".join(" ".join(key) for key in self._site_at)}. Leave it out: exclude=[...].'
+                f'{", ".join(" ".join(key) for key in self._site_at)}. Exclude this activation: exclude=[...].'
             )
         self._place = ('again', name[len('act') :])
         return getattr(self, name)(x)

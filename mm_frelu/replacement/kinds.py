@@ -1,7 +1,7 @@
-"""Which modules and functions count as the activation of a hidden layer: what may be replaced.
+"""Which modules and functions are activations of hidden layers and may be replaced.
 
-Gates (sigmoid, hard sigmoid, tanh) and softmax are not among them: they scale or normalise, and another function in their
-place would be another network.
+Gates (sigmoid, hard sigmoid, tanh) and softmax are not among them. They scale or normalise, and replacing them would change
+the network.
 """
 
 import torch
@@ -16,7 +16,7 @@ REPLACEABLE = frozenset(
         *('GELU', 'SiLU', 'Swish', 'Mish', 'Hardswish', 'HSwish'),
     ]
 )
-"""Names of activation classes of torch and mmcv that stand behind hidden layers; those of mm_frelu all do."""
+"""Names of the activation classes of torch and mmcv that follow hidden layers. All classes of mm_frelu do."""
 
 FUNCTIONS = {
     function: name
@@ -36,7 +36,7 @@ FUNCTIONS = {
     }.items()
     for function in functions
 }
-"""The same activations as functions, and what to call them."""
+"""The same activations as functions, and their names."""
 
 
 def is_replaceable(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Selects sites by the patterns of ``include`` and ``exclude``."""
+"""Select sites by the patterns of ``include`` and ``exclude``."""
 
 import difflib
 from fnmatch import fnmatchcase
@@ -10,10 +10,10 @@ from mm_frelu.engine.errors import UserError
 
 
 def default_include(model: nn.Module) -> List[str]:
-    """The backbone where there is one, else everything.
+    """Return the pattern of the backbone if there is one, else of everything.
 
-    The authors of FReLU replaced activations of the backbone only, for detection and segmentation too. A head that is called
-    for several levels of a pyramid would besides share the statistics of its windows' norms between them.
+    The authors of FReLU replaced activations of the backbone only, also for detection and segmentation. In addition, a head
+    that is called for several pyramid levels would share the statistics of its windows' norms between the levels.
     """
     return ['backbone'] if isinstance(getattr(model, 'backbone', None), nn.Module) else ['*']
 
@@ -21,18 +21,21 @@ def default_include(model: nn.Module) -> List[str]:
 def choose(
     names: Sequence[str], include: Iterable[str], exclude: Optional[Iterable[str]]
 ) -> Set[str]:
-    """The names that a pattern of ``include`` matches and none of ``exclude``.
+    """Select the names that match a pattern of ``include`` and no pattern of ``exclude``.
 
-    A pattern (``*``, ``?`` and ``[...]`` as in file names; ``*`` also matches dots) that matches a module takes everything
-    in it: ``backbone.layer1`` is ``backbone.layer1.*``.
+    Patterns are those of file names (``*``, ``?`` and ``[...]``; ``*`` also matches dots). A pattern that matches a module
+    selects everything in it: ``backbone.layer1`` is the same as ``backbone.layer1.*``.
 
     Args:
         names: Names of the sites.
         include: Patterns.
         exclude: Patterns.
 
+    Returns:
+        The selected names.
+
     Raises:
-        UserError: When a pattern matches nothing.
+        UserError: If a pattern matches nothing.
     """
     kept = {name for pattern in include for name in _matching(names, pattern, 'include')}
     for pattern in exclude or ():
@@ -41,7 +44,7 @@ def choose(
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches a name, or a module that it lies in."""
+    """Whether a pattern matches a name or one of its parent modules."""
     parts = name.split('.')
     parents = ['.'.join(parts[:length]) for length in range(len(parts), 0, -1)]
     return any(fnmatchcase(parent, pattern) for pattern in patterns for parent in parents)
@@ -54,12 +57,12 @@ def _matching(names: Sequence[str], pattern: str, option: str) -> Set[str]:
         nearest = difflib.get_close_matches(pattern.strip('*.'), known, n=3, cutoff=0.3)
         hint = f' The nearest names: {", ".join(nearest or known[:3])}.' if known else ''
         raise UserError(
-            f'{option} {pattern!r} matches no activation of this model, which has {len(names)}.{hint} Patterns are those of '
-            f"file names: 'backbone.layer[12].*'; one that matches a module takes everything in it."
+            f'{option} {pattern!r} matches none of the {len(names)} activations of this model.{hint} Use patterns like those '
+            f"for file names: 'backbone.layer[12].*'. A pattern that matches a module selects everything in it."
         )
     return found
 
 
 def _ends(name: str) -> List[int]:
-    """Where a name and the names of the modules around it end."""
+    """Return the end positions of a name and of the names of its parent modules."""
     return [index for index, letter in enumerate(name) if letter == '.'] + [len(name)]

@@ -1,4 +1,4 @@
-"""Replaces the activations of a built model, or of a model that a config describes."""
+"""Replace the activations of a model, or of a model that a config describes."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ from .table import kept_table, replaced_table
 from .tracing import trace
 
 MODULE_NAME = 'replaced_activations'
-"""Name of the child that a model with replaced activations has."""
+"""Name of the child module that is added to a model with replaced activations."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Replacement:
     Attributes:
         new: Class of the new activations.
         replaced: The sites that have a new activation.
-        kept: The selected sites that keep theirs, with the reason.
+        kept: The selected sites that keep their activation, with the reason.
         functional: Activations that are called as functions: module, function, calls in one pass.
-        failures: Why the model could not be run to its end; empty if it could.
+        failures: Why the model could not be run completely; empty if it could.
     """
 
     new: str
@@ -47,11 +47,11 @@ class Replacement:
     failures: List[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """The tables."""
+        """Return the tables and warnings."""
         return '\n'.join([*self._tables(), *self._warnings()])
 
     def excuse(self) -> str:
-        """Why nothing was replaced."""
+        """Explain why nothing was replaced."""
         reasons = [f'{site.name} ({reason})' for site, reason in self.kept[:3]]
         more = f' and {len(self.kept) - 3} more' if len(self.kept) > 3 else ''
         functional = self.functions()
@@ -59,7 +59,7 @@ class Replacement:
         return f'{what.strip("; ") or "it has none that can be replaced"}.'
 
     def functions(self) -> List[str]:
-        """One sentence, if the model calls activations as functions: no one can exchange those from outside."""
+        """Return one sentence if the model calls activations as functions, which cannot be replaced from outside."""
         if not self.functional:
             return []
         calls = [
@@ -67,8 +67,8 @@ class Replacement:
         ]
         more = f' and {len(calls) - 3} more' if len(calls) > 3 else ''
         return [
-            f'Activations that are called as functions stay as they are: {", ".join(calls[:3])}{more}. To replace one, make '
-            'it a module of its own (self.act = nn.ReLU() in __init__) and call that'
+            f'Activations that are called as functions are not replaced: {", ".join(calls[:3])}{more}. To replace one, make '
+            'it a module (self.act = nn.ReLU() in __init__) and call that module'
         ]
 
     def log(self) -> None:
@@ -90,8 +90,8 @@ class Replacement:
             return []
         reasons = '; '.join(self.failures)
         return [
-            f'The model could not be run on dummy images to the end ({reasons}). Sites that only come after that were '
-            f'not seen; channels there are those of the layer in front.'
+            f'The model could not be run completely on dummy images ({reasons}). Sites after the failure were not called; '
+            f'their channels are taken from the preceding layer.'
         ]
 
 
@@ -109,15 +109,15 @@ def build_with_replaced_activations(
         model: Config of the model.
         act_cfg: Config of the new activation. See :func:`replace_activations`.
         include: Patterns of the names of sites. See :func:`replace_activations`.
-        exclude: Patterns of the names of sites that stay.
-        **overrides: Settings of ``model`` that stand beside it, such as its backbone. They are merged into ``model``, and win,
-            but for a ``data_preprocessor`` that ``model`` has.
+        exclude: Patterns of the names of sites to skip.
+        **overrides: Settings of ``model`` that are given next to it, such as its backbone. They are merged into ``model`` and
+            take precedence, except for a ``data_preprocessor`` that ``model`` has.
 
     Returns:
-        The inner model itself.
+        The inner model.
 
     Examples:
-        On top of a ``_base_`` with a RetinaNet, and around a model:
+        The first config inherits from a ``_base_`` with a RetinaNet, the second wraps a complete model:
 
         >>> model = dict(
         ...     type='ReplaceActivation',
@@ -133,7 +133,7 @@ def build_with_replaced_activations(
     built = MODELS.build(copy.deepcopy(model))
     probe = None
     if any(parameter.is_meta for parameter in built.parameters()):
-        # Without numbers most detectors do not run: a second model, with numbers, is looked at in its place.
+        # Most detectors cannot run on the meta device. A second model on the CPU is traced instead.
         with torch.device('cpu'):
             probe = MODELS.build(copy.deepcopy(model))
     replacement = replace_activations(built, act_cfg, include, exclude, probe=probe)
@@ -154,25 +154,24 @@ def replace_activations(
     """Replace activations of a model, in place.
 
     Call it before you load weights, build the optimizer or wrap the model in DDP. All other modules keep their names
-    and keys. A module that is used at several sites becomes a
-    :class:`.CallSites` with children ``act1``, ``act2``, ...
+    and keys. A module that is called at several sites becomes a :class:`.CallSites` with children ``act1``, ``act2``, ...
 
     Args:
         model: A model of mmdet, mmseg or mmpretrain, or any module that takes images.
-        act_cfg: Config of the new activation. Layers with an ``init`` get ``init='identity'`` unless it says otherwise, and
+        act_cfg: Config of the new activation. If it does not set them, layers with an ``init`` get ``init='identity'``, and
             layers with a ``norm_cfg`` get SyncBN if the model has SyncBN, else BN.
-        include: Patterns of the names of sites, see :func:`.patterns.choose`; default: the backbone if there is one, else
+        include: Patterns of the names of sites, see :func:`.patterns.choose`. By default, the backbone if there is one, else
             everything.
-        exclude: Patterns of the names of sites that stay.
-        run: Function that runs the model once, for models that take other inputs than images.
+        exclude: Patterns of the names of sites to skip.
+        run: Function that runs the model once, for models whose inputs are not images.
         probe: A model of the same config that is run instead of ``model``.
 
     Returns:
-        What was replaced and what was not.
+        The replaced sites, and the sites that were not replaced with the reason.
 
     Raises:
-        UserError: When a pattern matches nothing, or nothing could be replaced.
-        ValueError: For an unknown activation, or an option that it refuses.
+        UserError: If a pattern matches nothing, or nothing could be replaced.
+        ValueError: If the activation is unknown or does not accept an option.
     """
     check_config(act_cfg)
     kind = activation_class(act_cfg['type'])
@@ -204,17 +203,17 @@ def replace_activations(
             else:
                 result.kept.append((site, reason))
     defaults: Dict[str, Any] = dict(norm_cfg=_norm_of(model))
-    # The layers with a choice of starts; torch's PReLU has an ``init`` that is a number.
+    # Layers whose ``init`` names an initialisation; in torch's PReLU ``init`` is a number.
     if isinstance(_defaults(kind).get('init'), str):
         defaults['init'] = 'identity'
     if sites and exclude and not chosen:
         raise UserError(
-            f'{kind.__name__} replaced no activation of this model: exclude {" ".join(exclude)} takes out everything that '
-            f'include {" ".join(include)} takes in.'
+            f'{kind.__name__} replaced no activation of this model: exclude {" ".join(exclude)} removes everything that '
+            f'include {" ".join(include)} selects.'
         )
     if not result.replaced:
         raise UserError(
-            f'{kind.__name__} replaced no activation of this model, looking at {" ".join(include)}: {result.excuse()}'
+            f'{kind.__name__} replaced no activation of this model in {" ".join(include)}: {result.excuse()}'
         )
     for sentence in result.functions():
         print_log(f'{sentence}.', logger='current', level=logging.WARNING)
@@ -222,9 +221,9 @@ def replace_activations(
     replaced.reports.append(result)
     backbone: Any
     for backbone in model.modules():
-        if getattr(backbone, 'act_norm_eval', False):  # of mm_frelu, which would warn
+        if getattr(backbone, 'act_norm_eval', False):  # backbones of mm_frelu would warn
             backbone.act_norm_eval = False
-    # Backbones freeze and fix their parts in train(): the optimizer and DDP should find it done.
+    # Backbones freeze their stages in train(). This must be done before the optimizer and DDP are built.
     model.train(model.training)
     return result
 
@@ -245,7 +244,7 @@ def _as_list(patterns: Union[str, Sequence[str], None]) -> List[str]:
 
 
 def _unsupported_reason(site: Site, kind: type, broken_off: bool) -> Optional[str]:
-    """The reason why an activation cannot take the place of a site, or None."""
+    """Return the reason why an activation cannot be used at a site, or None."""
     per_channel = any(name in _defaults(kind) for name in CHANNEL_ARGUMENTS)
     if site.frozen:
         return 'frozen: a new layer could never learn there; freeze less (frozen_stages)'
@@ -266,15 +265,15 @@ def _unsupported_reason(site: Site, kind: type, broken_off: bool) -> Optional[st
 
 
 def _defaults(kind: type) -> Dict[str, Any]:
-    """The arguments of a class, with their defaults."""
+    """Return the arguments of a class with their defaults."""
     parameters = inspect.signature(kind).parameters
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
 def _arguments(kind: type) -> List[str]:
-    """The arguments of a class, and those of its bases that it hands on as ``**kwargs``."""
+    """Return the arguments of a class, including those of its bases that it passes on as ``**kwargs``."""
     names: Dict[str, None] = {}
-    base: Any  # mypy takes the __init__ of a class in a variable for that of an instance
+    base: Any  # mypy does not allow access to __init__ of a class in a variable
     for base in kind.__mro__:
         parameters = inspect.signature(base.__init__).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -285,7 +284,7 @@ def _arguments(kind: type) -> List[str]:
 
 
 def _norm_of(model: nn.Module) -> dict:
-    """SyncBN for a model with SyncBN (torch's and mmcv's have the same name), else BN."""
+    """Return the config of SyncBN for a model with SyncBN (the class has the same name in torch and mmcv), else of BN."""
     synchronised = any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
     return dict(type='SyncBN' if synchronised else 'BN')
 
@@ -293,7 +292,7 @@ def _norm_of(model: nn.Module) -> dict:
 def _build(
     sites: Sequence[Site], act_cfg: dict, defaults: dict, kind: type
 ) -> Dict[str, nn.Module]:
-    """A new activation for each site, all of them before the first is put in."""
+    """Build a new activation for each site, before any site of the model is changed."""
     layers = {}
     for site in sites:
         try:
@@ -310,14 +309,14 @@ def _build(
 
 
 def _keep_input(layer: nn.Module, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
-    """Give a layer a copy of what the model will change in place: ReLU needs its output for backward, others their input."""
+    """Pass a layer a copy of an input that the model changes in place later, because it may be saved for backward."""
     return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
 
 
 def _put_in(
     model: nn.Module, sites: Sequence[Site], new: Dict[str, nn.Module]
 ) -> ReplacedActivations:
-    """Exchange the modules of the sites in ``new``; a module of several sites becomes a :class:`.CallSites`."""
+    """Replace the modules of the sites in ``new``. A module of several sites becomes a :class:`.CallSites`."""
     replaced = getattr(model, MODULE_NAME, None)
     if replaced is None:
         replaced = ReplacedActivations()

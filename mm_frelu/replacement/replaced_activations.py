@@ -1,4 +1,4 @@
-"""What new activations need while a model lives that does not know of them: a child of the model, the last one."""
+"""Child module that keeps the new activations initialised and in the right mode, in a model that does not know them."""
 
 import functools
 from typing import Any, Callable, Dict, List, Set
@@ -10,27 +10,28 @@ from .sites import Site
 
 
 class ReplacedActivations(BaseModule):
-    """Keeps the activations that were put into a model as they are meant to be.
+    """Keep the new activations of a model initialised and in the right mode.
 
-    It has no parameters, does no work in forward, and comes last among the model's children, so that it is asked last:
+    It has no parameters and no effect in forward. It is the last child of the model, so its methods are called last:
 
-    - ``init_weights``: the layers start as they were configured to. MMEngine stops at children that are no BaseModules (the
-      ``activate`` of a ConvModule, an ``nn.Sequential``), and an ``init_cfg`` or ``init_weights`` further up that sets every norm
-      to one would end an identity start. Layers whose weights were loaded before keep them. Until then the layers are out of
-      reach for initialisers of modules above, some of which take everything that has a weight for a convolution (YOLACT's).
-    - ``train``: the norms of a layer follow the layer. ``norm_eval=True`` of a backbone puts every batch norm in it into eval
-      mode, those of new windows too, which then would never gather statistics.
+    - ``init_weights`` gives the layers their configured initialisation. MMEngine does not descend into children that are not
+      BaseModules (the ``activate`` of a ConvModule, an ``nn.Sequential``), and an ``init_cfg`` or ``init_weights`` of an outer
+      module that sets all norms to one would overwrite ``init='identity'``. Layers with loaded weights keep them. Before
+      that, initialisers of outer modules do not reach the layers, because some of them (YOLACT's) treat every module with a
+      weight like a convolution.
+    - ``train`` gives the norms of a layer the mode of the layer. ``norm_eval=True`` of a backbone puts all its batch norms
+      into eval mode. The norms of new windows would then never collect statistics.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.reports: List[Any] = []
-        # Not registered: they are parts of the model already.
+        # Not registered as children: they are already part of the model.
         self._layers: Dict[str, List[nn.Module]] = {}
         self._loaded: Set[str] = set()
 
     def add(self, site: Site, layer: nn.Module) -> None:
-        """Take care of a new activation."""
+        """Add a new activation."""
         self._layers[site.name] = [layer]
         vars(layer)['apply'] = functools.partial(_apply, layer)
         layer._register_load_state_dict_pre_hook(
@@ -44,7 +45,7 @@ class ReplacedActivations(BaseModule):
             self._loaded.add(name)
 
     def init_weights(self) -> None:
-        """Start the activations anew, all but those that weights were loaded into."""
+        """Initialise all activations except those with loaded weights."""
         for name, (layer,) in self._layers.items():
             vars(layer).pop('apply', None)
             if name not in self._loaded:
@@ -52,13 +53,13 @@ class ReplacedActivations(BaseModule):
         self._is_init = True
 
     def train(self, mode: bool = True) -> 'ReplacedActivations':
-        """Let the norms of each activation follow it."""
+        """Set the mode of each activation's norms to that of the activation."""
         super().train(mode)
         self._align()
         return self
 
     def watch(self, model: nn.Module) -> None:
-        """Look again before each forward of a model that has a ``train`` of its own: a backbone by itself."""
+        """Also check before each forward if the model, such as a backbone by itself, overrides ``train``."""
         if type(model).train is not nn.Module.train:
             model.register_forward_pre_hook(self._align)
 
@@ -69,16 +70,16 @@ class ReplacedActivations(BaseModule):
                     module.train(layer.training)
 
     def forward(self, x: Any) -> Any:
-        """Nothing: in a model that calls its children one after the other it is not noticed."""
+        """Return the input, for models that call all their children in turn."""
         return x
 
     def extra_repr(self) -> str:
-        """How many there are."""
+        """Return the number of activations for the repr."""
         return f'{len(self._layers)} sites'
 
 
 def _apply(layer: nn.Module, function: Callable[[nn.Module], None]) -> nn.Module:
-    """``layer.apply(function)``, but not for the initialisers that the ``init_weights`` of a module above calls."""
+    """Call ``layer.apply(function)``, except during the ``init_weights`` of an outer module."""
     # MMEngine keeps this attribute in every module while a model's init_weights runs.
     if hasattr(layer, '_params_init_info'):
         return layer

@@ -1,7 +1,6 @@
 """Small dummy inputs, with labels, for the models of mmdet, mmseg and mmpretrain and for plain modules.
 
-They exist to make a forward pass run through every branch, the auxiliary and training-only ones too. Their values mean
-nothing.
+With them a forward pass runs through every branch, including auxiliary and training-only ones. Their values have no meaning.
 """
 
 import functools
@@ -14,15 +13,15 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 Run = Callable[[nn.Module], Any]
-"""Runs a model once."""
+"""Function that runs a model once."""
 
 BATCH_SIZES = {'loss': 2, 'tensor': 1, 'predict': 1}
-"""Batch norms need two values per channel in training, also behind a pooling to 1x1. The two differ so that no dimension that
-depends on the batch is taken for the channels."""
+"""In training, batch norms need two values per channel, also after pooling to 1x1. The batch sizes differ between the modes,
+so that a dimension that depends on the batch size is not mistaken for the channels."""
 
 
 def library_of(model: nn.Module) -> Optional[str]:
-    """The OpenMMLab library whose calling convention a model has, or None."""
+    """Return the OpenMMLab library whose calling convention a model follows, or None."""
     if not isinstance(model, BaseModel):  # a backbone by itself
         return None
     for kind in type(model).__mro__:
@@ -35,17 +34,17 @@ def library_of(model: nn.Module) -> Optional[str]:
 def dummy_run(
     model: nn.Module, channels: int, size: Tuple[int, int], device: torch.device, mode: str
 ) -> Run:
-    """A forward pass over a few images.
+    """Create a function that runs a forward pass on dummy images.
 
     Args:
         model: The model.
         channels: Channels of the images.
-        size: Their height and width.
-        device: Where the model is.
-        mode: ``'loss'``, the pass of a training step, ``'tensor'``, raw outputs, or ``'predict'``.
+        size: Height and width of the images.
+        device: Device of the model.
+        mode: ``'loss'`` for the forward pass of a training step, ``'tensor'`` for raw outputs, or ``'predict'``.
 
     Returns:
-        What runs the model.
+        The function.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(BATCH_SIZES[mode], channels, *size, generator=generator).to(device)
@@ -53,7 +52,7 @@ def dummy_run(
     if library is None:
         return lambda model: model(images)
     if library == 'mmdet':
-        # Some assigners of plain detectors look at masks where there are any, and take them for tensors.
+        # Some assigners of detectors without masks use masks if there are any, and expect them to be tensors.
         with_masks = any('mask' in name for name, _ in model.named_modules())
         samples: Callable[[Tensor], List[Any]] = functools.partial(
             _detection, with_masks=with_masks
@@ -76,7 +75,7 @@ def _metainfo(images: Tensor) -> dict:
 
 
 def _detection(images: Tensor, with_masks: bool) -> List[Any]:
-    """Two objects of the first class in each image: boxes, a semantic map, perhaps masks."""
+    """Create two objects of the first class in each image: boxes, a semantic map, and masks if requested."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
 
@@ -101,7 +100,7 @@ def _detection(images: Tensor, with_masks: bool) -> List[Any]:
 
 
 def _segmentation(images: Tensor) -> List[Any]:
-    """Class 0 in the left half, class 1 in the right, and the border between them."""
+    """Create label maps with class 0 in the left half and class 1 in the right half, and the border between them."""
     from mmseg.structures import SegDataSample
 
     width = images.shape[-1]

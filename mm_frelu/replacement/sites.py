@@ -1,11 +1,11 @@
 """The sites of a model: the places where it applies an activation, each with its channel count.
 
-A module is not a site. mmdet's, mmseg's and torchvision's residual blocks call one ``self.relu`` two or three times, on
-features of different width; a RetinaNet head calls one ConvModule, and so its ``activate``, for five levels, which are one site.
-What tells two calls of a module apart is the layer with parameters that its caller ran last before: behind ``bn1`` and behind
-``bn2`` are two sites, behind the same ``bn1`` for another level is the same site again. Counting calls instead would go wrong
-wherever a forward does not run from start to end exactly once: backward under activation checkpointing runs part of it again
-(and may stop half-way), an exception leaves a count behind.
+A site is not the same as a module. The residual blocks of mmdet, mmseg and torchvision call one ``self.relu`` two or three
+times, on features of different width. These calls are different sites. A RetinaNet head calls one ConvModule, and thus its
+``activate``, for five levels. These calls are one site. Two calls of a module are distinguished by the layer with parameters
+that the caller ran last: after ``bn1`` and after ``bn2`` are two sites; after ``bn1`` for another level is the same site.
+Counting calls would not work if a forward does not run completely and exactly once: backward with activation checkpointing
+runs part of it again (and may stop early), and an exception leaves a wrong count.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from .kinds import is_replaceable
 from .tracing import Call, Trace
 
 Key = Tuple[str, ...]
-"""What tells the calls of one activation apart: ``('behind', layer)``, ``('start', caller)`` or ``('again', number)``."""
+"""Distinguishes the calls of one activation: ``('behind', layer)``, ``('start', caller)`` or ``('again', number)``."""
 
 
 @dataclass
@@ -27,16 +27,16 @@ class Site:
 
     Attributes:
         module: Name of the activation module.
-        name: Its name, with ``.act1``, ``.act2``, ... behind it where the module serves several sites, in the order in which
-            they are called.
+        name: Name of the module; if the module has several sites, followed by ``.act1``, ``.act2``, ... in the order of the
+            calls.
         kind: Class of the activation.
-        behind_linear: Whether it comes behind a layer that has the channels in the last dimension.
-        shapes: Shapes that it was called on.
-        calls: Calls in one pass; the greater number where training and testing differ.
-        frozen: Whether what is in front of it is frozen.
-        overwritten: Whether the model changes its input in place afterwards, as DDRNet does.
-        keys: What it is recognised by; the first is its own, others are for when that layer has been exchanged.
-        assumed_channels: Channels of the layer in front of it, where no pass reached it.
+        behind_linear: Whether it follows a layer that has the channels in the last dimension.
+        shapes: Shapes of its inputs.
+        calls: Calls in one pass; the larger number if training and testing differ.
+        frozen: Whether the layer before it is frozen.
+        overwritten: Whether the model changes its input in place afterwards, like DDRNet.
+        keys: Keys that identify the site. The first is its own; the others are used if that layer was replaced.
+        assumed_channels: Channels of the layer before it, if no pass reached the site.
     """
 
     module: str
@@ -52,7 +52,7 @@ class Site:
 
     @property
     def channels(self) -> Optional[int]:
-        """Channels of its features; None where the dimension behind the batch is not the channels, or differs."""
+        """Channels of its features. None if the second dimension is not the channels, or differs between calls."""
         found = {shape[1] for shape in self.shapes if len(shape) == 4}
         if self.assumed_channels is not None:
             return self.assumed_channels
@@ -60,21 +60,21 @@ class Site:
 
     @property
     def is_map(self) -> bool:
-        """Whether it acts on feature maps (N, C, H, W) only."""
+        """Whether all its inputs are feature maps (N, C, H, W)."""
         assumed = self.assumed_channels is not None
         return assumed or (bool(self.shapes) and all(len(shape) == 4 for shape in self.shapes))
 
     @property
     def is_point(self) -> bool:
-        """Whether its feature maps have one position, as in squeeze-and-excitation."""
+        """Whether its feature maps have a single position, as in squeeze-and-excitation."""
         return bool(self.shapes) and all(shape[2:] == (1, 1) for shape in self.shapes)
 
 
 def find_sites(trace: Trace) -> List[Site]:
-    """The sites of every replaceable activation of a model, in the order of its modules.
+    """Find the sites of every replaceable activation of a model, in the order of its modules.
 
     Args:
-        trace: What was seen when the model ran.
+        trace: Calls that were recorded while the model ran.
     """
     sites: List[Site] = []
     for name, module, parent in _activations(trace.model):
@@ -84,7 +84,7 @@ def find_sites(trace: Trace) -> List[Site]:
         else:
             kind = type(module).__name__
             channels = None
-            if trace.failures:  # else the model never calls it: a layer there would be of no use
+            if trace.failures:  # otherwise the model never calls it
                 channels = _channels_in_front(parent, name.rpartition('.')[2])
             frozen = _is_frozen(trace.model, name.rpartition('.')[0], ())
             sites.append(Site(name, name, kind, frozen=frozen, assumed_channels=channels))
@@ -101,7 +101,7 @@ def _activations(model: nn.Module) -> Iterator[Tuple[str, nn.Module, nn.Module]]
 
 
 def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> List[Site]:
-    """Sort the calls of one activation by what they are behind."""
+    """Group the calls of one activation by the layer before them."""
     sites: Dict[Key, Site] = {}
     passes: Counter = Counter()
     last: Dict[str, Site] = {}  # by caller
@@ -133,7 +133,7 @@ def _sites_of(name: str, module: nn.Module, calls: List[Call], trace: Trace) -> 
 def _keys(
     model: nn.Module, call: Call, known: List[Site], previous: Optional[Site]
 ) -> Tuple[Key, List[Key]]:
-    """The key of a call, and others that point at the same place as long as they point at no second one."""
+    """Return the key of a call, and further keys, which are valid as long as they belong to one site only."""
     learning = [name for name in call.behind if _has_parameters(model.get_submodule(name))]
     layers = [('behind', name) for name in learning or call.behind[-1:]]
     if call.again and previous is not None:
@@ -154,7 +154,7 @@ def _is_behind_linear(model: nn.Module, behind: Tuple[str, ...]) -> bool:
 
 
 def _is_frozen(model: nn.Module, caller: str, behind: Tuple[str, ...]) -> bool:
-    """Whether a module is kept in eval mode while the model trains, or nothing in front of the site learns."""
+    """Whether the caller is in eval mode while the model trains, or no layer before the site can learn."""
     if not model.get_submodule(caller).training:
         return True
     parameters = [p for name in behind for p in model.get_submodule(name).parameters()]
@@ -162,7 +162,7 @@ def _is_frozen(model: nn.Module, caller: str, behind: Tuple[str, ...]) -> bool:
 
 
 def _channels_in_front(parent: nn.Module, name: str) -> Optional[int]:
-    """Channels of a ConvModule or a Sequential, from the 2-D layer in front of an activation that no pass reached."""
+    """Return the channels of the 2-D layer before an activation in a ConvModule or Sequential that no pass reached."""
     if type(parent).__name__ == 'ConvModule':
         layers: List[Any] = [parent.conv]
     elif isinstance(parent, nn.Sequential):

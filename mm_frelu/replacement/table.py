@@ -1,4 +1,4 @@
-"""What was replaced and what was not, as a table to read."""
+"""Tables of the sites that were replaced and of those that were not."""
 
 import io
 import re
@@ -13,7 +13,7 @@ WIDTH = 120
 
 
 def replaced_table(sites: Sequence[Site], new: str) -> str:
-    """One row for the sites that differ only in the numbers in their names.
+    """Format the replaced sites, with one row for sites that differ only in the numbers in their names.
 
     Args:
         sites: The replaced sites.
@@ -35,7 +35,7 @@ def replaced_table(sites: Sequence[Site], new: str) -> str:
 
 
 def kept_table(kept: Sequence[Tuple[Site, str]], functional: Sequence[Tuple[str, str, int]]) -> str:
-    """The sites that stayed, by reason, and the activations that are called as functions.
+    """Format the sites that were not replaced, by reason, and the activations that are called as functions.
 
     Args:
         kept: Sites and reasons.
@@ -61,7 +61,7 @@ def kept_table(kept: Sequence[Tuple[Site, str]], functional: Sequence[Tuple[str,
 
 
 def _fold(sites: Sequence[Site], numbers: str = r'\b\d+\b') -> Dict[str, List[Site]]:
-    """Group by the name without the numbers in it, which are then told as a span."""
+    """Group sites by their name without numbers. The new name shows the numbers as a range."""
     groups: Dict[str, List[Site]] = {}
     for site in sites:
         groups.setdefault(re.sub(numbers, '#', site.name), []).append(site)
@@ -69,7 +69,7 @@ def _fold(sites: Sequence[Site], numbers: str = r'\b\d+\b') -> Dict[str, List[Si
 
 
 def _spans(names: Sequence[str]) -> str:
-    """``a.0.b`` and ``a.1.b`` as ``a.[0-1].b``."""
+    """Combine names: ``a.0.b``, ``a.1.b`` and ``a.2.b`` become ``a.[0-2].b``."""
     parts = []
     for words in zip(*(name.split('.') for name in names)):
         different = sorted(set(words), key=lambda word: (len(word), word))
@@ -82,7 +82,7 @@ def _spans(names: Sequence[str]) -> str:
 
 
 def _range(words: Sequence[str]) -> str:
-    """``0-3`` where no number is left out between the first and the last, else ``2,5,8``."""
+    """Format numbers as ``0-3`` if none is missing between the first and the last, else as ``2,5,8``."""
     whole = int(words[-1]) - int(words[0]) == len(words) - 1
     return f'{words[0]}-{words[-1]}' if whole and len(words) > 2 else ','.join(words)
 

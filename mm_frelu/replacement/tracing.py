@@ -1,8 +1,8 @@
-"""Watching a model run: which activation is called by whom, behind what, on what shape.
+"""Trace the activations of a model: which module calls each activation, after which layers, and with which input shape.
 
-The model runs for real, on two small dummy images. The meta device would be cheaper, but most detectors read values
-while they compute a loss (assigning boxes, sampling), and the loss is what reaches auxiliary heads. What runs is a copy that
-shares the parameters: buffers, counters and modes of the user's model stay as they are, and so do the random number
+The model runs on two small dummy images. The meta device would be cheaper, but most detectors read values while they
+compute a loss (to assign boxes and to sample), and auxiliary heads only run when a loss is computed. The trace runs a copy
+that shares the parameters. It does not change buffers, counters and modes of the user's model, nor the random number
 generators.
 """
 
@@ -22,14 +22,14 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..activations.live import unnoticed
+from ..activations.live import recording_disabled
 from .kinds import FUNCTIONS, is_replaceable
 from .samples import Run, dummy_run
 
-# Multiples of 32, which detectors ask for, and not square: a tensor whose second dimension is not the channels then
-# differs between the two passes. SSD needs the larger ones.
+# Multiples of 32, which detectors require. The images are not square and differ between the two passes, so that a second
+# dimension that is not the channels differs too. SSD needs the larger sizes.
 SIZES = (((128, 160), (160, 192)), ((320, 352), (352, 384)), ((512, 544), (544, 576)))
-"""Heights and widths of the training and the testing pass, tried in turn until one pair runs."""
+"""Heights and widths of the training and the testing pass. They are tried in turn until one pair runs."""
 
 
 class Call(NamedTuple):
@@ -38,8 +38,8 @@ class Call(NamedTuple):
     Attributes:
         shape: Shape of its input.
         caller: Name of the module whose forward called it.
-        behind: Names of the modules that the caller ran before, since its last call of this activation.
-        again: Whether the caller had called this activation before in the same forward.
+        behind: Names of the modules that the caller ran since its last call of this activation.
+        again: Whether the caller already called this activation in the same forward.
         mode: The pass.
         number: Number of the call in its pass, over all activations.
     """
@@ -54,14 +54,14 @@ class Call(NamedTuple):
 
 @dataclass
 class Trace:
-    """What was seen.
+    """Calls that were recorded while a model ran.
 
     Attributes:
-        model: The copy that ran, its modules as they are in training mode.
+        model: The copy that ran, in training mode.
         calls: Calls of each activation, by its name, in order.
-        functional: How often a module called an activation as a function, by module name and function.
+        functional: Number of calls of an activation as a function, by module name and function.
         overwritten: Calls (pass and number) whose input the model changed in place afterwards.
-        failures: Why a pass did not come to its end.
+        failures: Why a pass did not finish.
     """
 
     model: nn.Module
@@ -72,23 +72,23 @@ class Trace:
 
 
 def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
-    """Watch a model during a training and a testing pass.
+    """Trace a model during a training and a testing pass.
 
     Args:
         model: The model. It is not changed.
-        run: Runs it once; default: two dummy images, in the way of the model's library.
+        run: Function that runs it once. By default, dummy images are passed like in the model's library.
 
     Returns:
-        The calls that were seen, those before a failure included.
+        The recorded calls, including those before a failure.
     """
     parameters = {id(parameter): parameter for parameter in model.parameters()}
     shadow = revert_sync_batchnorm(copy.deepcopy(model, parameters))
-    _give_each_reference_its_own(shadow)
+    _copy_shared_activations(shadow)
     for module in shadow.modules():
         if is_replaceable(module) and hasattr(module, 'inplace'):
-            module.inplace = False  # as the layers that may come in its place
+            module.inplace = False  # like the layers that may replace it
     seen = Trace(shadow)
-    # The caller may be building on torch's meta device, which must not get hold of the images.
+    # The caller may have set torch's meta device as the default, which must not apply to the images.
     with _device_of(model):
         for mode in ('loss', 'tensor'):
             shadow.train(mode == 'loss')
@@ -98,7 +98,7 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
             if failure:
                 seen.failures.append(failure)
         if run is None and _has_points(seen):
-            # Of one position because it is pooled, or because the image is small?
+            # A single position may be due to pooling or to the small image. A larger image tells which.
             large = itertools.islice(passes(shadow, 'tensor', larger=True), 1)
             _watch_a_pass(seen, 'tensor, large', large)
     shadow.train()
@@ -106,7 +106,7 @@ def trace(model: nn.Module, run: Optional[Run] = None) -> Trace:
 
 
 def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> str:
-    """Add what the first attempt that runs shows, or else what the last one did until it failed; say how it failed."""
+    """Record the first attempt that runs, or else the last one until its failure. Return a description of the failure."""
     failure: Optional[Exception] = None
     for attempt in attempts:
         watch = _Watch(seen.model, mode)
@@ -114,7 +114,7 @@ def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> str:
         try:
             with _quietly(), torch.no_grad(), watch:
                 attempt(seen.model)
-        except Exception as error:  # a model may raise anything on inputs that it was not made for
+        except Exception as error:  # a model may raise anything for dummy inputs
             failure = error
         if failure is None or isinstance(failure, (ImportError, NotImplementedError)):
             break
@@ -123,7 +123,7 @@ def _watch_a_pass(seen: Trace, mode: str, attempts: Iterable[Run]) -> str:
 
 
 def _has_points(seen: Trace) -> bool:
-    """Whether an activation only saw feature maps of one position."""
+    """Whether all inputs of some activation have a single position."""
     return any(all(call.shape[2:] == (1, 1) for call in calls) for calls in seen.calls.values())
 
 
@@ -143,11 +143,11 @@ def _merge(seen: Trace, watch: '_Watch') -> None:
 
 
 def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
-    """The passes to try: growing images, of three channels or as many as the first convolution takes.
+    """Yield the passes to try: images of growing size, with three channels or as many as the first convolution takes.
 
     Args:
         model: The model.
-        mode: ``'loss'``, the pass of a training step, ``'tensor'``, raw outputs, or ``'predict'``.
+        mode: ``'loss'`` for the forward pass of a training step, ``'tensor'`` for raw outputs, or ``'predict'``.
         larger: Begin with the second size.
     """
     device = _device_of(model)
@@ -158,8 +158,8 @@ def passes(model: nn.Module, mode: str, larger: bool = False) -> Iterator[Run]:
             yield dummy_run(model, channels, size, device, mode)
 
 
-def _give_each_reference_its_own(model: nn.Module) -> None:
-    """Take apart activations that several modules share, so that each place is seen by itself."""
+def _copy_shared_activations(model: nn.Module) -> None:
+    """Copy activations that several modules share, so that each of them is traced separately."""
     known = set()
     for parent in model.modules():
         for name, child in parent._modules.items():
@@ -171,12 +171,12 @@ def _give_each_reference_its_own(model: nn.Module) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Leave the random number generators alone, talk to no other process, warn of nothing."""
+    """Preserve the random number generators, disable communication between processes, and silence warnings."""
     states = random.getstate(), np.random.get_state()
-    # Losses average over processes. Here each process traces the same model by itself.
+    # Losses average over processes, but here each process traces the model by itself.
     alone = mock.patch.object(torch.distributed, 'is_initialized', return_value=False)
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings(), alone, unnoticed():
+        with torch.random.fork_rng(), warnings.catch_warnings(), alone, recording_disabled():
             warnings.simplefilter('ignore')
             yield
     finally:
@@ -185,7 +185,7 @@ def _quietly() -> Iterator[None]:
 
 
 class _Watch(TorchFunctionMode):
-    """Hooks on every module, and an ear for activations that are called as functions."""
+    """Record calls of activations by hooks on every module, and calls of activation functions."""
 
     def __init__(self, model: nn.Module, mode: str) -> None:
         super().__init__()

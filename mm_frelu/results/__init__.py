@@ -1,1 +1,1 @@
-"""Predictions that tools/test.py --out wrote, read again beside the test set that they were made on."""
+"""Read predictions of tools/test.py --out together with the test set that they belong to."""

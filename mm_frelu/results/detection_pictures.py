@@ -1,4 +1,4 @@
-"""Images to detect in, each with its annotations where there are any."""
+"""Images for detection, with their annotations if there are any."""
 
 from pathlib import Path
 from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
@@ -15,11 +15,11 @@ class Picture(NamedTuple):
     """An image.
 
     Attributes:
-        key: Its id in the test set; its path where there is none.
+        key: Its id in the test set, or its path if it is not from a test set.
         path: The file.
-        name: Path of its picture below the output folder, without suffix.
+        name: Path of the output picture relative to the output folder, without suffix.
         truth: Its annotations, or None.
-        size: Width and height that the annotations are for, or None.
+        size: Width and height according to the annotations, or None.
     """
 
     key: Hashable
@@ -29,25 +29,25 @@ class Picture(NamedTuple):
     size: Optional[Tuple[int, int]] = None
 
     def check_size(self, found: Sequence[int]) -> None:
-        """Refuse an image of another size than its annotations are for.
+        """Reject an image whose size differs from that in its annotations.
 
         Args:
             found: Width and height of the image.
 
         Raises:
-            UserError: When they differ.
+            UserError: If the sizes differ.
         """
         if self.size is None or tuple(found) == tuple(self.size):
             return
         own, expected = ('x'.join(map(str, sides)) for sides in (found, self.size))
         raise UserError(
-            f'{self.path} is {own} (upright, as its EXIF data say), but its annotations are for {expected}: boxes would lie elsewhere. '
-            'Mend width and height in the annotations, or save the image in that size.'
+            f'{self.path} is {own} (upright, as its EXIF data say), but its annotations are for {expected}, so boxes would be '
+            'misplaced. Correct width and height in the annotations, or save the image in that size.'
         )
 
 
 def pictures_of_set(test_set: DetectionSet) -> List[Picture]:
-    """All images of a test set."""
+    """Return all images of a test set."""
     names = _different_names([Path(image.path.name) for image in test_set.images.values()])
     return [
         Picture(key, image.path, name, image.truth, image.size)
@@ -58,15 +58,15 @@ def pictures_of_set(test_set: DetectionSet) -> List[Picture]:
 def pictures_of_files(
     images: Sequence[ImageFile], annotations: Optional[DetectionSet]
 ) -> List[Picture]:
-    """The images of a command line, with their annotations.
+    """Return the images of a command line, with their annotations.
 
     Args:
         images: The files.
-        annotations: What they are annotated in, or None. An image is found there by its file name; of several with that name, by the
-            folders before it.
+        annotations: The annotations, or None. An image is found there by its file name. If several images have the same name,
+            their folders are compared as well.
 
     Raises:
-        UserError: For an image that is not in the annotations, or more than once.
+        UserError: If an image is not in the annotations, or is there more than once.
     """
     names = _different_names([image.key for image in images])
     if annotations is None:
@@ -87,8 +87,8 @@ def pictures_of_files(
             ]
         if len(keys) != 1:
             raise UserError(
-                f'{annotations.name} has {len(keys) or "no"} images called {image.path.name}; expected one for {image.path}. Give '
-                'the annotations of these images, or leave this one out.'
+                f'{annotations.name} has {len(keys) or "no"} images with the name {image.path.name}; expected one for '
+                f'{image.path}. Give the annotations of these images, or omit this image.'
             )
         entry = annotations.images[keys[0]]
         pictures.append(Picture(keys[0], image.path, name, entry.truth, entry.size))
@@ -96,7 +96,7 @@ def pictures_of_files(
 
 
 def _different_names(paths: Sequence[Path]) -> List[Path]:
-    """A name without suffix for each; a number tells equal ones apart."""
+    """Return a different name without suffix for each path. Equal names get a number."""
     names: Dict[Path, None] = {}
     for path in paths:
         stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name

@@ -1,4 +1,4 @@
-"""The pickle that tools/test.py --out writes for detection."""
+"""Read the pickle that tools/test.py --out writes for detection."""
 
 from pathlib import Path
 from typing import Any, Dict, Hashable, Union
@@ -11,26 +11,26 @@ from mm_frelu.evaluation.boxes import Detections
 
 from .detection_set import DetectionSet
 
-_MAKE = 'Write it anew: tools/test.py CONFIG CHECKPOINT --out X.pkl.'
+_MAKE = 'Write it again: tools/test.py CONFIG CHECKPOINT --out X.pkl.'
 
 
 def read_detections(path: Union[str, Path], test_set: DetectionSet) -> Dict[Hashable, Detections]:
     """Read predictions and check that they belong to a test set.
 
     Args:
-        path: File that ``tools/test.py --out`` or mmdet's own test tool wrote.
+        path: File of ``tools/test.py --out`` or mmdet's test tool.
         test_set: The test set.
 
     Returns:
         Detections for every image of the test set, by its id.
 
     Raises:
-        UserError: No such file, another kind of file, or predictions for other images or classes.
+        UserError: If the file does not exist, is of another kind, or has predictions for other images or classes.
     """
     path = Path(path)
     if not path.is_file():
         kind = 'is a folder' if path.is_dir() else 'there is no such file'
-        raise UserError(f'{path}: {kind}. For detection predictions are one file. {_MAKE}')
+        raise UserError(f'{path}: {kind}. Predictions of a detector are in a single file. {_MAKE}')
     try:
         results = mmengine.load(path)
     except Exception as error:  # a pickle may fail in any way
@@ -39,14 +39,14 @@ def read_detections(path: Union[str, Path], test_set: DetectionSet) -> Dict[Hash
         ) from None
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         raise UserError(
-            f'{path} holds a {type(results).__name__}; expected a list with one dict for each image. {_MAKE}'
+            f'{path} has a {type(results).__name__}; expected a list with one dict for each image. {_MAKE}'
         )
     detections = {}
     for result in results:
         if 'pred_instances' not in result or 'img_id' not in result:
             raise UserError(
-                f'{path} holds no boxes: its entries have {", ".join(list(result)[:4]) or "nothing"}; expected img_id and '
-                f'pred_instances, as a detector gives them. {_MAKE}'
+                f'{path} has no boxes: its entries have {", ".join(list(result)[:4]) or "nothing"}; expected img_id and '
+                f'pred_instances, the output of a detector. {_MAKE}'
             )
         detections[result['img_id']] = _of_result(path, result, test_set)
     _check_images(path, results, test_set)
@@ -62,26 +62,26 @@ def _of_result(path: Path, result: Dict[str, Any], test_set: DetectionSet) -> De
     number = len(test_set.classes)
     if labels.size and not 0 <= labels.min() <= labels.max() < number:
         raise UserError(
-            f'{path} has the class number {labels.max()}, but {test_set.name} has {number} classes, 0 to {number - 1}. These '
-            'are predictions of a model for another dataset: give its config.'
+            f'{path} has the class number {labels.max()}, but {test_set.name} has {number} classes, 0 to {number - 1}. The '
+            'predictions are of a model for another dataset. Give its config.'
         )
     return Detections.of(boxes, labels, scores)
 
 
 def _check_images(path: Path, results: list, test_set: DetectionSet) -> None:
-    """Refuse predictions for other images: by the ids, and by the names of the files where these were kept."""
+    """Reject predictions for other images, by their ids and, if these were saved, by their file names."""
     ids = {result['img_id'] for result in results}
     strange, absent = ids - set(test_set.images), set(test_set.images) - ids
     if strange or absent:
         raise UserError(
             f'{path} has predictions for {len(ids)} images, {test_set.name} has {len(test_set.images)}; '
-            f'{len(strange)} of the ids are not in it and {len(absent)} have none. These are predictions for another dataset, or of a test '
-            f'that was stopped. {_MAKE}'
+            f'{len(strange)} of the ids are not in it, and {len(absent)} of its images have no predictions. The predictions are '
+            f'for another dataset, or the test was interrupted. {_MAKE}'
         )
     for result in results:
         name, expected = result.get('img_path'), test_set.images[result['img_id']].path
         if name and Path(name).name != expected.name:
             raise UserError(
-                f'{path} calls the image {result["img_id"]!r} {Path(name).name}, {test_set.name} calls it {expected.name}: '
-                f'these are predictions for another dataset. Give its config, or test again.'
+                f'The image {result["img_id"]!r} is {Path(name).name} in {path}, but {expected.name} in {test_set.name}. The '
+                f'predictions are for another dataset. Give its config, or test again.'
             )

@@ -1,4 +1,4 @@
-"""The test set of a detection config: its images and their true boxes, for any dataset class of mmdet."""
+"""Test set of a detection config: its images and annotations, for any dataset class of mmdet."""
 
 import contextlib
 from pathlib import Path
@@ -24,7 +24,7 @@ class TrueImage(NamedTuple):
 
     Attributes:
         path: The file.
-        size: Width and height that the annotations were made for.
+        size: Width and height according to the annotations.
         truth: The annotations.
     """
 
@@ -40,7 +40,7 @@ class DetectionSet(NamedTuple):
         name: Config key and file, for messages.
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
-        images: By the image id of the predictions.
+        images: Images by the id that predictions use.
     """
 
     name: str
@@ -62,10 +62,10 @@ def load_detection_set(cfg: Config, config: str) -> DetectionSet:
         config: Its name, for messages.
 
     Returns:
-        The test set. Of a COCO file it has what CocoMetric counts: every annotation of the classes, with its own area.
+        The test set. For a COCO file it has what CocoMetric evaluates: every annotation of the classes, with its area.
 
     Raises:
-        UserError: No detection config, or its dataset cannot be read.
+        UserError: If this is not a detection config, or its dataset cannot be read.
     """
     task = task_of(cfg)
     if task != 'detection':
@@ -77,8 +77,8 @@ def load_detection_set(cfg: Config, config: str) -> DetectionSet:
     )
     if len(leaves) != 1:
         raise UserError(
-            f'{config}: test_dataloader.dataset consists of {len(leaves)} datasets; expected one, whose annotations the predictions '
-            'are compared with.'
+            f'{config}: test_dataloader.dataset consists of {len(leaves)} datasets; expected one, so that the predictions can be '
+            'compared with its annotations. Use a config with a single test dataset.'
         )
     key, settings = leaves[0]
     return build_detection_set(f'{config}: {key}', dict(settings))
@@ -88,7 +88,7 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
     """Build a dataset of mmdet and read its annotations.
 
     Args:
-        name: How messages call it.
+        name: Its name, for messages.
         settings: Its config.
     """
     from mmdet.registry import DATASETS
@@ -100,9 +100,9 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
         # pycocotools reports each step.
         with DefaultScope.overwrite_default_scope('mmdet'), contextlib.redirect_stdout(None):
             dataset = DATASETS.build(settings)
-    except Exception as error:  # as each dataset class has it
+    except Exception as error:  # dataset classes raise different errors
         raise UserError(
-            f'{name}, a {settings.get("type")}, cannot be read ({error}). Mend its annotation file or settings.'
+            f'{name}, a {settings.get("type")}, cannot be read ({error}). Correct its annotation file or settings.'
         ) from error
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     truths = _of_coco(dataset, infos) if hasattr(dataset, 'cat_ids') else map(_of_info, infos)
@@ -114,15 +114,15 @@ def build_detection_set(name: str, settings: Dict[str, Any]) -> DetectionSet:
 
 
 def read_annotations(option: str, path: str, classes: Sequence[str]) -> DetectionSet:
-    """Read a file in COCO format that no config names.
+    """Read a file in COCO format that is given by an option, not by a config.
 
     Args:
-        option: The option that names it, for messages.
+        option: The option, for messages.
         path: The file.
-        classes: Names of the classes that count. The file may lack some of them.
+        classes: Names of the classes to use. The file may lack some of them.
 
     Raises:
-        UserError: No such file, not COCO, or none of the classes in it.
+        UserError: If the file does not exist, is not in COCO format, or has none of the classes.
     """
     where = f'{option} {path}'
     if not Path(path).is_file():
@@ -132,7 +132,7 @@ def read_annotations(option: str, path: str, classes: Sequence[str]) -> Detectio
     names = [category['name'] for category in found['categories']]
     if not set(names) & set(classes):
         raise UserError(
-            f'{where} has the categories {listed(names)}; the models know {listed(classes)}, and none of these. Give the annotations '
+            f'{where} has the categories {listed(names)}, but the models have the classes {listed(classes)}. Give the annotations '
             'of a dataset with the classes that the models were trained on.'
         )
     meta = dict(classes=tuple(classes))
@@ -150,10 +150,10 @@ def _of_info(info: Dict[str, Any]) -> TrueBoxes:
 
 
 def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
-    """From the file, as CocoMetric counts: mmdet's instances have no area, and the smallest boxes are not among them."""
+    """Read the annotations from the file like CocoMetric. mmdet's instances have no area, and lack the smallest boxes."""
     with contextlib.redirect_stdout(None):
         coco = COCO(dataset.ann_file)
-    # By name: mmdet counts the categories that it finds, so that one which is not in the file would move all behind it.
+    # By name: mmdet numbers the categories in the file, so a category that is missing there would shift the later ones.
     classes = list(dataset.metainfo['classes'])
     numbers = {
         category: classes.index(entry['name'])

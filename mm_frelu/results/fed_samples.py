@@ -1,4 +1,4 @@
-"""What a config's pipeline feeds to the model, image by image, as something to look at."""
+"""Samples that a config's pipeline feeds to the model, as images for display."""
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -16,14 +16,14 @@ PHASES = ('train', 'val', 'test')
 
 
 class FedSample(NamedTuple):
-    """An image behind the last step of the pipeline, with its labels.
+    """An image after the last step of the pipeline, with its labels.
 
     Attributes:
-        path: The image file, or the first of them for a mosaic.
+        path: The image file, or the first one of a mosaic.
         image: RGB ``uint8`` array (H, W, 3).
-        boxes: For detection: the boxes, those that training ignores as crowds.
-        labels: For segmentation: class numbers (H, W).
-        category: For classification: the class number.
+        boxes: For detection, the boxes. Boxes that training ignores are crowds.
+        labels: For segmentation, class numbers (H, W).
+        category: For classification, the class number.
     """
 
     path: str
@@ -39,15 +39,15 @@ class FedDataset:
     Args:
         cfg: The config.
         config: Its name, for messages.
-        phase: One of :data:`PHASES`: which dataloader's dataset.
+        phase: One of :data:`PHASES`, which selects the dataloader.
 
     Attributes:
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
-        ignore_index: For segmentation, the label that the loss leaves out.
+        ignore_index: For segmentation, the label that the loss ignores.
 
     Raises:
-        UserError: When the config has no such dataset, or it cannot be built.
+        UserError: If the config has no such dataset, or it cannot be built.
     """
 
     def __init__(self, cfg: Config, config: str, phase: str) -> None:
@@ -66,24 +66,24 @@ class FedDataset:
             meta.get('palette') if self.task == 'segmentation' else _palette(self.dataset)
         )
         self.ignore_index = getattr(self.dataset, 'ignore_index', 255)
-        # mmcv reads blue first, and the model turns the channels; a Normalize in the pipeline may do so before.
+        # mmcv reads BGR, and the model converts it to RGB, unless a Normalize in the pipeline has done so.
         self._red_first = any(getattr(step, 'to_rgb', False) for step in _steps(self.dataset))
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def sample(self, index: int) -> FedSample:
-        """The image of one index; a random pipeline gives another one each time.
+        """Return the sample of one index. A random pipeline gives a different one each time.
 
         Raises:
-            UserError: When a step of the pipeline fails.
+            UserError: If a step of the pipeline fails.
         """
         try:
             with DefaultScope.overwrite_default_scope(self._scope):
                 item = self.dataset[index]
         except UserError:
             raise
-        except Exception as error:  # as each step has it
+        except Exception as error:  # steps raise different errors
             raise UserError(
                 f'{self.key}: its pipeline fails on image {index} ({error}).'
             ) from error
@@ -106,12 +106,12 @@ class FedDataset:
                 dataset = DATASETS.build(settings)
                 if hasattr(dataset, 'full_init'):
                     dataset.full_init()
-        except Exception as error:  # as each dataset class has it
+        except Exception as error:  # dataset classes raise different errors
             raise UserError(f'{self.key} cannot be built ({error}).') from error
         return dataset
 
     def _picture(self, inputs: Any) -> np.ndarray:
-        """The tensor (C, H, W) as RGB; one that was normalised is stretched to 0..255."""
+        """Convert a tensor (C, H, W) to RGB. A normalised one is scaled to the range 0 to 255."""
         image = inputs.permute(1, 2, 0).numpy()
         if image.dtype != np.uint8 and image.min() < 0:
             image = (image - image.min()) / max(float(image.max() - image.min()), 1e-12)
@@ -121,7 +121,7 @@ class FedDataset:
 def samples_of(
     dataset: FedDataset, number: Optional[int], repeat: int
 ) -> Iterator[Tuple[int, int, FedSample]]:
-    """Yield index, repetition and sample of the first images, each so many times."""
+    """Yield index, repetition and sample of the first ``number`` images, each ``repeat`` times."""
     for index in range(min(number or len(dataset), len(dataset))):
         for turn in range(repeat):
             yield index, turn, dataset.sample(index)

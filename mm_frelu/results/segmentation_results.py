@@ -1,4 +1,4 @@
-"""The folder of PNG files that tools/test.py --out writes for segmentation, image by image beside the labels."""
+"""Read the folder of PNG files that tools/test.py --out writes for segmentation, together with the labels."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from mm_frelu.engine.output_names import folders_of
 from mm_frelu.visualization.image_files import read_labels
 from mm_frelu.visualization.test_set import SegmentationTestSet
 
-_MAKE = 'Write it anew: tools/test.py CONFIG CHECKPOINT --out DIR.'
+_MAKE = 'Write it again: tools/test.py CONFIG CHECKPOINT --out DIR.'
 
 
 class LabelledImage(NamedTuple):
@@ -26,7 +26,7 @@ class LabelledImage(NamedTuple):
     Attributes:
         image: The image file.
         label: Its label file.
-        prediction: The file that the test wrote for it.
+        prediction: The file with its prediction.
     """
 
     image: Path
@@ -40,10 +40,10 @@ class SegmentationResults(NamedTuple):
     Attributes:
         classes: Names of the classes.
         palette: One RGB colour for each class, or None.
-        ignore_index: The label that stands for "not labelled".
+        ignore_index: The label of unlabelled pixels.
         images: The images, in the order of the dataset.
-        renumbering: From the ids in label files to classes.
-        from_file: Class of each value in a predicted file; 255 for none.
+        renumbering: Conversion of the ids in label files to classes.
+        from_file: Class of each value in a prediction file; 255 for none.
     """
 
     classes: Tuple[str, ...]
@@ -54,29 +54,29 @@ class SegmentationResults(NamedTuple):
     from_file: np.ndarray
 
     def read(self, entry: LabelledImage) -> Tuple[np.ndarray, np.ndarray]:
-        """Prediction and label of an image.
+        """Read prediction and label of an image.
 
         Returns:
-            Integer arrays (H, W): class numbers; in the label also ``ignore_index``.
+            Integer arrays (H, W) of class numbers. The label may also have ``ignore_index``.
 
         Raises:
-            UserError: A file that cannot be read, holds no classes, or has another size than the other one.
+            UserError: If a file cannot be read or does not have class numbers, or the files differ in size.
         """
         try:
             with Image.open(entry.prediction) as file:
                 values: np.ndarray = np.asarray(file)
-        except Exception as error:  # each decoder has its own
+        except Exception as error:  # decoders raise different errors
             raise UserError(f'{entry.prediction} cannot be read ({error}). {_MAKE}') from None
         if values.ndim != 2:
             raise UserError(
-                f'{entry.prediction} is a picture in colours; expected one channel of class numbers. {_MAKE}'
+                f'{entry.prediction} is a colour image; expected one channel of class numbers. {_MAKE}'
             )
         prediction = self.from_file[np.clip(values, 0, 255).astype(np.uint8)]
         strange = np.unique(values[prediction == 255])
         if strange.size:
             raise UserError(
-                f'{entry.prediction} holds the value {strange[0]}, which is none of the {len(self.classes)} classes. These are '
-                'predictions of a model for another dataset: give its config.'
+                f'{entry.prediction} has the value {strange[0]}, which is not one of the {len(self.classes)} classes. The '
+                'predictions are of a model for another dataset. Give its config.'
             )
         label = read_labels(
             entry.label,
@@ -94,10 +94,10 @@ def load_segmentation_results(cfg: Config, config: str, folder: str) -> Segmenta
     Args:
         cfg: The config that was tested.
         config: Its name, for messages.
-        folder: Folder that ``tools/test.py --out`` wrote.
+        folder: Folder of ``tools/test.py --out``.
 
     Raises:
-        UserError: No segmentation config, no labels, or files that do not belong to its test set.
+        UserError: If this is not a segmentation config, there are no labels, or the files do not belong to its test set.
     """
     task = task_of(cfg)
     if task != 'segmentation':
@@ -105,7 +105,7 @@ def load_segmentation_results(cfg: Config, config: str, folder: str) -> Segmenta
     if not os.path.isdir(folder):
         kind = 'is a file' if os.path.isfile(folder) else 'there is no such folder'
         raise UserError(
-            f'{folder}: {kind}. For segmentation predictions are a folder of PNG files. {_MAKE}'
+            f'{folder}: {kind}. Predictions of a segmentor are in a folder of PNG files. {_MAKE}'
         )
     require_library(cfg)
     check_datasets(cfg, ('test_dataloader',))
@@ -116,7 +116,7 @@ def load_segmentation_results(cfg: Config, config: str, folder: str) -> Segmenta
         dataset = test_set.dataset
         if dataset is None:
             raise UserError(
-                f'{config} has no test_dataloader.dataset, which says what the predictions are for.'
+                f'{config} has no test_dataloader.dataset. Give the config that was tested.'
             )
         dataset.full_init()
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
@@ -145,21 +145,22 @@ def _pair(infos: List[Dict[str, Any]], config: str, folder: Path) -> List[Labell
     absent = [entry.prediction for entry in images if not entry.prediction.is_file()]
     strange = [file for file in sorted(folder.rglob('*.png')) if file.resolve() not in expected]
     if absent:
-        more = f', and has {strange[0].name}, which is not of this test set' if strange else ''
+        more = f', but has {strange[0].name}, which is not of this test set' if strange else ''
         raise UserError(
-            f'{folder} lacks the predictions for {len(absent)} of {len(images)} images of {config}, {absent[0].name} for '
-            f'example{more}. These are predictions for another dataset, or of a test that was stopped. {_MAKE}'
+            f'{folder} lacks the predictions for {len(absent)} of {len(images)} images of {config}, for example '
+            f'{absent[0].name}{more}. The predictions are for another dataset, or the test was interrupted. {_MAKE}'
         )
     return images
 
 
 def _values(test_set: SegmentationTestSet, num_classes: int, from_one: bool) -> np.ndarray:
-    """Class of each value that the writing metric puts into a file.
+    """Return the class of each value in a prediction file.
 
-    IoUMetric writes class numbers, from 1 on where the dataset has ``reduce_zero_label``; CityscapesMetric writes CityScapes' label ids.
+    IoUMetric writes class numbers, which start at 1 if the dataset has ``reduce_zero_label``. CityscapesMetric writes the label
+    ids of CityScapes.
     """
     table = np.full(256, 255)
-    # As tools/test.py chooses the metric that writes.
+    # tools/test.py chooses the metric that writes in the same way.
     writer = next(
         (
             str(metric.get('type')).rpartition('.')[2]

@@ -197,12 +197,12 @@ def test_missing_channels_say_what_to_write(layer_class):
         (dict(init='zero'), "init must be one of paper, identity; got 'zero'"),
         (
             dict(norm_cfg=dict(type='GN', num_groups=3)),
-            '8 channels do not divide into num_groups=3',
+            '8 channels are not divisible by num_groups=3',
         ),
-        (dict(norm_cfg=dict(type='GN')), '8 channels do not divide into num_groups=None'),
+        (dict(norm_cfg=dict(type='GN')), '8 channels are not divisible by num_groups=None'),
         (
             dict(init='identity', norm_cfg=dict(type='BN', affine=False)),
-            "init='identity'.* this norm has no scale; take affine=False out",
+            "init='identity'.* this norm has no scale. Remove affine=False",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_picture_has_a_line_and_a_band_for_each_group():
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('not json\n', 'line 1 is not of MMEngine'),
+        ('not json\n', 'line 1 is not a JSON object'),
         ('', 'nothing was logged'),
         ('[1]\n', 'line 1 is not'),
     ],

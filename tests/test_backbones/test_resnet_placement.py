@@ -133,7 +133,10 @@ def test_windows_stay_undilated():
         (dict(multi_grid=(1, 2)), 'multi_grid=.* each of the 3 blocks'),
         (dict(act_cfg=dict(type='FRelu')), "Unknown activation 'FRelu'. Did you mean 'FReLU'"),
         (dict(act_cfg=dict(type='FReLU', kernel_size=2)), 'kernel_size must be odd'),
-        (dict(pretrained='x', init_cfg=dict(type='Kaiming')), 'init_cfg and pretrained both say'),
+        (
+            dict(pretrained='x', init_cfg=dict(type='Kaiming')),
+            'init_cfg and pretrained both define',
+        ),
     ],
 )
 def test_wrong_options(options, message):

@@ -129,7 +129,7 @@ def programs():
         'unknown instruction': head + b'\xff.',
         'protocol 9': b'\x80\x09}.',
         'no end': head + b'}',
-        'bytes behind': head + b'}.}.',
+        'extra bytes after': head + b'}.}.',
         'one text many times': head
         + b'('
         + text('x' * 1000)

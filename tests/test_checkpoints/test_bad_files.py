@@ -172,7 +172,7 @@ def test_numbers_that_are_no_weights(refused, shufflenet):
     name = 'features.3.branch_main.1.running_var'
     value = shufflenet[name]
     for wrong in (np.nan, np.inf, -np.inf):
-        assert f'{name} has numbers that are not finite' in refused(
+        assert f'{name} has values that are not finite' in refused(
             changed(shufflenet, name, np.where(value == value[0], wrong, value).astype('f4'))
         )
     huge = value.astype(np.float64) * 1e300
@@ -195,7 +195,7 @@ def test_other_networks(refused, shufflenet):
     assert 'another network' in refused({'module.conv1.weight': ARRAY})
     message = refused(dict(shufflenet), '--arch', 'resnet50')
     assert message.startswith('error: --arch resnet50: ')
-    assert 'holds a shufflenet_v2_x0_5' in message
+    assert 'has the weights of shufflenet_v2_x0_5' in message
     refused(dict(shufflenet), '--arch', 'shufflenet_v2_x1_0')
     for nested in ('state_dict', 'model'):
         assert 'names and arrays only' in refused({nested: SMALL})
@@ -227,7 +227,7 @@ def test_paths(main, shufflenet, tmp_path, capsys):
     cases = {
         (tmp_path / 'weight.model', tmp_path / 'a.pth'): 'does not exist',
         (tmp_path, tmp_path / 'a.pth'): 'is a folder',
-        (source, source): 'is the file to read',
+        (source, source): 'is the source file itself',
         (source, tmp_path): 'is a folder',
         (source, tmp_path / 'file' / 'a.pth'): 'is a file; give a folder',
     }

@@ -63,7 +63,7 @@ def test_a_pickled_model_is_answered_with_the_lines_that_mend_it(
 ):
     torch.save(wrap(port()), tmp_path / 'whole.pth', _use_new_zipfile_serialization=zipped)
     message = refuse(tmp_path / 'whole.pth')
-    assert 'is a whole pickled model' in message
+    assert 'is a complete pickled model' in message
     lines = re.findall(r'^  (.+)$', message, re.MULTILINE)
     assert len(lines) == 2
     if isinstance(torch.load(tmp_path / 'whole.pth', weights_only=False), dict):
@@ -131,7 +131,7 @@ def test_a_missing_file_and_a_cut_one(refuse, saved, state, tmp_path):
         ([1, 2], 'has no state dict: expected names and tensors'),
         ({}, 'has no state dict'),
         (dict(epoch=3, loss=0.1), 'found a dict of epoch, loss'),
-        (dict(weight=torch.zeros(2, 2)), 'holds the weights of another network: 1 tensors (weight'),
+        (dict(weight=torch.zeros(2, 2)), 'has the weights of another network: 1 tensors (weight'),
     ],
 )
 def test_files_without_the_weights_of_a_network(content, message, refuse, saved):
@@ -151,7 +151,7 @@ def test_files_without_the_weights_of_a_network(content, message, refuse, saved)
         (lambda s: s.update({'conv1.weight': torch.ones(8)}), 'another network'),
         (lambda s: s.update({'layer1.0.conv1.weight': torch.tensor(1.0)}), 'another network'),
         (lambda s: s.update({'fc.weight': torch.ones(5, 9)}), 'fc.weight has a wrong shape'),
-        (lambda s: s['conv1.weight'].fill_(float('nan')), 'conv1.weight has numbers that are not finite'),
+        (lambda s: s['conv1.weight'].fill_(float('nan')), 'conv1.weight has values that are not finite'),
         (lambda s: s['bn1.running_var'].fill_(-1), 'bn1.running_var is negative'),
         (lambda s: s.update({'fc.bias': torch.ones(5, dtype=torch.int8)}), 'fc.bias is of type torch.int8'),
         (lambda s: [s.pop(k) for k in list(s) if k.startswith('layer4.1')], 'another network'),
@@ -167,7 +167,7 @@ def test_one_wrong_tensor(change, message, refuse, saved, state):
 
 
 def test_options_that_do_not_fit(refuse, saved, state, tmp_path):
-    assert 'holds a resnet18' in refuse(saved(state), '--arch', 'resnet50')
+    assert 'has the weights of resnet18' in refuse(saved(state), '--arch', 'resnet50')
     assert '--act-sites gives 1' in refuse(saved(state), '--act-sites', 'act1')
     message = refuse(saved(state), '--std', '0.229', '0.224', '0.225')
     assert '--std 58.395 57.12 57.375' in message
@@ -181,7 +181,7 @@ def test_options_that_do_not_fit(refuse, saved, state, tmp_path):
 
 
 def test_an_address_is_told_from_a_missing_file(refuse):
-    assert 'is an address; download it' in refuse('https://example.org/port.pth')
+    assert 'is a URL; download it' in refuse('https://example.org/port.pth')
 
 
 def test_the_source_is_never_overwritten(main, saved, state, capsys):
@@ -189,5 +189,5 @@ def test_the_source_is_never_overwritten(main, saved, state, capsys):
     before = source.read_bytes()
     with pytest.raises(SystemExit):
         main([str(source), str(source)])
-    assert 'is the file to read' in capsys.readouterr().err
+    assert 'is the source file itself' in capsys.readouterr().err
     assert source.read_bytes() == before

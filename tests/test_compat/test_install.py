@@ -72,7 +72,7 @@ def test_a_process_is_silent_until_an_op_is_called_and_warns_once():
     before, after = errors.split('imported')
     assert WARNING not in before
     assert after.count(WARNING) == 1
-    for part in ('NMS', 'says how to install the compiled ones'):
+    for part in ('NMS', 'says how to install the compiled ops'):
         assert part in after
 
 
@@ -103,7 +103,7 @@ def test_mmcv_and_mmengine_get_true_answers():
     lines = [line for line in lines if ' - mmengine - ' not in line]
     assert lines == [
         'False',
-        'n/a (ops not compiled, mm_frelu.compat stands in)',
+        'n/a (ops not compiled, replaced by mm_frelu.compat)',
         'not available',
         'False',
     ]

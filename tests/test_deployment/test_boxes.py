@@ -86,7 +86,7 @@ def test_scores_with_a_factor(tmp_path):
 def test_other_kinds_of_nms_and_heads_are_refused(tmp_path):
     files = random_checkpoints.detector(tmp_path, 'ReLU', nms=dict(type='soft_nms'))
     model = build_model(files.cfg)
-    with pytest.raises(UserError, match='the plain NMS only'):
+    with pytest.raises(UserError, match='supports plain NMS only'):
         network_of(model, files.cfg, 'model', 'labels')
 
     class OwnWay(type(model.bbox_head)):
@@ -95,7 +95,7 @@ def test_other_kinds_of_nms_and_heads_are_refused(tmp_path):
 
     head = OwnWay.__new__(OwnWay)
     torch.nn.Module.__init__(head)
-    with pytest.raises(UserError, match='OwnWay finds its boxes in a way of its own'):
+    with pytest.raises(UserError, match='OwnWay has its own post-processing'):
         read_suppression(head)
 
 

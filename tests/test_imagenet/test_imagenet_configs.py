@@ -179,7 +179,7 @@ def test_pooling_drops_whole_channels_while_training_only():
     dropped = trained == 0
     assert 0.15 < dropped.float().mean() < 0.35
     torch.testing.assert_close(trained[~dropped], evaluated[~dropped] / 0.75)
-    with pytest.raises(ValueError, match='drop_rate is from 0 to below 1; got 1'):
+    with pytest.raises(ValueError, match='drop_rate must be at least 0 and below 1; got 1'):
         DropoutPooling(1)
 
 

@@ -28,7 +28,7 @@ def test_what_runs_not_and_what_is_no_map():
     net, image = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.randn(1, 3, 8, 8)
     with pytest.raises(UserError, match='aux does not run'):
         features_at(nn.Identity(), 'aux', image, net, (0, 0))
-    with pytest.raises(UserError, match='1 puts out no single feature map'):
+    with pytest.raises(UserError, match='The output of .*1 is not a feature map'):
         features_at(net[1], '1', image, net, (0, 0))
 
 
@@ -57,7 +57,7 @@ def test_names_of_layers():
         UserError, match=r'--layers backbone.layer1.0.act9: .*backbone.layer1.0.act'
     ):
         choose_layers(names, ['backbone.layer1.0.act9'])
-    with pytest.raises(UserError, match='none of the activations'):
+    with pytest.raises(UserError, match='is not an activation that the tool supports'):
         choose_layers(names, ['neck'], others=['neck'])
     with pytest.raises(UserError, match=r'--layer 00: the model has no such layer. .* 0'):
         find_layer(nn.Sequential(nn.ReLU()), '00', 'the model')

@@ -146,7 +146,7 @@ def test_a_model_without_activations_is_told(tmp_path, monkeypatch):
     assert 'no FReLU' in said[0]
     assert HOOKS.get('mm_frelu.ActivationStatisticsHook') is ActivationStatisticsHook
     for interval in (0, True, 1.5):
-        with pytest.raises(ValueError, match='interval is a number of steps'):
+        with pytest.raises(ValueError, match='interval must be a number of steps'):
             ActivationStatisticsHook(interval)
 
 

@@ -117,7 +117,7 @@ def test_wrong_words_are_told(x, monkeypatch):
 @pytest.mark.parametrize('layer_class', [FReLU, DyReLUB])
 def test_triton_on_a_cpu_is_refused(layer_class, x, monkeypatch):
     monkeypatch.delenv('TRITON_INTERPRET', raising=False)
-    with pytest.raises(RuntimeError, match="implementation='triton' cannot compute this layer"):
+    with pytest.raises(RuntimeError, match="implementation='triton' does not support this layer"):
         layer_class(8, implementation='triton')(x)
 
 
@@ -214,7 +214,7 @@ def reflecting(layer):
         (hooked_in_backward, 'Conv2d has hooks'),
         (parametrized, 'ParametrizedConv2d, not a plain Conv2d'),
         (replaced_window, 'Sequential, not a plain Conv2d'),
-        (own_forward, 'Conv2d has hooks or a forward of its own'),
+        (own_forward, 'Conv2d has hooks or its own forward'),
         (group_norm, 'GroupNorm is not a batch norm'),
         (reflecting, 'not a depthwise convolution that keeps the shape'),
     ],

@@ -138,7 +138,7 @@ def test_nothing_replaced_is_an_error():
         (dict(type='FReLU', kernel_size=4), r'kernel_size must be odd'),
         (
             dict(type='FReLU', norm_cfg=dict(type='GN', num_groups=8)),
-            r'at backbone\.2\.relu\.act1 \(4 channels\): .*do not divide',
+            r'at backbone\.2\.relu\.act1 \(4 channels\): .*not divisible',
         ),
         (dict(type='FReLU', norm_cfg=dict(type='BM')), r"there is no norm 'BM'\. Use 'BN'"),
         (dict(type='DyReLUC', radius=4), r"'radius'\. DyReLUC takes .*temperature.*reduction"),
@@ -153,7 +153,7 @@ def test_settings_that_do_not_work_leave_the_model_as_it_was(act_cfg, expected):
 
 
 def test_an_exclude_that_takes_everything_is_named():
-    with pytest.raises(UserError, match=r'exclude \* takes out everything that include backbone'):
+    with pytest.raises(UserError, match=r'exclude \* removes everything that include backbone'):
         replace_activations(Net(), dict(type='FReLU'), exclude='*')
 
 
@@ -296,7 +296,7 @@ def test_who_calls_functions_is_told_so(monkeypatch):
     )
     replace_activations(torch.nn.Sequential(CallsFunctions()), dict(type='FReLU'))
     (text,) = said
-    assert text.startswith('Activations that are called as functions stay as they are: ')
+    assert text.startswith('Activations that are called as functions are not replaced: ')
     assert '0 calls relu(), 0 calls selu().' in text
     assert 'nn.ReLU()' in text
 

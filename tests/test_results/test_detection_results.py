@@ -72,15 +72,17 @@ def test_files_that_do_not_belong(test_set, tmp_path):
     path.write_bytes(b'nothing')
     message('cannot be read as a pickle')
     path.write_bytes(pickle.dumps(dict(a=1)))
-    message('holds a dict; expected a list')
+    message('has a dict; expected a list')
     path.write_bytes(pickle.dumps([dict(pred_label=1)]))
-    message('holds no boxes: its entries have pred_label')
+    message('has no boxes: its entries have pred_label')
     write_detections(path, entries[:2])
-    message(r'has predictions for 2 images, .* has 4; 0 of the ids are not in it and 2 have none')
+    message(
+        r'has predictions for 2 images, .* has 4; 0 of the ids are not in it, and 2 of its images have no predictions'
+    )
     write_detections(path, [(key + 1000, *rest) for key, *rest in entries])
-    message('4 of the ids are not in it and 4 have none')
+    message('4 of the ids are not in it, and 4 of its images have no predictions')
     write_detections(path, [(key, 'other.png', *rest) for key, _, *rest in entries])
-    message('calls the image .* other.png, .* calls it')
+    message('is other.png in .*, but')
     write_detections(
         path,
         [(key, file, boxes, labels + 10, scores) for key, file, boxes, labels, scores in entries],
@@ -116,7 +118,7 @@ def test_annotations_of_images_of_ones_own(test_set, street_scenes, tmp_path):
         np.testing.assert_array_equal(own.images[key].truth.labels, image.truth.labels[kept])
         np.testing.assert_array_equal(own.images[key].truth.boxes, image.truth.boxes[kept])
     with pytest.raises(
-        UserError, match='has the categories .* the models know cat, dog, and none of these'
+        UserError, match='has the categories .* but the models have the classes cat, dog'
     ):
         read_annotations('--gt', str(file), ('cat', 'dog'))
     with pytest.raises(UserError, match='there is no such file'):

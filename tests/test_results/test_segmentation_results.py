@@ -81,7 +81,7 @@ def test_files_that_do_not_belong(street_scenes, tmp_path):
             read()
 
     Image.fromarray(np.full((64, 128), 77, np.uint8)).save(first)
-    message('holds the value 77, which is none of the 19 classes')
+    message('has the value 77, which is not one of the 19 classes')
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(first)
     message('is 128x64, its image 64x32')
     Image.fromarray(np.zeros((64, 128, 3), np.uint8)).save(first)
@@ -93,6 +93,6 @@ def test_files_that_do_not_belong(street_scenes, tmp_path):
         'lacks the predictions for 1 of 4 images.*and has other.png, which is not of this test set',
     )
     with pytest.raises(
-        UserError, match='there is no such folder. For segmentation predictions are a folder'
+        UserError, match='there is no such folder. Predictions of a segmentor are in a folder'
     ):
         load_segmentation_results(cfg, 'seg.py', str(tmp_path / 'absent'))

@@ -118,7 +118,7 @@ def test_a_pattern_without_a_match_ends_with_a_sentence(relu_segmentor, tmp_path
             ]
         )
     error = capsys.readouterr().err
-    assert "error: include 'backbone.layr3' matches no activation" in error
+    assert "error: include 'backbone.layr3' matches none of the" in error
     assert 'backbone.layer3' in error
 
 

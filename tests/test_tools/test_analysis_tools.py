@@ -192,9 +192,9 @@ def test_refusals(segmentor, detector, tested, tmp_path, capsys):
     message = refused(
         capsys, 'confusion_matrix', segmentor.config, tested / 'boxes.pkl', tmp_path / 'out'
     )
-    assert 'For segmentation predictions are a folder of PNG files' in message
+    assert 'Predictions of a segmentor are in a folder of PNG files' in message
     message = refused(capsys, 'confusion_matrix', detector.config, tested / 'png', tmp_path / 'out')
-    assert 'For detection predictions are one file' in message
+    assert 'Predictions of a detector are in a single file' in message
     message = refused(
         capsys, 'confusion_matrix', segmentor.config, tested / 'png', tested / 'boxes.pkl'
     )

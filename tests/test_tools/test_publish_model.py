@@ -69,11 +69,11 @@ def test_publishing_twice_gives_one_file(tool, segmentor, tmp_path, capsys):
     tool.main([str(segmentor.checkpoint), str(tmp_path)])
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == str(first)
-    assert 'was there already' in out
+    assert 'existed already' in out
     first.write_bytes(b'damaged')
     with pytest.raises(SystemExit):
         tool.main([str(segmentor.checkpoint), str(tmp_path)])
-    assert 'other contents' in capsys.readouterr().err
+    assert 'different content' in capsys.readouterr().err
     assert first.read_bytes() == b'damaged'
     assert [entry.name for entry in tmp_path.iterdir()] == [first.name]
 
@@ -112,7 +112,7 @@ def test_bare_state_dict_and_views(tool, tmp_path, capsys):
     assert source.stat().st_size > 4_000_000
     tool.main([str(source), str(tmp_path / 'zoo')])
     out = capsys.readouterr().out
-    assert 'preprocessing the weights expect is not known' in out
+    assert 'preprocessing of the weights is unknown' in out
     path = Path(out.splitlines()[-1])
     assert path.name.startswith('resnet_')
     assert path.stat().st_size < 20_000

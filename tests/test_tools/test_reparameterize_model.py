@@ -140,7 +140,7 @@ def test_existing_files_are_kept(tool, segmentor, tmp_path, capsys):
         arguments = [segmentor.config, segmentor.checkpoint, tmp_path / 'a.pth']
         with pytest.raises(SystemExit):
             tool.main([str(argument) for argument in arguments])
-        assert f'{name} is there already' in capsys.readouterr().err
+        assert f'{name} exists already' in capsys.readouterr().err
         assert (tmp_path / name).read_text() == 'mine'
         (tmp_path / name).unlink()
 

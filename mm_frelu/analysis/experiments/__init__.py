@@ -1,1 +1,1 @@
-"""Trainings that are compared: what differs between them, running them, and the tables and pictures of the outcome."""
+"""Comparisons of trainings: their settings, their execution, and tables and pictures of the results."""

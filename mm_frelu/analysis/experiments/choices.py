@@ -1,4 +1,4 @@
-"""An activation as the command line names it, and how it gets into a config."""
+"""Parse activations from the command line, and set them in a config."""
 
 import copy
 import inspect
@@ -22,8 +22,8 @@ class ActivationChoice:
     """One activation of a comparison.
 
     Attributes:
-        text: As the user wrote it, ``FReLU`` or ``FReLU:kernel_size=5,init=identity``. It names the row of the tables.
-        cfg: The config that it stands for, ``dict(type='FReLU', kernel_size=5, init='identity')``.
+        text: Text of the user, ``FReLU`` or ``FReLU:kernel_size=5,init=identity``. It is the name of the row in tables.
+        cfg: Its config, ``dict(type='FReLU', kernel_size=5, init='identity')``.
     """
 
     text: str
@@ -31,19 +31,19 @@ class ActivationChoice:
 
     @property
     def folder(self) -> str:
-        """The text as the name of a folder."""
+        """The text, converted to the name of a folder."""
         return re.sub(r'[^\w.=-]+', '_', self.text)
 
 
 def parse_choices(texts: Sequence[str], option: str = '--act') -> List[ActivationChoice]:
-    """Read activations, each ``NAME`` or ``NAME:key=value,key=value``, and build each once to see that it can be.
+    """Parse activations, each ``NAME`` or ``NAME:key=value,key=value``, and build each once to check it.
 
     Args:
-        texts: What the command line gives.
-        option: The option's name, for messages.
+        texts: Values of the option.
+        option: Name of the option, for messages.
 
     Raises:
-        UserError: For a name that is not registered, a setting that the layer refuses, or one activation given twice.
+        UserError: If a name is not registered, the layer does not accept a setting, or an activation is given twice.
     """
     choices = [_parse(text, option) for text in texts]
     for index, choice in enumerate(choices):
@@ -53,19 +53,19 @@ def parse_choices(texts: Sequence[str], option: str = '--act') -> List[Activatio
 
 
 def with_activation(cfg: Config, act_cfg: Dict[str, Any]) -> Config:
-    """A copy of a config whose backbone has another activation.
+    """Return a copy of a config whose backbone has another activation.
 
     Raises:
-        UserError: When the backbone does not take one.
+        UserError: If the backbone does not have the argument ``act_cfg``.
     """
     backbone = cfg.model.get('backbone') or {}
     if 'act_cfg' not in backbone and not _takes_act_cfg(cfg, backbone):
         raise UserError(
-            f'{cfg.filename}: model.backbone is {backbone.get("type")!r}, which has no act_cfg to exchange. Take a '
+            f'{cfg.filename}: model.backbone is {backbone.get("type")!r}, which does not take act_cfg. Use a '
             f"config with a backbone that has one, for instance mm_frelu.ResNet (model.backbone.type='mm_frelu.ResNet')."
         )
     changed = copy.deepcopy(cfg)
-    # Put in its place, not merged: what the old activation was told is not for the new one.
+    # Replaced, not merged: settings of the old activation do not apply to the new one.
     changed.model.backbone.act_cfg = copy.deepcopy(act_cfg)
     return changed
 
@@ -77,7 +77,7 @@ def _parse(text: str, option: str) -> ActivationChoice:
         key, equals, value = pair.partition('=')
         if not (equals and key.strip() and value.strip()):
             raise UserError(
-                f'{option} {text}: after the colon come settings, key=value; found {pair!r}. For instance '
+                f'{option} {text}: expected settings key=value after the colon; found {pair!r}. For instance '
                 f'"FReLU:kernel_size=5,init=identity".'
             )
         options[key.strip()] = DictAction._parse_iterable(value.strip())
@@ -93,7 +93,7 @@ def _parse(text: str, option: str) -> ActivationChoice:
 
 
 def _takes_act_cfg(cfg: Config, backbone: Dict[str, Any]) -> bool:
-    """Whether the backbone's class has the argument, where the config does not use it."""
+    """Whether the class of the backbone has the argument ``act_cfg``, if the config does not set it."""
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)

@@ -1,4 +1,4 @@
-"""The options that every comparison of trainings has, and the config that they lead to."""
+"""Options that all comparisons of trainings share, and the config that they result in."""
 
 import argparse
 from pathlib import Path
@@ -16,13 +16,13 @@ from mm_frelu.engine.settings import SettingsAction, merge_settings
 
 
 class Metric(NamedTuple):
-    """The number that is compared.
+    """The metric that is compared.
 
     Attributes:
-        key: What the evaluator calls it.
-        name: What tables call it.
-        scale: Factor that makes per cent of it.
-        if_absent: Its value where the evaluator gives no metrics at all, or None where that is an error.
+        key: Its key in the results of the evaluator.
+        name: Its name in tables.
+        scale: Factor that converts it to percent.
+        if_absent: Its value if the evaluator returns no metrics at all; None if that is an error.
     """
 
     key: str
@@ -31,10 +31,10 @@ class Metric(NamedTuple):
     if_absent: Any = None
 
     def of(self, metrics: Dict[str, float], source: str) -> float:
-        """Its value in the metrics of one validation, in per cent.
+        """Return its value in the metrics of one validation, in percent.
 
         Raises:
-            UserError: When the evaluator does not give it.
+            UserError: If the evaluator does not return it.
         """
         names = [name for name in metrics if name != 'iter']
         if self.key in metrics:
@@ -42,14 +42,14 @@ class Metric(NamedTuple):
         if not names and self.if_absent is not None:
             return self.if_absent
         raise UserError(
-            f'--metric {self.key}: the validation of {source} gave {", ".join(names) or "nothing"}. Name one of these, '
-            'and see that val_evaluator computes it.'
+            f'--metric {self.key}: the validation of {source} returned {", ".join(names) or "nothing"}. Give one of these, '
+            'or set a val_evaluator that computes it.'
         )
 
 
 _METRICS = {
     'segmentation': Metric('mIoU', 'mIoU', 1.0),
-    # CocoMetric gives nothing at all where not one box was found.
+    # CocoMetric returns no metrics if there are no boxes.
     'detection': Metric('coco/bbox_mAP', 'box AP', 100.0, if_absent=0.0),
     'classification': Metric('accuracy/top1', 'top-1', 1.0),
 }
@@ -85,10 +85,10 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_experiment(args: argparse.Namespace) -> Config:
-    """Read the config, and refuse what would only fail in the first run.
+    """Read the config, and reject options that would otherwise fail in the first run.
 
     Raises:
-        UserError: For a bad option, a config that cannot be trained and validated, or missing data or weights.
+        UserError: If an option is invalid, the config cannot be trained and validated, or data or weights are missing.
     """
     for option in ('workers', 'threads'):
         number = getattr(args, option)
@@ -114,11 +114,11 @@ def load_experiment(args: argparse.Namespace) -> Config:
 
 
 def metric_of(cfg: Config, key: str = '') -> Metric:
-    """The metric of a config's task, or the one named ``key``, taken as it is."""
+    """Return the metric of a config's task, or the one named ``key``, unscaled."""
     default = _METRICS[task_of(cfg)]
     return default if key in ('', None, default.key) else Metric(key, key, 1.0)
 
 
 def describe_seeds(seeds: List[int]) -> str:
-    """``seeds 0, 1, 2`` or ``seed 0``."""
+    """Format seeds as ``seeds 0, 1, 2`` or ``seed 0``."""
     return ('seeds ' if len(seeds) > 1 else 'seed ') + ', '.join(map(str, seeds))

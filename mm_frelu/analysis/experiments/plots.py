@@ -1,6 +1,6 @@
-"""Pictures of a comparison: every seed is a point, the mean a line, and nothing else is drawn.
+"""Plots of a comparison, in which every seed is a point and the mean is a line.
 
-No bars from zero, which hide the spread, and no error bars, which pretend to know a distribution from three seeds.
+There are no bars from zero, which would hide the spread, and no error bars, because three seeds do not determine a distribution.
 """
 
 from pathlib import Path
@@ -18,16 +18,16 @@ _BASELINE, _OTHER = '#8a8a8a', '#0b6e99'
 _TIME, _MEMORY = '#c8553d', '#588157'
 _GRID = '#e3e3e3'
 _ROW, _MARGIN = 0.34, 1.05
-"""Height of a row and of everything else, in inches."""
+"""Height of a row and of the rest of the figure, in inches."""
 
 
 def plot_scores(
     path: Path, scores: Scores, metric: str, costs: Dict[str, dict], caption: str
 ) -> None:
-    """Draw scores, and beside them the cost of a training step if it was measured.
+    """Draw scores and, if it was measured, the cost of a training step.
 
     Args:
-        path: PNG file, written whole or not at all.
+        path: PNG file, which is written completely or not at all.
         scores: Scores by row and seed; the first row is the baseline.
         metric: Name of the score.
         costs: ``times_baseline``, ``quartiles`` and ``kept`` by row, or empty.
@@ -44,10 +44,10 @@ def plot_scores(
 def plot_starts_and_ends(
     path: Path, starts: Scores, ends: Scores, metric: str, caption: str
 ) -> None:
-    """Draw scores before the first step and at the end of fine-tuning on one scale.
+    """Draw scores before the first step and after fine-tuning on one scale.
 
     Args:
-        path: PNG file, written whole or not at all.
+        path: PNG file, which is written completely or not at all.
         starts: Scores before the first step, by row and seed.
         ends: Scores after the last one.
         metric: Name of the score.
@@ -131,7 +131,7 @@ def _draw_costs(axes: Axes, names: Sequence[str], costs: Dict[str, dict]) -> Non
 
 
 def _rows(axes: Axes, names: List[str]) -> None:
-    """One row per name, the first on top, with a hairline through each."""
+    """Set up one row per name, the first one at the top, each with a thin line."""
     axes.set_yticks(range(len(names)), labels=names, fontsize=9)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis='both', length=0, labelsize=8.5)

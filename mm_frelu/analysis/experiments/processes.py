@@ -1,7 +1,8 @@
-"""Carrying out runs, each in a process of its own, some at a time.
+"""Execute runs in separate processes, several at a time.
 
-A fresh process per run: no run sees what one before it left in MMEngine's registries, in memory or in a random state, and one
-that crashes takes no other with it. Where the system can, processes are forked from one that has the libraries loaded.
+Each run has a new process, so that it does not depend on the state that earlier runs left in MMEngine's registries, memory or
+random number generators, and a crash does not affect other runs. If the system supports it, processes are forked from one that
+has loaded the libraries.
 """
 
 import multiprocessing
@@ -31,16 +32,17 @@ def carry_out(
     threads: Optional[int],
     tell: Callable[[Run], str],
 ) -> None:
-    """Do the runs that are not done.
+    """Execute the runs that are not finished.
 
     Args:
-        runs: The runs. Their settings are compared with what is stored before the first one starts.
-        workers: How many run at a time.
-        threads: Threads of torch in each; None for torch's own with one worker, else the cores divided by the workers.
-        tell: Says in a few words how a finished run ended.
+        runs: The runs. Their settings are compared with the stored ones before the first one starts.
+        workers: Number of runs at a time.
+        threads: Number of torch threads in each run. None means torch's default for one worker, else the number of cores
+            divided by the workers.
+        tell: Function that summarises the result of a finished run in a few words.
 
     Raises:
-        UserError: When settings have changed; or, after all others are done, when runs failed.
+        UserError: If settings have changed; or, after all other runs are finished, if runs failed.
     """
     for run in runs:
         run.prepare()
@@ -64,13 +66,13 @@ def carry_out(
                 if reason:
                     failures.append(f'{run.name}: {reason} (its log: {run.folder / "log.txt"})')
                 outcome = f'failed: {reason}' if reason else tell(run)
-                # Those that are running now are half done, on average.
+                # Current runs are half finished on average.
                 share = (number + (workers - 1) / 2) / len(waiting)
                 left = (time.monotonic() - start) * (1 / share - 1)
                 rest = f'; about {left / 60:.0f} min left' if number < len(waiting) else ''
                 print(f'[{done + number}/{len(runs)}] {run.name}: {outcome}{rest}', flush=True)
         except BaseException as error:
-            # The pool waits for what runs: that may end, unless the user is the one who waits.
+            # The pool waits for the current runs. They may finish, unless the user interrupted the tool.
             for future in futures:
                 future.cancel()
             if isinstance(error, KeyboardInterrupt):
@@ -79,13 +81,13 @@ def carry_out(
             raise
     if failures:
         raise UserError(
-            f'{len(failures)} of {len(runs)} runs failed. {" ".join(failures)} The others are kept: mend the cause and '
+            f'{len(failures)} of {len(runs)} runs failed. {" ".join(failures)} The others are kept. Fix the cause and '
             'run the same command again.'
         )
 
 
 def _context(library: str) -> BaseContext:
-    """Processes that start clean; with the libraries loaded where the system can fork."""
+    """Return the context for new processes, with the libraries loaded if the system supports it."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
@@ -97,7 +99,7 @@ def _context(library: str) -> BaseContext:
 def _in_process(
     context: BaseContext, run: Run, threads: Optional[int], started: List[BaseProcess]
 ) -> Optional[str]:
-    """Do one run in a new process, which is added to ``started``; return why it failed, or None."""
+    """Execute one run in a new process, which is added to ``started``. Return why it failed, or None."""
     log = run.folder / 'log.txt'
     process = context.Process(  # type: ignore[attr-defined]  # the types have it in subclasses only
         target=_child, args=(run.cfg, run.folder, threads, log)
@@ -114,7 +116,7 @@ def _in_process(
 
 
 def _child(cfg: Config, folder: Path, threads: Optional[int], log: Path) -> None:
-    """The process of a run: everything that it prints goes into its log."""
+    """Execute a run in its process, with all its output in its log."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(log, 'a', buffering=1) as file:
         for stream in (1, 2):  # what libraries in C print, and the DataLoader's workers
@@ -135,7 +137,7 @@ def _child(cfg: Config, folder: Path, threads: Optional[int], log: Path) -> None
 
 
 def _end_with_parent() -> None:
-    """Stop when the tool is gone: the next one would write into the same folder."""
+    """End this process when the tool ends, because a restarted tool would write into the same folder."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # this is a child
     wait([parent.sentinel])

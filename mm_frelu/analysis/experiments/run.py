@@ -1,7 +1,7 @@
 """One training of a comparison: its folder, its settings, its result.
 
-The folder has ``settings.json`` (everything that the config says, so that a result is never taken for that of other settings),
-``log.txt``, ``train`` (MMEngine's work folder) and, once the run is finished, ``result.json``.
+The folder has ``settings.json`` (all settings of the config, to detect results of other settings), ``log.txt``, ``train``
+(MMEngine's work folder) and, when the run is finished, ``result.json``.
 """
 
 import copy
@@ -22,21 +22,21 @@ from mm_frelu.engine.resume_file import newest_whole_checkpoint
 from mm_frelu.engine.validation_history import validation_history
 
 _NOT_SETTINGS = ('work_dir', 'launcher', 'resume')
-"""What may differ between two commands that ask for the same run."""
+"""Settings that may differ between two commands for the same run."""
 _SHOWN = 4
-"""Differences that the message about changed settings spells out."""
+"""Number of differences that the message about changed settings lists."""
 
 
 @dataclass
 class Run:
-    """A training that is to be done, or is done.
+    """A training of a comparison, finished or not.
 
     Attributes:
-        name: What it is called while it runs, for instance ``FReLU, seed 0``.
+        name: Its name in messages, for instance ``FReLU, seed 0``.
         row: The row of the tables that it belongs to.
         seed: Its seed.
         folder: Its folder.
-        cfg: Its config, complete.
+        cfg: Its complete config.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def result(self) -> Optional[Dict[str, Any]]:
-        """``history``, ``seconds``, ... once it is finished, else None."""
+        """The result (``history``, ``seconds``, ...) if the run is finished, else None."""
         file = self.folder / 'result.json'
         return read_json(file) if file.is_file() else None
 
@@ -56,7 +56,7 @@ class Run:
         """The last checkpoint.
 
         Raises:
-            UserError: When there is none.
+            UserError: If there is none.
         """
         found = _last_checkpoint(self.cfg)
         if found is None:
@@ -67,10 +67,10 @@ class Run:
         return found
 
     def prepare(self) -> None:
-        """Note the settings of a new run; compare those of one that has a result or a checkpoint.
+        """Store the settings of a new run, or compare them if the run has a result or a checkpoint.
 
         Raises:
-            UserError: When the run was begun with other settings.
+            UserError: If the run was started with other settings.
         """
         file, settings = self.folder / 'settings.json', settings_of(self.cfg)
         begun = self.result is not None or _last_checkpoint(self.cfg) is not None
@@ -82,15 +82,15 @@ class Run:
             more = len(differences) - _SHOWN
             raise UserError(
                 f'{self.folder} is a run with other settings: {"; ".join(differences[:_SHOWN])}'
-                f'{f"; and {more} more" if more > 0 else ""}. Results of different settings do not belong into one table: '
-                'give another --out, or delete that folder to do the run again.'
+                f'{f"; and {more} more" if more > 0 else ""}. Results of different settings cannot be in one table. '
+                'Give another --out, or delete that folder to repeat the run.'
             )
 
 
 def make_run(
     base: Config, row: str, seed: int, folder: Path, validate_at_start: bool = False
 ) -> Run:
-    """A run with one seed in a folder of its own.
+    """Create a run with one seed and its own folder.
 
     Args:
         base: Its config without seed and work folder; it is copied.
@@ -109,9 +109,9 @@ def make_run(
 
 
 def execute(cfg: Config, folder: Path) -> None:
-    """Train, and write the result when that is done.
+    """Train, and write the result at the end.
 
-    A run that was stopped goes on from its newest whole checkpoint, or starts anew where it has none.
+    An interrupted run continues from its newest complete checkpoint, or starts again if it has none.
 
     Args:
         cfg: Its config. It is changed.
@@ -128,7 +128,7 @@ def execute(cfg: Config, folder: Path) -> None:
     runner = train(cfg)
     history = validation_history(runner)
     if not history or history[-1]['iter'] != runner.iter:
-        # Stopped between its last checkpoint and the validation of that, or a schedule that does not end with one.
+        # It was interrupted between its last checkpoint and its validation, or the schedule does not end with a validation.
         runner.val()
         history = validation_history(runner)
     write_json(
@@ -145,19 +145,19 @@ def execute(cfg: Config, folder: Path) -> None:
 
 
 def continued_note(runs: Sequence[Run]) -> str:
-    """A sentence for the table about runs that were stopped and went on."""
+    """Return a sentence for the table about runs that were interrupted and continued."""
     names = [run.name for run in runs if (result := run.result) and result['continued_from']]
     return f' Stopped and continued: {"; ".join(names)}.' if names else ''
 
 
 def settings_of(cfg: Config) -> Dict[str, Any]:
-    """What a config says, by dotted key, as it comes back from a JSON file; without its folders."""
+    """Return the settings of a config by dotted key, as read from a JSON file, without its folders."""
     tree = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
     return json.loads(json.dumps(dict(_flatten(tree)), default=str))
 
 
 def _last_checkpoint(cfg: Config) -> Optional[Path]:
-    """The newest whole checkpoint of a run; None where it has to start anew."""
+    """Return the newest complete checkpoint of a run, or None if it must start again."""
     try:
         found, _ = newest_whole_checkpoint(cfg)
     except UserError:  # all are damaged

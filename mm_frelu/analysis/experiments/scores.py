@@ -1,4 +1,4 @@
-"""The scores of a comparison: by row and seed, with mean, spread and the difference to the baseline."""
+"""Scores of a comparison by row and seed, with mean, standard deviation and difference from the baseline."""
 
 import statistics
 from typing import Any, Dict, List, NamedTuple, Sequence
@@ -7,18 +7,18 @@ from .options import Metric
 from .run import Run
 
 Scores = Dict[str, Dict[int, float]]
-"""``{row: {seed: score in per cent}}``, the baseline first."""
+"""``{row: {seed: score in percent}}``, the baseline first."""
 
 
 class Estimate(NamedTuple):
-    """Mean and sample standard deviation over the seeds; the latter is 0 for one seed."""
+    """Mean and sample standard deviation over the seeds. The standard deviation of one seed is 0."""
 
     mean: float
     deviation: float
     number: int
 
     def text(self, sign: str = '') -> str:
-        """``41.2 ± 0.8``; without a spread for one seed.
+        """Format as ``41.2 ± 0.8``, or without standard deviation for one seed.
 
         Args:
             sign: ``'+'`` to show the sign of a positive mean too.
@@ -28,23 +28,23 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and sample standard deviation (n - 1) of some scores."""
+    """Compute mean and sample standard deviation (n - 1) of scores."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return Estimate(statistics.fmean(values), spread, len(values))
 
 
 def differences(scores: Dict[int, float], baseline: Dict[int, float]) -> List[float]:
-    """A row minus the baseline, seed by seed: what a seed does to both falls out."""
+    """Return a row minus the baseline for each seed, which cancels the common effect of the seed."""
     return [value - baseline[seed] for seed, value in scores.items()]
 
 
 def score_of(run: Run, metric: Metric) -> float:
-    """The score of a finished run: that of its last validation."""
+    """Return the score of a finished run, which is that of its last validation."""
     return metric.of(_history_of(run)[-1], run.name)
 
 
 def start_score_of(run: Run, metric: Metric) -> float:
-    """The score before the first step, of a run that validates there."""
+    """Return the score before the first step of a run that validates there."""
     return metric.of(_history_of(run)[0], run.name)
 
 
@@ -55,12 +55,12 @@ def _history_of(run: Run) -> List[Dict[str, Any]]:
 
 
 def collect(runs: Sequence[Run], metric: Metric, at_start: bool = False) -> Scores:
-    """The scores of finished runs.
+    """Return the scores of finished runs.
 
     Args:
         runs: The runs.
-        metric: What is compared.
-        at_start: Take the scores before the first step instead of those at the end.
+        metric: The metric that is compared.
+        at_start: Whether to use the scores before the first step instead of those at the end.
     """
     scores: Scores = {}
     for run in runs:

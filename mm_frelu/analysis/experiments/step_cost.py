@@ -1,7 +1,7 @@
-"""What a training step of each model costs: time, and memory kept for backward.
+"""Cost of a training step of each model: time, and memory saved for backward.
 
-Runs of a comparison may share their machine with one another and with other work, so their own times say little. Here the
-models take turns instead, step by step on one batch in one process: whatever slows the machine down slows all of them.
+The runs of a comparison may share the machine with each other and with other work, so their times are not comparable. Here the
+models run in turns, step by step on one batch in one process, so that other work slows down all of them.
 """
 
 import copy
@@ -25,15 +25,15 @@ from mm_frelu.engine.runner import GuardedRunner
 
 @dataclass
 class StepCost:
-    """What one model costs.
+    """Cost of one model.
 
     Attributes:
         parameters: Number of its parameters.
         macs: Multiply-adds of one forward pass of one test image.
-        seconds: Median of a training step, in seconds.
-        times_baseline: Median of its time over the baseline's of the same round.
-        quartiles: First and third quartile of that.
-        kept: Bytes kept for backward.
+        seconds: Median time of a training step, in seconds.
+        times_baseline: Median of the ratio of its time to that of the baseline in the same round.
+        quartiles: First and third quartile of this ratio.
+        kept: Bytes saved for backward.
     """
 
     parameters: int
@@ -48,8 +48,8 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
     """Measure training steps of several models in turns.
 
     Args:
-        cfgs: Configs by name; the first is the baseline. They have one dataset and one batch size.
-        rounds: How often each is measured.
+        cfgs: Configs by name; the first one is the baseline. They have the same dataset and batch size.
+        rounds: Number of measurements of each model.
 
     Returns:
         ``costs``, the fields of :class:`StepCost` by name, and how they were measured: ``device``, ``threads``, ``rounds``,
@@ -104,7 +104,7 @@ def measure_step_costs(cfgs: Dict[str, Config], rounds: int) -> Dict[str, Any]:
 
 
 def first_batch(cfg: Config) -> Dict[str, Any]:
-    """The first batch of the training data, loaded without worker processes."""
+    """Load the first batch of the training data without worker processes."""
     loader = copy.deepcopy(cfg.train_dataloader)
     loader.update(num_workers=0, persistent_workers=False)
     for key in ('prefetch_factor', 'timeout'):  # of worker processes
@@ -114,7 +114,7 @@ def first_batch(cfg: Config) -> Dict[str, Any]:
 
 
 def _step(model: Any, optimizer: Any, batch: Dict[str, Any]) -> None:
-    # The preprocessor pads the labels of a batch in place, so each step gets labels of its own.
+    # The preprocessor pads the labels of a batch in place, so each step gets a copy of the labels.
     model.train_step(copy.deepcopy(batch), optimizer)
 
 

@@ -1,4 +1,4 @@
-"""Tables of a comparison: Markdown to be pasted into a document, CSV with every number to compute with."""
+"""Tables of a comparison: Markdown for documents, CSV with all numbers for further computation."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from mm_frelu.engine.write_file import write_file
 
 
 def markdown(rows: Sequence[Dict[str, str]]) -> str:
-    """A table whose columns are the keys of the first row; all but the first column are numbers."""
+    """Format a table whose columns are the keys of the first row. All columns except the first are numbers."""
     headings = list(rows[0])
     lines = [headings, ['---', *['--:'] * (len(headings) - 1)]]
     lines += [[row[heading] for heading in headings] for row in rows]
@@ -16,13 +16,13 @@ def markdown(rows: Sequence[Dict[str, str]]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file completely or not at all."""
     with write_file(path) as file:
         file.write(text)
 
 
 def write_csv(path: Path, rows: Sequence[Dict[str, Any]]) -> None:
-    """Write rows with the keys of the first one, whole or not at all."""
+    """Write rows with the keys of the first one, completely or not at all."""
     with write_file(path, newline='') as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
@@ -30,11 +30,11 @@ def write_csv(path: Path, rows: Sequence[Dict[str, Any]]) -> None:
 
 
 def mebibytes(number: int) -> str:
-    """``1,894 MiB``, with one decimal below 100 MiB."""
+    """Format bytes as ``1,894 MiB``, with one decimal below 100 MiB."""
     size = number / 2**20
     return f'{size:,.0f} MiB' if size >= 100 else f'{size:.1f} MiB'
 
 
 def milliseconds(seconds: float) -> str:
-    """``512 ms``, with one decimal below 100 ms."""
+    """Format a time as ``512 ms``, with one decimal below 100 ms."""
     return f'{1000 * seconds:,.0f} ms' if seconds >= 0.1 else f'{1000 * seconds:.1f} ms'

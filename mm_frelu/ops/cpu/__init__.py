@@ -1,4 +1,4 @@
-"""The funnel activation on a CPU by compiled loops over planes. Numba itself is imported when a kernel is first wanted."""
+"""Backend ``numba``: the funnel activation as compiled loops on a CPU. Numba is imported when a kernel is first needed."""
 
 from .backend import BACKEND
 

@@ -1,8 +1,8 @@
-"""Compiles the CPU kernels ahead of their first use: ``python -m mm_frelu.ops.cpu``.
+"""Compile the CPU kernels before their first use: ``python -m mm_frelu.ops.cpu``.
 
-Numba keeps what it compiles, but a process that compiles runs other machine code than one that loads: helpers are compiled
-on their own there, and with a caller around them here, and so may add up in another order. A run is bit for bit the same
-every time if the kernels were there before it.
+Numba caches compiled kernels, but the machine code in a process that compiles them differs from the code that a later process
+loads. Helper functions may be inlined in one but not in the other, so that sums may be computed in another order. Runs are
+bitwise reproducible if the kernels were compiled before.
 """
 
 import sys
@@ -16,7 +16,7 @@ from .backend import BACKEND, unavailable_reason
 
 
 def main() -> None:
-    """Compile the kernels for single precision, forward and backward, unless they are there."""
+    """Compile the kernels for single precision, forward and backward, unless they are in the cache."""
     reason = unavailable_reason()
     if reason is not None:
         sys.exit(f'The CPU kernels cannot be compiled: {reason}.')
@@ -24,7 +24,7 @@ def main() -> None:
 
     branches = [(torch.rand(1, 1, 4, 4, requires_grad=True), None)]
     windows = [(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1))]
-    # Not by way of the choice, which the environment may have something to say about.
+    # Bypass the choice of a backend, which depends on an environment variable.
     row, spec = read_row(branches, windows), read_spec(branches, windows, 'sum', torch.float32)
     run(BACKEND.plan(spec, row), row)[0].sum().backward()
     kernels = (forward, backward)

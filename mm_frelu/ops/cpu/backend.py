@@ -1,6 +1,6 @@
-"""The funnel activation by :mod:`.kernels`: what they can serve, their arguments, and getting at them.
+"""Run the kernels of :mod:`.kernels`: supported cases, arguments, and loading.
 
-They are loaded only when they are used, in no forked process, and run one call at a time.
+The kernels are loaded when they are first used. They are not used in forked processes, and run one call at a time.
 """
 
 import os
@@ -24,14 +24,14 @@ DTYPES = (torch.float32, torch.float64)
 MAX_BRANCHES = MAX_WINDOWS = 2
 COLUMNS = (1, 3, 5, 7)
 MAX_REACH, MIN_SIDE = 4, 8
-"""How many sides of the image a window may reach beyond it: the zeros around a plane take memory. Smaller images count as
-one of the least side."""
+"""Largest padding of a window, as a multiple of the image side, because the zeros around a plane take memory. For smaller images
+the minimum side is used."""
 NORMS, FIRST_BRANCH = 4, 2
-"""Norms in the kernels' tables, and the number of the first branch's: the windows' come before."""
+"""Number of norms in the kernels' tables, and index of the first branch's norm. The norms of the windows come first."""
 ROWS, GRADIENTS, MOMENTS = 5, 3, 2
 """Rows of those tables for each norm."""
 MAX_KEPT = 256 << 20
-"""Bytes of memory that stay taken between calls, for each of the two types."""
+"""Bytes of workspace that are kept between calls, for each of the two types."""
 
 
 def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
@@ -45,14 +45,14 @@ def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
     if x.device.type != 'cpu':
         return f'the input is on {x.device.type}'
     if x.dtype not in DTYPES:
-        return f'the input is {x.dtype}, the kernels take float32 and float64'
+        return f'the input is {x.dtype}, but the kernels support float32 and float64'
     if spec.dtype != x.dtype:
-        return f'autocast asks for {spec.dtype}, the kernels take float32 and float64'
+        return f'autocast uses {spec.dtype}, but the kernels support float32 and float64'
     for u in branches:
         if type(u) not in (Tensor, nn.Parameter):
-            return f'the input is a {type(u).__name__}, which may have no memory of its own'
+            return f'the input is a {type(u).__name__}, which may not have its own memory'
         if u.is_contiguous(memory_format=torch.channels_last) and not u.is_contiguous():
-            return 'the input is channels_last, the kernels take NCHW'
+            return 'the input is channels_last, but the kernels support NCHW only'
     if any(norm.group is not None for norm in spec.norms):
         return 'a norm shares its statistics with other processes'
     return _unsupported_windows(spec, x.shape[2:]) or unavailable_reason()
@@ -60,31 +60,31 @@ def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
 
 def _unsupported_windows(spec: FunnelSpec, image: Sequence[int]) -> Optional[str]:
     if len(spec.windows) > MAX_WINDOWS:
-        return f'there are {len(spec.windows)} windows, the kernels take one or two'
+        return f'there are {len(spec.windows)} windows, but the kernels support one or two'
     for window in spec.windows:
         rows, columns = window.kernel_size
         if rows % 2 == 0 or columns not in COLUMNS:
-            return f'a window has {rows} rows and {columns} columns, the kernels take odd sizes up to {COLUMNS[-1]} columns'
+            return f'a window has {rows} rows and {columns} columns, but the kernels support odd sizes up to {COLUMNS[-1]} columns'
         if any(pad > MAX_REACH * max(side, MIN_SIDE) for pad, side in zip(window.padding, image)):
             return f'a window reaches {max(window.padding)} pixels beyond features of {image[0]}x{image[1]}'
     return None
 
 
 class FunnelPlan(Plan):
-    """A :class:`.FunnelSpec` by one kernel forward and one backward."""
+    """Plan that computes a :class:`.FunnelSpec` with one kernel for forward and one for backward."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
         super().__init__(spec)
         windows, (images, channels, height, width) = spec.windows, row[0].shape
         self._windows = len(windows)
         self._features = slice(0, BRANCH_LENGTH * len(spec.branches), BRANCH_LENGTH)
-        # Each norm by the kernels' number: in the row, those of the branches come first.
+        # Norms by their index in the kernels. In the row, the norms of the branches come first.
         numbers = [*range(FIRST_BRANCH, FIRST_BRANCH + len(spec.branches)), *range(len(windows))]
         norms = dict(zip(numbers, spec.norms))
         self._starts = dict(zip(numbers, spec.norm_starts()))
         over_batch = [k for k in numbers if norms[k].mode == BATCH]
         self._moments = [MOMENTS * k + moment for k in over_batch for moment in range(MOMENTS)]
-        # A batch norm takes the bias out again.
+        # A batch norm cancels the bias.
         self._biased = set(range(len(windows))) - set(over_batch)
         every = [norms.get(k, Norm(NONE)) for k in range(NORMS)]
         steps, halo = zip(*((w.dilation, w.padding) for w in (*windows, windows[-1])))
@@ -97,7 +97,7 @@ class FunnelPlan(Plan):
         shape: Dict[str, Any] = dict(size=(channels,), dtype=spec.dtype, device='cpu')
         zero, one = torch.zeros(**shape), torch.ones(**shape)
         self._fillers = (zero, one, zero, zero, one)
-        # A plane with its halo, and a window's sums over it.
+        # Sizes of a plane with its halo, and of the sums of a window over it.
         up, left = map(int, halo)
         pitch = width + 2 * left
         plane, sums = (height + 2 * up) * pitch, (height - 1) * pitch + width
@@ -108,11 +108,11 @@ class FunnelPlan(Plan):
     def forward(
         self, row: Row, may_overwrite: bool = False, moves_running_statistics: bool = True
     ) -> Tuple[Outputs, List[Tensor]]:
-        """See :class:`.Plan`. The result takes the memory of an input that is activated in place, as ReLU's would."""
+        """See :class:`.Plan`. With ``inplace=True`` the result may overwrite the input, as in ReLU."""
         us = [u.contiguous().resolve_neg() for u in row[self._features]]
         is_own = us[0] is not row[0]  # a copy
         takes = may_overwrite and self._takes_memory and not is_own and _is_free(us)
-        # The kernel is done with a channel of the branches before it writes the channel of the result.
+        # The kernel has read a channel of all branches before it writes that channel of the result.
         y = us[0] if is_own or takes else torch.empty_like(us[0])
         table = self._table(row)
         moments = np.empty((MOMENTS * NORMS, table.shape[1]), table.dtype)
@@ -120,9 +120,9 @@ class FunnelPlan(Plan):
             'forward', *_two(us), _array(y), *self._taps(row), *self._constants, table, *self._norms,
             moments, workspace=self._forward_size,
         )  # fmt: skip
-        if takes and not y.is_inference():  # those have no version
+        if takes and not y.is_inference():  # inference tensors have no version counter
             torch.autograd.graph.increment_version(y)
-        # Backward keeps some of them: as copies, lest they keep the whole table.
+        # Backward saves some of them. They are copied, because views would keep the whole table.
         statistics = [torch.from_numpy(moments[index].copy()) for index in self._moments]
         if moves_running_statistics:
             self.spec.move_running_statistics(row, statistics)
@@ -145,7 +145,7 @@ class FunnelPlan(Plan):
         )  # fmt: skip
         rows = of_norms.unbind()
         for k, start in self._starts.items():
-            # Bias, scale and shift lie side by side in both.
+            # Bias, scale and shift are adjacent in both.
             first = -1 if k < self._windows else 0
             for offset in range(first, 2):
                 if row[start + offset] is not None:
@@ -153,16 +153,16 @@ class FunnelPlan(Plan):
         return found
 
     def _taps(self, row: Row) -> List[np.ndarray]:
-        """The windows' weights, (C, rows, columns) each.
+        """Return copies of the windows' weights, (C, rows, columns) each.
 
-        Copies: memory that NumPy has seen cannot be resized any more, and FSDP resizes that of parameters in each step.
+        Memory that is shared with NumPy cannot be resized, but FSDP resizes the memory of parameters in each step.
         """
         shape = torch.contiguous_format
         weights = [row[self._starts[k] - 2][:, 0] for k in range(self._windows)]
         return _two([weight.clone(memory_format=shape) for weight in weights])
 
     def _table(self, row: Row) -> np.ndarray:
-        """Bias, scale, shift, mean and variance for four norms, a row each."""
+        """Return a table with a row for each of bias, scale, shift, mean and variance of four norms."""
         rows = list(self._fillers) * NORMS
         for k, start in self._starts.items():
             first = ROWS * k
@@ -178,7 +178,7 @@ BACKEND = Backend(_unsupported_reason, FunnelPlan)
 
 
 def _is_free(us: Sequence[Tensor]) -> bool:
-    """Whether the first may be overwritten: torch lets nobody change a tensor of its inference mode outside of that."""
+    """Whether the first tensor may be overwritten: inference tensors must not be changed outside inference mode."""
     first, *others = us
     if first.is_inference() and not torch.is_inference_mode_enabled():
         return False
@@ -187,12 +187,12 @@ def _is_free(us: Sequence[Tensor]) -> bool:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """The tensor as an array that shares its memory; a view with another sign is copied."""
+    """Return an array that shares the memory of a tensor. A tensor with the negative bit is copied."""
     return tensor.numpy(force=True)
 
 
 def _two(tensors: Sequence[Tensor]) -> List[np.ndarray]:
-    """As arrays. Without a second one, an array of no values stands for it."""
+    """Convert one or two tensors to two arrays. A missing second one is an empty array."""
     arrays = [_array(tensor) for tensor in tensors]
     if len(arrays) == 1:
         (only,) = arrays
@@ -203,14 +203,14 @@ def _two(tensors: Sequence[Tensor]) -> List[np.ndarray]:
 # --- getting at the kernels --------------------------------------------------------------------------------------------
 
 _process = os.getpid()
-# Not every threading layer of Numba's allows two calls at once, and two would share the same cores.
+# Some threading layers of Numba do not support concurrent calls, which would share the same cores anyway.
 _one_at_a_time = threading.Lock()
 
 
 def unavailable_reason() -> Optional[str]:
-    """Why there are no kernels here; None if there are."""
+    """Return why the kernels are not available in this process, or None if they are."""
     if os.getpid() != _process:
-        # OpenMP's threads do not survive a fork, and Numba ends a process that would need them.
+        # OpenMP's threads do not survive a fork, and Numba terminates a process that needs them.
         return 'this is a forked process'
     return _unloadable_reason()
 
@@ -227,9 +227,9 @@ def _unloadable_reason() -> Optional[str]:
         config: Any = numba.config  # its names are set when it is imported
         if config.DISABLE_JIT:
             return 'NUMBA_DISABLE_JIT is set'
-        numba.get_num_threads()  # starts them, where the threading layer that is asked for may be missing
+        numba.get_num_threads()  # starts the threads, which fails if the threading layer is missing
     except Exception as error:
-        # Whatever is wrong with an installation of Numba: there is another way to compute.
+        # Any problem with the installation of Numba: another backend can be used.
         return f'numba does not work here ({type(error).__name__}: {error})'
     finally:
         _keep_torchs_threads(of_torch)
@@ -237,7 +237,7 @@ def _unloadable_reason() -> Optional[str]:
 
 
 def _keep_torchs_threads(number: int) -> None:
-    """Numba's threads are OpenMP's, and so are torch's: starting the ones changes how many the others are."""
+    """Restore torch's number of threads. Numba and torch both use OpenMP, and starting Numba's threads may change it."""
     if torch.get_num_threads() != number:
         torch.set_num_threads(number)
 
@@ -251,7 +251,7 @@ def _kernels() -> ModuleType:
 
 
 def _announce_compilation(kernels: ModuleType) -> None:
-    """Have the log say when Numba compiles a kernel: not when it finds it in its cache."""
+    """Log when Numba compiles a kernel, but not when it loads one from its cache."""
     from numba.core import event
 
     what = 'the CPU kernel of the funnel activation'
@@ -286,7 +286,7 @@ _kept: Dict[np.dtype, np.ndarray] = {}
 
 
 def _workspace(dtype: np.dtype, threads: int, size: int) -> np.ndarray:
-    """Memory of any content, (threads, size). It is kept unless it is large: to take it anew costs page faults."""
+    """Return an uninitialised workspace (threads, size). It is kept unless it is large, because new memory costs page faults."""
     memory = _kept.get(dtype)
     if memory is None or memory.size < threads * size:
         memory = np.empty(threads * size, dtype)
@@ -300,15 +300,17 @@ def _call(name: str, *arguments: Any, workspace: int) -> None:
 
     Args:
         name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
-        *arguments: All arguments but the last; the first is an array.
-        workspace: Values that a thread needs memory for.
+        *arguments: All arguments except the last one. The first one is an array.
+        workspace: Size of the workspace of a thread, in values.
     """
     import numba
 
-    if os.getpid() != _process:  # in backward only: what chooses the kernels has asked in forward
+    if (
+        os.getpid() != _process
+    ):  # in backward only: forward has checked it when the backend was chosen
         raise RuntimeError(
-            'A funnel activation that was computed before a fork, by the CPU kernels, cannot be differentiated after '
-            "it. Compute forward and backward in one process, or use implementation='recompute'."
+            'Backward of a funnel activation cannot run with the CPU kernels after a fork if forward ran before it. Run '
+            "forward and backward in one process, or use implementation='recompute'."
         )
     kernel, of_torch = getattr(_kernels(), name), torch.get_num_threads()
     config: Any = numba.config  # its names are set when it is imported

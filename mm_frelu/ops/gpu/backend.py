@@ -1,4 +1,4 @@
-"""The backend ``triton``. Nothing of Triton is imported where it cannot serve."""
+"""Backend ``triton``. Triton is imported only if the backend can be used."""
 
 import os
 from functools import cache
@@ -31,9 +31,9 @@ def is_interpreted() -> bool:
     return os.environ.get('TRITON_INTERPRET') == '1'
 
 
-@torch.compiler.assume_constant_result  # torch.compile cannot follow what it asks
+@torch.compiler.assume_constant_result  # torch.compile cannot trace it
 def missing() -> Optional[str]:
-    """Why this installation has no fused kernels; None if it has them."""
+    """Return why this installation has no fused kernels, or None if it has them."""
     return _missing()
 
 
@@ -51,19 +51,19 @@ def _missing() -> Optional[str]:
 
 
 def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
-    """Why the kernels cannot compute a specification for tensors like these; None if they can."""
+    """Return why the kernels do not support a specification for tensors like these, or None if they do."""
     x = row[0]
     if missing() is not None:
         return missing()
     if type(spec).__name__ not in PLANS:
         return f'there are no kernels for {type(spec).__name__}'
     if not x.is_cuda and not is_interpreted():
-        return f'the input is on {x.device.type}, the kernels run on CUDA'
+        return f'the input is on {x.device.type}, but the kernels run on CUDA'
     return _module(spec).unsupported_reason(spec, row)
 
 
 def _module(spec: Any) -> Any:
-    # Written out: torch.compile follows an import statement, but not importlib.
+    # Import statements, because torch.compile does not support importlib.
     if PLANS[type(spec).__name__][0] == '.funnel':
         from . import funnel
 
@@ -74,7 +74,7 @@ def _module(spec: Any) -> Any:
 
 
 def plan(spec: Any, row: Row) -> Plan:
-    """The kernels for a specification and tensors like these."""
+    """Return the plan for a specification and tensors like these."""
     return getattr(_module(spec), PLANS[type(spec).__name__][1])(spec, row)
 
 

@@ -1,4 +1,4 @@
-"""DY-ReLU by the kernels of :mod:`.dynamic_kernels`: one pass over the features for each direction of each operation."""
+"""Run DY-ReLU with the kernels of :mod:`.dynamic_kernels`. Forward and backward of each operation are one pass each."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -18,7 +18,7 @@ from .dynamic_kernels import (
 from .launch import TYPES, Launch, laid_out_as, wide
 
 MAX_PIECES = 8
-"""Beyond this the sums of backward do not fit into registers."""
+"""With more pieces the sums of backward do not fit into registers."""
 VALUES = 2048
 """Values that a program holds at a time: 16 for each thread, which is enough to hide what memory takes."""
 WIDTHS = (8, 4, 1)
@@ -34,22 +34,24 @@ MIN_ROWS = 32
 
 
 def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
-    """Why the kernels cannot compute a specification of DY-ReLU; None if they can."""
+    """Return why the kernels do not support a specification of DY-ReLU, or None if they do."""
     x = row[0]
     for tensor in row:
         if tensor is not None and tensor.dtype not in TYPES:
-            return f'a tensor is {tensor.dtype}, the kernels take float32, float16 and bfloat16'
+            return (
+                f'a tensor is {tensor.dtype}, but the kernels support float32, float16 and bfloat16'
+            )
     if x.shape[1] * x.shape[2] * x.shape[3] >= 2**31:
         return 'one image has 2**31 values or more'
     if type(spec) is PiecewiseSpec and spec.pieces > MAX_PIECES:
-        return f'{spec.pieces} pieces, the kernels take up to {MAX_PIECES}'
+        return f'there are {spec.pieces} pieces, but the kernels support up to {MAX_PIECES}'
     return None
 
 
 class Cut(NamedTuple):
-    """How a feature map is cut into programs, see :mod:`.dynamic_kernels`.
+    """Division of a feature map among programs, see :mod:`.dynamic_kernels`.
 
-    It follows from the shape alone, never from a measurement, so that sums are always taken in the same order.
+    It depends only on the shape, not on measurements, so that sums are always computed in the same order.
     """
 
     images: int
@@ -68,7 +70,7 @@ class Cut(NamedTuple):
         rows, columns = (h * w, c) if last else (c, h * w)
         v = next(width for width in WIDTHS if columns % width == 0)
         choices = (*BLOCKS[last], WIDEST) if is_wide and not last else BLOCKS[last]
-        # The widest of those that leave at most a quarter of their columns idle.
+        # The widest choice with at most a quarter of idle columns.
         b = max(choices, key=lambda b: (min(columns / (-(-columns // b) * b or 1), 0.75), b))
         a = max(VALUES // b, 4)
         blocks, groups = -(-columns // b), -(-rows // a)
@@ -93,12 +95,12 @@ class Cut(NamedTuple):
 
 
 class Finish:
-    """The last step of sums whose parts are in memory.
+    """Add up the parts of sums that are in memory.
 
     Args:
         items: Number of sums.
         count: Parts of each.
-        side_by_side: Whether the items of one part lie side by side, otherwise the parts of one item.
+        side_by_side: Whether the items of one part are adjacent in memory; otherwise the parts of one item are.
     """
 
     def __init__(self, items: int, count: int, side_by_side: bool) -> None:
@@ -225,7 +227,7 @@ class PoolPlan(Plan):
         return [dx, self._weight(parts, weight.new_empty(weight.shape))]
 
     def _launch(self, *tensors: Optional[Tensor]) -> None:
-        """Run backward's kernel, which is another one where another gradient is missing."""
+        """Run the kernel of backward, which depends on the missing gradients."""
         kind = tuple(tensor is None for tensor in tensors)
         if kind not in self._backward:
             self._backward[kind] = self._cut.launch(pool_gradient_kernel, 'dx', 'grad', 'x')

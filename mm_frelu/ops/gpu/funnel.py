@@ -1,4 +1,4 @@
-"""The funnel activation by the kernels of :mod:`.funnel_kernels`: which of them run, with which tensors."""
+"""Run the funnel activation with the kernels of :mod:`.funnel_kernels`: order of the kernels, and their arguments."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -38,10 +38,10 @@ NORM_POSITIONS = 2048
 
 
 def unsupported_reason(spec: FunnelSpec, row: Row) -> Optional[str]:
-    """Why the kernels cannot compute a specification; None if they can."""
+    """Return why the kernels do not support a specification, or None if they do."""
     for tensor in row[: BRANCH_LENGTH * len(spec.branches) : BRANCH_LENGTH]:
         if tensor.dtype not in DTYPES:
-            return f'the input is {tensor.dtype}, the kernels take float32, float16 and bfloat16'
+            return f'the input is {tensor.dtype}, but the kernels support float32, float16 and bfloat16'
     x = row[0]
     if x.numel() == 0:
         return 'the input is empty'
@@ -79,11 +79,11 @@ def _is_channels_last(x: Tensor) -> bool:
 
 
 class FunnelPlan(Plan):
-    """The kernels for one specification and one kind of input.
+    """Plan with the kernels for one specification and one kind of input.
 
-    A step of training starts seven kernels: moments, their sum, the activation; the gradient's sums, their sum, the
-    gradient, its sums. Two more measure a norm before the activation over the batch, and one takes the gradient through it.
-    Once they are compiled they get addresses in place of tensors, which takes less of the host's time.
+    A training step runs seven kernels: moments, their total, the activation; sums for the gradient, their total, the gradient, its
+    totals. A norm over the batch before the activation needs two more kernels for its moments and one for its gradient. Compiled
+    kernels get addresses instead of tensors, which takes less host time.
 
     Args:
         spec: The specification.
@@ -97,7 +97,7 @@ class FunnelPlan(Plan):
         self.count = x.numel() // x.shape[1]
         self.zeros, self.ones = constants(x.device, self.channels)
         self.channels_last = _is_channels_last(x)
-        # A branch behind a norm comes first: the kernels know a norm of the first branch or of both.
+        # A branch with a norm comes first, because the kernels support a norm of the first branch or of both.
         order = sorted(range(len(spec.branches)), key=lambda k: spec.branches[k].mode == NONE)
         starts = spec.norm_starts()
         found = [2 * sum(norm.mode == BATCH for norm in spec.norms[:k]) for k in range(len(starts))]
@@ -118,7 +118,7 @@ class FunnelPlan(Plan):
     def _set_launches(self, x: Tensor) -> None:
         size = max(self.spec.windows[0].kernel_size)
         light = 0 if len(self.windows) == 1 else (1 if self.spec.combine == 'sum' else 2)
-        # The sum of two branches is computed like one of norms.
+        # The sum of two branches is computed like a sum of norms.
         normed = self.two or self.branches[0].norm.mode != NONE
         kind = x.shape, x.dtype, self.channels_last, size
         cut = self.cut = divide(*kind, False, multiprocessors(x.device))
@@ -162,7 +162,7 @@ class FunnelPlan(Plan):
     def forward(
         self, row: Row, may_overwrite: bool = False, moves_running_statistics: bool = True
     ) -> Tuple[Outputs, List[Tensor]]:
-        """See :meth:`.Plan.forward`. Neighbours are read while the result is written: nothing is overwritten."""
+        """See :meth:`.Plan.forward`. The input is not overwritten, because programs read neighbouring pixels."""
         with device_of(row[0]):
             result = self._forward(row, _Call(self, 'forward'), moves_running_statistics)
         self.is_compiled['forward'] = not INTERPRETED
@@ -339,7 +339,7 @@ class FunnelPlan(Plan):
         self, found: Sequence[Optional[Tensor]], call: '_Call', workspace: Tensor, ends: Sequence[int], features: Sequence,
         weights: Sequence, norms: Sequence, conditions: Sequence,
     ) -> List[Any]:  # fmt: skip
-        """What the windows' norms over the batch take off; gradients of their scale and shift are put into ``found``."""
+        """Compute the means that the windows' batch norms subtract, and store gradients of scale and shift in ``found``."""
         c, cut = self.channels, self.cut
         parts = call.piece(workspace, ends[2])
         call(self.sums, *features, parts, *weights, *norms, *conditions, *cut.sizes)
@@ -361,7 +361,7 @@ class FunnelPlan(Plan):
         self, found: List[Any], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
         means: Optional[Tensor],
     ) -> Optional[Tensor]:  # fmt: skip
-        """Gradients of all that has a value for each channel; and what the branches' norms over the batch take off."""
+        """Compute the gradients of all values per channel, and the means that the branches' batch norms subtract."""
         weights: List[Any] = []
         of_windows: List[Any] = []
         for place in self.windows:
@@ -394,7 +394,7 @@ class FunnelPlan(Plan):
         norms: Sequence,
         call: '_Call',
     ) -> Tuple[Tensor, Optional[Tensor]]:
-        """Gradients of the branches from that of x."""
+        """Compute the gradients of the branches from that of x."""
         if means is None:
             return dx, dx
         is_shortcut = self.two and self.branches[1].norm.mode == NONE
@@ -410,14 +410,14 @@ class FunnelPlan(Plan):
 
 
 class _Place:
-    """A norm and where its tensors are.
+    """A norm and the positions of its tensors.
 
     Attributes:
         norm: The norm.
-        start: Where its tensors begin in the row.
-        found: Where its statistics of the batch begin among all.
-        finish_moments: Adds up their parts.
-        finish_sums: Adds up the parts of what a window's norm takes off in backward.
+        start: Index of its tensors in the row.
+        found: Index of its statistics among those of all norms.
+        finish_moments: Kernel that adds up the parts of the statistics.
+        finish_sums: Kernel that adds up the parts of the means that a window's norm subtracts in backward.
     """
 
     finish_moments: Launch
@@ -428,7 +428,7 @@ class _Place:
 
 
 class _Call:
-    """How a plan starts kernels in one direction: by addresses, or by tensors as long as they have to be compiled."""
+    """Launches kernels of a plan in forward or backward: by address, or with tensors until they are compiled."""
 
     def __init__(self, plan: FunnelPlan, direction: str) -> None:
         is_compiled = plan.is_compiled[direction]
@@ -441,7 +441,7 @@ class _Call:
         self._start(launch, *args)
 
     def piece(self, workspace: Tensor, start: int) -> Any:
-        """The workspace from one of its values on."""
+        """Return the workspace from the value ``start`` on."""
         if self.at is _itself:
             return workspace[start:]
         return workspace.data_ptr() + 4 * start

@@ -1,4 +1,4 @@
-"""How the kernels of the funnel activation divide a feature map among programs. It follows from the shape alone."""
+"""Divide a feature map among the programs of the funnel kernels. The division depends only on the shape."""
 
 from typing import Dict, NamedTuple, Sequence, Tuple
 
@@ -11,9 +11,9 @@ LANES = 128
 UNROLLED = 2
 """Rows that a lane loads before it computes with them."""
 FORWARD_PROGRAMS, GRADIENT_PROGRAMS = 8, 4
-"""Programs that a multiprocessor has room for at a time, by the registers that they need."""
+"""Programs that run on a multiprocessor at a time, which depends on their registers."""
 OVERHEAD_ROWS = 3
-"""What a program pays for its start and its sums, in rows."""
+"""Cost of the start and the sums of a program, in rows."""
 ROW_BLOCKS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
 MIN_ROWS = 8
 
@@ -49,8 +49,8 @@ def divide(
         dtype: Type of the features.
         channels_last: Their order in memory.
         kernel_size: Side of the window.
-        is_gradient: Whether it is for the kernel that computes gradients: its strips overlap, and it needs more registers.
-        multiprocessors: Of the device.
+        is_gradient: Whether it is for the gradient kernel, whose strips overlap and which needs more registers.
+        multiprocessors: Number of multiprocessors of the device.
     """
     halo = 2 * (kernel_size // 2) if is_gradient else kernel_size // 2
     # The rows of a strip, and of its halo in the gradient, are a multiple of what is unrolled.
@@ -65,12 +65,12 @@ def _power_of_two(size: int) -> int:
 
 
 def _vector(length: int, itemsize: int) -> int:
-    """How many neighbouring values one load takes, where a multiple of them makes up ``length``."""
+    """Return the number of neighbouring values per load, which must divide ``length``."""
     return next(v for v in (8, 4, 2, 1) if v * itemsize <= WIDE_BYTES and length % v == 0)
 
 
 def _rows(rows: int, halo_rows: int) -> int:
-    """The least number of rows of a strip that is at least ``rows``."""
+    """Return the smallest possible number of rows of a strip that is at least ``rows``."""
     return -(-(rows + halo_rows) // UNROLLED) * UNROLLED - halo_rows
 
 
@@ -92,7 +92,7 @@ def _channels_last(
 
 
 def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_once: int) -> Geometry:
-    """Of all divisions the one with the least rows of a lane, times the rounds in which programs run."""
+    """Return the division with the lowest cost, the rows of a lane times the rounds in which programs run."""
     n, c, h, w = shape
     vector = _vector(w, itemsize)
     columns = max(_columns(w, vector, itemsize, halo_rows), vector, 8 if halo > 4 else 4)
@@ -107,7 +107,7 @@ def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_onc
             row_blocks = -(-h // (rows * strips))
             programs = -(-planes // (LANES // owned)) * row_blocks * col_blocks
             rounds = max(1.15, programs / at_once + 0.15)
-            # Taps are not the same for all lanes where a program has several planes.
+            # If a program has several planes, its lanes have different taps.
             cost = rounds * (rows + halo_rows + OVERHEAD_ROWS) * (1.0 if owned == LANES else 1.6)
             if not best or cost < best[0] * 0.999:
                 best = cost, strips, owned, row_blocks, rows, programs
@@ -119,8 +119,8 @@ def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_onc
 
 
 def _columns(w: int, vector: int, itemsize: int, halo_rows: int) -> int:
-    """Columns of a lane: 8 share more of what is loaded, 4 leave more registers and more lanes."""
+    """Return the columns of a lane. With 8, more loaded values are shared; with 4, there are more registers and lanes."""
     if vector >= 4 and w >= 16 and (halo_rows or itemsize == 2):
         return 8
-    # Else a third of the lanes would have nothing to do.
+    # Otherwise a third of the lanes would be idle.
     return 8 if vector == 4 and LANES // 2 < w // 4 < LANES * 3 // 4 else 4

@@ -1,4 +1,4 @@
-"""Launching a Triton kernel by address, which takes a third of the host time of ``kernel[grid](...)``."""
+"""Launch Triton kernels by address, which takes a third of the host time of ``kernel[grid](...)``."""
 
 import os
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 """Whether Triton's interpreter runs the kernels on the CPU. Triton reads this when a kernel is defined."""
 
 WIDE_BYTES = 16
-"""What one thread can load at a time. Feature maps begin at a multiple of it."""
+"""Bytes that one thread can load at a time. Addresses of feature maps are multiples of it."""
 
 TYPES = {
     torch.float32: 'fp32',
@@ -28,10 +28,10 @@ _compiled: Dict[Tuple, Any] = {}
 
 
 class Launch:
-    """A kernel with its constants and its grid. It is compiled at the first call, and found in Triton's cache later.
+    """Kernel with its constants and its grid. It is compiled in the first call, or loaded from Triton's cache.
 
-    The types of the arguments must not change from call to call, and an argument that was None stays None. Nothing is
-    specialized on the values of integers, so that another shape needs no other kernel.
+    The types of the arguments must not change between calls, and an argument that is None must always be None. Kernels are not
+    specialised on the values of integers, so that other shapes do not need other kernels.
 
     Args:
         kernel: A ``triton.jit`` function, its ``constexpr`` parameters last.
@@ -95,7 +95,7 @@ class Launch:
         return compiled.run, fixed, tail, device.index, pointers
 
     def source(self, args: Sequence[Any]) -> ASTSource:
-        """What Triton compiles for arguments like these."""
+        """Return the source that Triton compiles for arguments like these."""
         signature, constants, attributes = {}, {}, {}
         names = list(self.kernel.arg_names)
         for index, name in enumerate(names):
@@ -127,29 +127,29 @@ _here = nullcontext()
 
 
 def device_of(x: Tensor) -> ContextManager:
-    """The context in which the device of ``x`` is the current one. That costs nothing if it is."""
+    """Return a context in which the device of ``x`` is the current device. It has no cost if it already is."""
     if INTERPRETED or x.device.index == torch._C._cuda_getDevice():
         return _here
     return torch.cuda.device(x.device)
 
 
 def wide(x: Tensor) -> Tensor:
-    """The features in memory that kernels can read: NCHW or channels_last without gaps, from a multiple of 16 bytes on."""
+    """Return features that kernels can read: dense NCHW or channels_last, aligned to 16 bytes."""
     if not x.is_contiguous() and not x.is_contiguous(memory_format=torch.channels_last):
         x = x.contiguous()
     return x if INTERPRETED or x.data_ptr() % WIDE_BYTES == 0 else x.clone()
 
 
 def laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
-    """A gradient in the type and the order in memory of ``x``: itself if it is, otherwise a copy.
+    """Return a gradient with the type and memory layout of ``x``. It is copied only if they differ.
 
     Args:
-        x: Features without gaps in memory.
-        grad: Gradient of something of their shape.
+        x: Dense features.
+        grad: Gradient of the same shape.
     """
     same = grad.dtype == x.dtype and (
         grad.stride() == x.stride()
-        # Strides of dimensions of size 1 mean nothing.
+        # Strides of dimensions of size 1 do not matter.
         or all(n == 1 or a == b for n, a, b in zip(x.shape, x.stride(), grad.stride()))
     )
     return wide(grad) if same else torch.empty_like(x).copy_(grad)
@@ -157,13 +157,13 @@ def laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
 
 @cache
 def constants(device: torch.device, length: int) -> Tuple[Tensor, Tensor]:
-    """``length`` zeros and as many ones, for what a norm does not have."""
+    """Return ``length`` zeros and ones, which replace the missing tensors of a norm."""
     return torch.zeros(length, device=device), torch.ones(length, device=device)
 
 
 @cache
 def multiprocessors(device: torch.device) -> int:
-    """How many programs of a few warps a device runs at a time, at the least."""
+    """Return the number of multiprocessors, the minimum number of small programs that a device runs at a time."""
     if INTERPRETED:
         return 1
     return torch.cuda.get_device_properties(device).multi_processor_count
