@@ -9,6 +9,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from mm_frelu.engine.errors import UserError
+
 from .check_classes import check_num_classes
 from .check_classification import check_classification
 from .check_coco import check_coco
@@ -33,6 +35,10 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
         dataloader = cfg.get(loader)
         if not dataloader:
             continue
+        if not isinstance(dataloader, dict):
+            raise UserError(
+                f'{loader}={dataloader!r} is not a dict with a dataset. Look for a typo in the config.'
+            )
         coco: List[Loaded] = []
         for key, dataset in leaf_datasets(dataloader.get('dataset'), f'{loader}.dataset'):
             cls = dataset_class(dataset, cfg.get('default_scope'))

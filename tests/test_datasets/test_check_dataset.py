@@ -41,6 +41,11 @@ def test_whole_datasets_pass(segmentation, detection):
     check_datasets(detection, LOADERS)
 
 
+def test_a_dataloader_is_a_dict(segmentation):
+    segmentation.train_dataloader = True
+    assert message(segmentation).startswith('train_dataloader=True is not a dict with a dataset.')
+
+
 def test_a_missing_root_says_key_path_layout_and_what_is_there(segmentation, data):
     segmentation.train_dataloader.dataset.data_root = str(data / 'cityscapes')
     text = message(segmentation)
@@ -165,7 +170,7 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
             lambda entry: entry.update(image_id=77),
             'have an image_id that does not exist',
         ),
-        ('annotations', lambda entry: entry.update(category_id=77), 'a category_id that is no cat'),
+        ('annotations', lambda entry: entry.update(category_id=77), 'a category_id that does not exist'),
         ('annotations', lambda entry: entry.update(bbox=[1, 1, 0, 0]), 'a box of less than one'),
     ],
 )
