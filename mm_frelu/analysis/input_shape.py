@@ -21,8 +21,8 @@ class InputShape(NamedTuple):
 def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputShape:
     """Height and width of the network's input.
 
-    Sliding-window tests feed crops, ``model.test_cfg.crop_size``, which is (H, W). Otherwise it is what the last Resize or
-    CenterCrop of the test pipeline leaves: the ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image may be
+    Sliding-window tests feed crops, ``model.test_cfg.crop_size``, which is (H, W). Otherwise it is what the last Resize,
+    CenterCrop or TopdownAffine of the test pipeline leaves: the ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image may be
     smaller. Else the ``size`` that the preprocessor pads to. Detectors pad to a multiple of ``pad_size_divisor``.
 
     Args:
@@ -61,6 +61,9 @@ def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, 
         kind = str(step.get('type')).rsplit('.', 1)[-1]
         if kind == 'CenterCrop':
             return _pair(step['crop_size']), 'crop of the test pipeline'
+        if kind == 'TopdownAffine':
+            width, height = _pair(step['input_size'])
+            return (height, width), 'crop around a person'
         if kind == 'Resize' and isinstance(step.get('scale'), (int, tuple, list)):
             width, height = _pair(step['scale'])
             bound = (

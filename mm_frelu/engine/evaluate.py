@@ -66,9 +66,12 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
 
 
 def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
-    """Move the pictures of mmpretrain, whose hook writes where the command was started, into the folder of the run."""
+    """Move the pictures of mmpretrain and mmpose into the folder of the run.
+
+    The hook of the one writes where the command was started, that of the other one folder deeper with each batch.
+    """
     for hook in runner.hooks:
-        if show_dir and type(hook).__name__ == 'VisualizationHook':
+        if show_dir and type(hook).__name__ in ('VisualizationHook', 'PoseVisualizationHook'):
             hook.out_dir = os.path.abspath(os.path.join(runner.log_dir, show_dir))
 
 

@@ -18,14 +18,14 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
     """Build the model of a config, with BN in place of SyncBN (same keys), in eval mode.
 
     Args:
-        cfg: A detection, segmentation or classification config. It is not changed.
+        cfg: A detection, segmentation, classification or keypoint config. It is not changed.
         device: Where the model is built; on ``'meta'`` it has shapes and no numbers.
 
     Returns:
         The model. Its weights are those it was built with: ``init_cfg`` is not carried out, nothing is downloaded.
 
     Raises:
-        UserError: When the config has no model, or a ``default_scope`` that is not one of OpenMMLab's three.
+        UserError: When the config has no model, or a ``default_scope`` that is not one of the four known here.
     """
     require_keys(cfg, ('model',), 'building its model')
     task_of(cfg)
@@ -65,7 +65,7 @@ def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
         task: What :func:`~mm_frelu.engine.arguments.task_of` says.
 
     Returns:
-        Nested tensors: logits of a segmentor or classifier; scores and boxes of each level of a detector.
+        Nested tensors: logits of a segmentor or classifier; heatmaps of a keypoint model; scores and boxes of each level of a detector.
     """
     with torch.no_grad():
         return recorded_tensors(model, images, task)

@@ -1,0 +1,60 @@
+"""MMPose 1.3 on today's NumPy and mmcv.
+
+Its last release asks for ``xtcocotools``, whose wheels are built for NumPy 1, and for ``chumpy``, which only its 3-D bodies
+need and which does not build. pycocotools has the same classes under the same names. mmcv up to 3.0.0 passes MMPose's own
+test of versions.
+"""
+
+import importlib
+import sys
+
+from .stand_in import install_missing_ops
+
+HOW_TO_INSTALL = (
+    "pip install 'mm_frelu[pose]', then pip install --no-deps mmpose==1.3.2 (--no-deps leaves out chumpy and "
+    'xtcocotools, which do not install on this NumPy and are not needed)'
+)
+
+_PARTS = ('models', 'datasets', 'evaluation', 'engine', 'visualization')
+_STAND_INS = ('coco', 'cocoeval', 'mask')
+
+
+def import_mmpose() -> None:
+    """Import MMPose, with pycocotools in the place of an ``xtcocotools`` that is missing or does not load.
+
+    Calling it again changes nothing.
+
+    Raises:
+        ImportError: In one sentence: what is missing or broken, and how to install it.
+    """
+    install_missing_ops()
+    missing = 'mmpose'
+    try:
+        importlib.import_module('mmpose')
+        missing = 'pycocotools'
+        _replace_xtcocotools()
+        for part in _PARTS:
+            missing = f'mmpose.{part}'
+            importlib.import_module(f'mmpose.{part}')
+    except Exception as error:  # a torchvision that was built for another torch is a RuntimeError
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            missing = error.name.partition('.')[0]
+            reason = f'{missing}, which is not installed'
+        else:
+            reason = f'{missing}, which does not load ({" ".join(str(error).split())})'
+        raise ImportError(
+            f'Keypoint detection needs {reason}. Install it: {HOW_TO_INSTALL}.', name=missing
+        ) from None
+
+
+def _replace_xtcocotools() -> None:
+    """Put pycocotools under the other name where that one cannot be imported."""
+    try:
+        for name in _STAND_INS:
+            importlib.import_module(f'xtcocotools.{name}')
+    except (ImportError, ValueError, AttributeError):  # NumPy's words for another ABI
+        for name in [name for name in sys.modules if name.partition('.')[0] == 'xtcocotools']:
+            del sys.modules[name]
+        sys.modules['xtcocotools'] = importlib.import_module('pycocotools')
+        for name in _STAND_INS:
+            sys.modules[f'xtcocotools.{name}'] = importlib.import_module(f'pycocotools.{name}')
