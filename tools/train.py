@@ -19,7 +19,9 @@ from mm_frelu.engine.train_options import add_train_arguments, apply_train_optio
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Train a detector, a segmentor, a classifier or a keypoint model.')
+    parser = argparse.ArgumentParser(
+        description='Train a detector, a segmentor, a classifier or a keypoint model.'
+    )
     parser.add_argument(
         'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
     )

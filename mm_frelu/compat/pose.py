@@ -11,8 +11,8 @@ import sys
 from .stand_in import install_missing_ops
 
 HOW_TO_INSTALL = (
-    "pip install 'mm_frelu[pose]', then pip install --no-deps mmpose==1.3.2 (--no-deps leaves out chumpy and "
-    'xtcocotools, which do not install on this NumPy and are not needed)'
+    "pip install 'mm_frelu[pose]', then pip install --no-deps mmpose==1.3.2 (which leaves out chumpy and xtcocotools, "
+    'not needed here)'
 )
 
 _PARTS = ('models', 'datasets', 'evaluation', 'engine', 'visualization')

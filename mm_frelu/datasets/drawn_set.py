@@ -23,9 +23,7 @@ class DrawnSet:
     parameter_file: str
     folders: Tuple[str, ...]
 
-    def write(
-        self, target: Path, parameters: Dict[str, Any], draw: Callable[[Path], None]
-    ) -> bool:
+    def write(self, target: Path, parameters: Dict[str, Any], draw: Callable[[Path], None]) -> bool:
         """Has a set drawn into a temporary, hidden folder and moves it to its place when it is complete.
 
         Args:
@@ -117,8 +115,6 @@ def check_numbers(
             raise ValueError(f'{name}: expected a number of {what} of 1 or more, found {count}')
     if len(size) != 2 or size[0] < smallest[0] or size[1] < smallest[1]:
         found, least = ('x'.join(map(str, lengths)) for lengths in (size, smallest))
-        raise ValueError(
-            f'size: expected width x height of at least {least} pixels, found {found}'
-        )
+        raise ValueError(f'size: expected width x height of at least {least} pixels, found {found}')
     if seed < 0:
         raise ValueError(f'seed: expected 0 or more, found {seed}')

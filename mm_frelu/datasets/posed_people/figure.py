@@ -126,9 +126,7 @@ def dress(
 def _hull(points: Sequence[np.ndarray], radii: Sequence[float]) -> np.ndarray:
     """The outline (n, 3) of discs around points (3,) as the camera sees it; each corner keeps the depth of its disc."""
     circle = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE), np.zeros_like(_CIRCLE)], -1)
-    corners = np.concatenate(
-        [point + radius * circle for point, radius in zip(points, radii)]
-    )
+    corners = np.concatenate([point + radius * circle for point, radius in zip(points, radii)])
     order = cv2.convexHull(corners[:, :2].astype(np.float32), returnPoints=False)
     return corners[order[:, 0]]
 

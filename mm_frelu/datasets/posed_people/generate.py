@@ -76,9 +76,7 @@ def generate_posed_people(
                 for person in picture.people:
                     entry = coco_entry(person)
                     if entry is not None:
-                        annotations.append(
-                            dict(id=len(annotations) + 1, image_id=number, **entry)
-                        )
+                        annotations.append(dict(id=len(annotations) + 1, image_id=number, **entry))
                 done += 1
                 if on_picture is not None:
                     on_picture(done, train + val)

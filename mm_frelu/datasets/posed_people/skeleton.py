@@ -45,7 +45,11 @@ _FACE = {
     'right_ear': (-0.105, 0.0, 0.01),
 }
 _SHOULDER, _HIP = 0.185, 0.105  # half the distance between the two
-_BACK, _NECK, _HEAD = 0.5, 0.07, 0.19  # hips to shoulders, shoulders to neck, neck to the middle of the head
+_BACK, _NECK, _HEAD = (
+    0.5,
+    0.07,
+    0.19,
+)  # hips to shoulders, shoulders to neck, neck to the middle of the head
 _UPPER_ARM, _FOREARM, _HAND = 0.29, 0.25, 0.09
 _THIGH, _SHIN, _FOOT = 0.43, 0.42, 0.17
 _SOLE = 0.07  # the ankle above the ground
@@ -117,9 +121,7 @@ class Pose:
             lean = rng.uniform(0.2, 0.6)
             thigh = rng.uniform(0.8, 1.5)
             for side in (0, 1):
-                legs[side] = Limb(
-                    thigh + rng.normal(0, 0.1), rng.uniform(0.05, 0.35), 1.5 * thigh
-                )
+                legs[side] = Limb(thigh + rng.normal(0, 0.1), rng.uniform(0.05, 0.35), 1.5 * thigh)
                 arms[side] = Limb(
                     rng.uniform(0.2, 1.4), rng.uniform(0.05, 0.3), rng.uniform(0.2, 1.2)
                 )

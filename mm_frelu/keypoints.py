@@ -3,16 +3,22 @@
 Chen et al., "Dynamic ReLU", ECCV 2020, section on COCO keypoints. What could be confirmed is this kind of head, and that
 DY-ReLU-C is needed in it (A and B can be worse there than ReLU). The number of blocks, their width and their expansion are
 ours.
+
+Importing this module imports MMPose; ``import mm_frelu`` does not. Keypoint configs name it in ``custom_imports``.
 """
 
 from typing import Any, Optional, Sequence, Tuple, Union
 
 from mmengine.model import ModuleList
-from mmpose.models.heads import HeatmapHead
 from torch import Tensor, nn
 
-from ..backbones.mobilenet_v2 import InvertedResidual
-from ..registry import MODELS
+from .backbones.mobilenet_v2 import InvertedResidual
+from .compat import import_mmpose
+from .registry import MODELS
+
+import_mmpose()
+
+from mmpose.models.heads import HeatmapHead  # noqa: E402
 
 
 @MODELS.register_module()
@@ -70,7 +76,6 @@ class UpsamplingHead(HeatmapHead):
         self.upsample = nn.Upsample(scale_factor=2, mode='bilinear', align_corners=False)
         widths = (in_channels, *channels)
         self.blocks = ModuleList(  # of MMEngine, which initialises what is in it
-
             InvertedResidual(
                 before,
                 after,

@@ -1,4 +1,4 @@
-_base_ = './td-hm_mobilenetv2-050-relu_1xb32-demo_posed-people-128x96.py'
+_base_ = './td-hm_mobilenetv2-025-relu_1xb16-demo_posed-people-128x96.py'
 
 # DY-ReLU-B in the blocks of the backbone; the stem keeps ReLU. In the head DY-ReLU-C, which looks at each position too.
 model = dict(

@@ -1,0 +1,98 @@
+"""MMPose is imported in one place, which says what is missing and puts pycocotools under the name of xtcocotools."""
+
+import sys
+
+import pycocotools.coco
+import pytest
+from mmengine.config import Config
+
+from mm_frelu.compat import import_mmpose
+from mm_frelu.engine import UserError
+from mm_frelu.engine.arguments import require_library
+
+PARTS = ('models', 'datasets', 'evaluation', 'engine', 'visualization')
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A folder of packages of one's own, before all others. It has an MMPose with nothing in it."""
+    names = ('mmpose', 'xtcocotools', 'nowhere_to_be_found')
+    for name in [name for name in sys.modules if name.partition('.')[0] in names]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path / 'mmpose/__init__.py')
+    for part in PARTS:
+        write(tmp_path / f'mmpose/{part}.py')
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.partition('.')[0] in names:
+            del sys.modules[name]
+
+
+def write(path, text=''):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_pycocotools_takes_the_place_of_a_missing_one(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'xtcocotools', None)  # as if it was not installed
+    import_mmpose()
+    from xtcocotools.coco import COCO
+    from xtcocotools.cocoeval import COCOeval
+    from xtcocotools.mask import area
+
+    assert COCO is pycocotools.coco.COCO
+    assert COCOeval.__module__ == 'pycocotools.cocoeval'
+    assert area.__module__ == 'pycocotools.mask'
+
+
+def test_pycocotools_takes_the_place_of_one_that_was_built_for_another_numpy(library):
+    write(library / 'xtcocotools/__init__.py')
+    write(library / 'xtcocotools/coco.py', 'from . import mask')
+    write(
+        library / 'xtcocotools/mask.py',
+        "raise ValueError('numpy.dtype size changed, may indicate binary incompatibility')",
+    )
+    import_mmpose()
+    assert sys.modules['xtcocotools.coco'] is pycocotools.coco
+
+
+def test_one_that_works_is_used(library):
+    for name in ('__init__', 'coco', 'cocoeval', 'mask'):
+        write(library / f'xtcocotools/{name}.py', 'mine = True')
+    import_mmpose()
+    assert sys.modules['xtcocotools.coco'].mine
+
+
+def told(library, part, text):
+    write(library / f'mmpose/{part}.py', text)
+    with pytest.raises(ImportError) as error:
+        import_mmpose()
+    return str(error.value)
+
+
+def test_says_what_is_missing_and_how_to_install_it(library):
+    message = told(library, 'visualization', 'import nowhere_to_be_found.transforms')
+    assert message.startswith(
+        'Keypoint detection needs nowhere_to_be_found, which is not installed. Install it: pip install'
+    )
+    assert 'pip install --no-deps mmpose==1.3.2' in message
+    assert "'mm_frelu[pose]'" in message
+
+
+def test_says_what_does_not_load(library):
+    message = told(
+        library, 'models', "raise RuntimeError('operator torchvision::nms\\ndoes not exist')"
+    )
+    assert message.startswith(
+        'Keypoint detection needs mmpose.models, which does not load (operator torchvision::nms does not exist).'
+    )
+
+
+def test_the_tools_say_it_without_a_traceback(library, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'mmpose', None)
+    write(tmp_path / 'pose.py', "default_scope = 'mmpose'")
+    cfg = Config.fromfile(tmp_path / 'pose.py')
+    with pytest.raises(UserError, match=r'pose\.py: Keypoint detection needs mmpose, which is not'):
+        require_library(cfg)
