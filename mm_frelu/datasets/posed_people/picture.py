@@ -106,7 +106,7 @@ def _paint_people(rng: np.random.Generator, view: View, canvas: Canvas) -> Pictu
     obstacle = _obstacle(rng, view, depths)
 
     shadows = []
-    for depth, body in zip(depths, bodies):
+    for body in bodies:
         foot = np.array([body['left_toe'], body['right_toe'], body['left_hip'], body['right_hip']])
         foot[:, 1] = 0.0
         shadows.append(np.concatenate([foot, view.light.cast(foot, 1.5)]))
