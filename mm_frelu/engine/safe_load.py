@@ -17,9 +17,10 @@ from torch._weights_only_unpickler import _get_allowed_globals
 from .errors import UserError
 
 # MMEngine stores its log in a checkpoint, and tells torch.load of the number types that it may build for it, but not of
-# float32, which mmseg logs. Without it every such checkpoint is read with an alarm about "arbitrary code execution", and unsafely.
+# float32, which mmseg logs, nor of uint8, in which mmpose keeps the colours of its keypoints. Without them every such checkpoint is
+# read with an alarm about "arbitrary code execution", and unsafely.
 if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
-    torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+    torch.serialization.add_safe_globals([type(np.dtype(kind)) for kind in (np.float32, np.uint8)])
 
 
 UNREADABLE = (

@@ -2,7 +2,9 @@
 
 import sys
 
+import numpy as np
 import pycocotools.coco
+import pycocotools.cocoeval
 import pytest
 from mmengine.config import Config
 
@@ -43,8 +45,38 @@ def test_pycocotools_takes_the_place_of_a_missing_one(library, monkeypatch):
     from xtcocotools.mask import area
 
     assert COCO is pycocotools.coco.COCO
-    assert COCOeval.__module__ == 'pycocotools.cocoeval'
+    assert issubclass(COCOeval, pycocotools.cocoeval.COCOeval)
     assert area.__module__ == 'pycocotools.mask'
+
+
+@pytest.mark.parametrize('use_area', [True, False])
+def test_similarity_of_keypoints_takes_the_sigmas_and_the_area(library, monkeypatch, use_area):
+    """OKS of three keypoints of which two are labelled, by COCO's formula."""
+    monkeypatch.setitem(sys.modules, 'xtcocotools', None)
+    import_mmpose()
+    from xtcocotools.cocoeval import COCOeval
+
+    truth, found = pycocotools.coco.COCO(), pycocotools.coco.COCO()
+    entry = dict(id=1, image_id=1, category_id=1, iscrowd=0, bbox=[0, 0, 20, 30], area=250.0)
+    truth.dataset = dict(
+        images=[dict(id=1)],
+        categories=[dict(id=1)],
+        annotations=[dict(entry, keypoints=[5, 5, 2, 9, 9, 1, 0, 0, 0], num_keypoints=2)],
+    )
+    found.dataset = dict(
+        truth.dataset, annotations=[dict(entry, keypoints=[6, 5, 1, 9, 13, 1, 3, 3, 1], score=0.9)]
+    )
+    truth.createIndex()
+    found.createIndex()
+    sigmas = [0.05, 0.1, 0.07]
+    evaluation = COCOeval(truth, found, 'keypoints', sigmas, use_area)
+    evaluation.params.imgIds = [1]
+    evaluation.evaluate()
+    area = 250.0 if use_area else 20 * 30 * 0.53
+    squares = np.array([1.0, 16.0])
+    expected = np.exp(-squares / (2 * area * (2 * np.array(sigmas[:2])) ** 2)).mean()
+    assert evaluation.ious[1, 1][0, 0] == pytest.approx(expected)
+    assert truth.anns[1]['area'] == 250.0
 
 
 def test_pycocotools_takes_the_place_of_one_that_was_built_for_another_numpy(library):

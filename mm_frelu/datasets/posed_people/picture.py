@@ -1,7 +1,7 @@
 """One picture: a street, people in front of it, things before the people, and the keypoints that can be seen."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -115,7 +115,7 @@ def _paint_people(rng: np.random.Generator, view: View, canvas: Canvas) -> Pictu
     # Which part of which person is on top of each pixel.
     width, height_px = view.camera.size
     top: np.ndarray = np.zeros((height_px, width), np.int32)
-    numbers = {}
+    numbers: Dict[Tuple[int, str], int] = {}
     for person, parts in enumerate(figures):
         for part in parts:
             numbers[person, part.name] = len(numbers) + 1
