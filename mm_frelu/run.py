@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 import mm_frelu  # noqa: F401  (first: it supplies missing ops)
+from mm_frelu.compat import import_mmpose
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.packaged_configs import folder_of
 
@@ -30,6 +31,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         return
     library, name, *options = words
     script = locate_tool(library, name)
+    if library == 'mmpose':
+        try:
+            import_mmpose()
+        except ImportError as error:
+            raise UserError(str(error)) from error
     saved = sys.argv, sys.path[:]
     # As Python does for a script.
     sys.argv = [str(script), *options]
@@ -44,7 +50,7 @@ def locate_tool(library: str, name: str) -> Path:
     """Find the file of a tool that is installed with a library.
 
     Args:
-        library: ``mmdet``, ``mmseg`` or ``mmpretrain``.
+        library: ``mmdet``, ``mmseg``, ``mmpretrain`` or ``mmpose``.
         name: Path of the tool in the library, with or without ``tools/`` and ``.py``; or the path of your own file.
 
     Returns:

@@ -23,7 +23,7 @@ def run_python(code, **options):
 def test_import_reaches_for_neither_library():
     code = (
         'import sys, mm_frelu\n'
-        'heavy = [n for n in ("mmdet", "mmseg", "matplotlib.pyplot", "cityscapesscripts") if n in sys.modules]\n'
+        'heavy = [n for n in ("mmdet", "mmseg", "mmpose", "torchvision", "matplotlib.pyplot", "cityscapesscripts") if n in sys.modules]\n'
         'assert not heavy, heavy'
     )
     result = run_python(code)

@@ -12,6 +12,7 @@ from typing import Optional, Sequence
 
 import gallery_detection  # noqa: F401  (each module registers its pictures)
 import gallery_inside  # noqa: F401
+import gallery_keypoints  # noqa: F401
 import gallery_segmentation  # noqa: F401
 from gallery_frame import PICTURES, Gallery
 

@@ -1,4 +1,4 @@
-"""Test a detector, a segmentor or a classifier.
+"""Test a detector, a segmentor, a classifier or a keypoint model.
 
     python tools/test.py CONFIG CHECKPOINT [--out X.pkl | DIR] [--show-dir DIR] [--tta] [--cfg-options K=V ...]
         [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
@@ -19,7 +19,9 @@ from mm_frelu.engine.test_options import add_test_arguments
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Test a detector, a segmentor or a classifier.')
+    parser = argparse.ArgumentParser(
+        description='Test a detector, a segmentor, a classifier or a keypoint model.'
+    )
     parser.add_argument(
         'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
     )

@@ -1,4 +1,4 @@
-"""Train a detector, a segmentor or a classifier.
+"""Train a detector, a segmentor, a classifier or a keypoint model.
 
     python tools/train.py CONFIG [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume [PATH]] [--cfg-options K=V ...]
         [--act NAME [--act-cfg K=V ...] [--act-include PATTERN ...] [--act-exclude PATTERN ...]]
@@ -19,7 +19,9 @@ from mm_frelu.engine.train_options import add_train_arguments, apply_train_optio
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Train a detector, a segmentor or a classifier.')
+    parser = argparse.ArgumentParser(
+        description='Train a detector, a segmentor, a classifier or a keypoint model.'
+    )
     parser.add_argument(
         'config', help='config file, or one of an installed library: mmdet::retinanet/NAME.py'
     )

@@ -22,8 +22,8 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
     """Return height and width of the network's input.
 
     For sliding-window tests it is the crop, ``model.test_cfg.crop_size``, which is (H, W). Otherwise it is the output of the last
-    Resize or CenterCrop of the test pipeline. The ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image may be
-    smaller. Without these steps it is the ``size`` that the preprocessor pads to. Detectors pad to a multiple of
+    Resize, CenterCrop or TopdownAffine of the test pipeline. The ``scale`` of a Resize is (W, H), and with ``keep_ratio`` an image
+    may be smaller. Without these steps it is the ``size`` that the preprocessor pads to. Detectors pad to a multiple of
     ``pad_size_divisor``.
 
     Args:
@@ -62,6 +62,9 @@ def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, 
         kind = str(step.get('type')).rsplit('.', 1)[-1]
         if kind == 'CenterCrop':
             return _pair(step['crop_size']), 'crop of the test pipeline'
+        if kind == 'TopdownAffine':
+            width, height = _pair(step['input_size'])
+            return (height, width), 'crop around a person'
         if kind == 'Resize' and isinstance(step.get('scale'), (int, tuple, list)):
             width, height = _pair(step['scale'])
             bound = (

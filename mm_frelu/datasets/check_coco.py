@@ -5,7 +5,7 @@ in the order of the file. Another order in the config gives every box a wrong na
 """
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple
 
 from mm_frelu.engine.errors import UserError
 
@@ -34,27 +34,8 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     Raises:
         UserError: For the first problem found.
     """
-    root = settings.get('data_root')
-    prefix = (settings.get('data_prefix') or {}).get('img')
-    ann_file = join(root, settings.get('ann_file'))
-    if root:
-        content = f'{settings.get("ann_file")} and the images in {prefix or "."}'
-        require_folder(f'{key}.data_root', root, content)
-    require_file(f'{key}.ann_file', ann_file, 'annotations in COCO format (.json)')
-    data = read_checked(
-        f'{key}.ann_file: {ann_file}', ann_file, evaluated=bool(settings.get('test_mode'))
-    )
-
-    img_dir = join(root, prefix)
-    require_folder(f'{key}.data_prefix.img', img_dir, 'the images that the annotation file names')
-    images = names_by_id(data)
-    absent = absent_files(img_dir, images.values())
-    if absent:
-        raise UserError(
-            f'{key}.data_prefix.img: {len(absent)} of the {len(images)} images do not exist; the '
-            f'first is {join(img_dir, absent[0])} ({os.path.abspath(join(img_dir, absent[0]))}), named in {ann_file}. '
-            f'Give the folder that file_name in the annotations is relative to.'
-        )
+    listed = list_images(key, settings)
+    data, images, ann_file = listed.data, listed.images, listed.ann_file
     # A test set may have no annotations, because its predictions may only be written (format_only).
     validates = key.startswith('val_')
     must_have_boxes = validates or not settings.get('test_mode')
@@ -79,11 +60,65 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     if twice:
         warn(f'{key}: {ann_file}: {twice}')
     pictures = [
-        Picture(join(img_dir, image['file_name']), image['width'], image['height'], ann_file)
+        Picture(listed.path_of(image['file_name']), image['width'], image['height'], ann_file)
         for image in sample(data['images'], NUMBER)
     ]
     warn_of_turned(key, pictures, 'boxes', settings.get('pipeline'))
     return images
+
+
+class Listed(NamedTuple):
+    """An annotation file and the images that it names.
+
+    Attributes:
+        ann_file (str): The file.
+        data (Dict[str, list]): What is in it.
+        images (Dict[Any, str]): File names by id.
+        img_dir (str): The folder that they start from.
+    """
+
+    ann_file: str
+    data: Dict[str, List[Any]]
+    images: Dict[Any, str]
+    img_dir: str
+
+    def path_of(self, file_name: str) -> str:
+        """The path of an image."""
+        return join(self.img_dir, file_name)
+
+
+def list_images(key: str, settings: Dict[str, Any]) -> Listed:
+    """Read the annotation file of a dataset in COCO format and look for its images.
+
+    Args:
+        key (str): Config key of the dataset.
+        settings (Dict[str, Any]): Its config, with defaults filled in.
+
+    Raises:
+        UserError: When a path does not exist, the file is not as it should be, or images are missing.
+    """
+    root = settings.get('data_root')
+    prefix = (settings.get('data_prefix') or {}).get('img')
+    ann_file = join(root, settings.get('ann_file'))
+    if root:
+        content = f'{settings.get("ann_file")} and the images in {prefix or "."}'
+        require_folder(f'{key}.data_root', root, content)
+    require_file(f'{key}.ann_file', ann_file, 'annotations in COCO format (.json)')
+    data = read_checked(
+        f'{key}.ann_file: {ann_file}', ann_file, evaluated=bool(settings.get('test_mode'))
+    )
+
+    img_dir = join(root, prefix)
+    require_folder(f'{key}.data_prefix.img', img_dir, 'the images that the annotation file names')
+    images = names_by_id(data)
+    absent = absent_files(img_dir, images.values())
+    if absent:
+        raise UserError(
+            f'{key}.data_prefix.img: {len(absent)} of the {len(images)} images do not exist; the '
+            f'first is {join(img_dir, absent[0])} ({os.path.abspath(join(img_dir, absent[0]))}), named in {ann_file}. '
+            f'Give the folder that file_name in the annotations is relative to.'
+        )
+    return Listed(ann_file, data, images, img_dir)
 
 
 def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, List[Any]]:

@@ -15,6 +15,7 @@ from .check_classes import check_num_classes
 from .check_classification import check_classification
 from .check_coco import check_coco
 from .check_evaluator import Loaded, check_evaluator
+from .check_keypoints import check_keypoints
 from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
@@ -48,8 +49,11 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             bases = {base.__name__ for base in cls.__mro__} if cls else set()
             if 'BaseSegDataset' in bases:
                 check_segmentation(key, settings, cls, ignored_label(cfg, loader))
-            elif 'CocoDataset' in bases:
-                images = check_coco(key, settings)
+            elif 'BaseCocoStyleDataset' in bases or 'CocoDataset' in bases:
+                if 'BaseCocoStyleDataset' in bases:
+                    images = check_keypoints(key, settings, cls, cfg.get('model'))
+                else:
+                    images = check_coco(key, settings)
                 ann_file = join(settings.get('data_root'), settings.get('ann_file'))
                 coco.append(Loaded(key, ann_file, images, settings))
             elif 'CustomDataset' in bases and cfg.get('default_scope') == 'mmpretrain':

@@ -172,6 +172,8 @@ def _class_of(model: Any, cfg: Config, output: str) -> type:
         if not isinstance(model, SingleStageDetector):
             raise _unsupported(cfg, model, 'SingleStageDetector of mmdet, such as RetinaNet')
         return DetectionBoxes
+    if task == 'keypoints':
+        raise _unsupported(cfg, model, 'segmentor, detector or classifier')
     return ClassScores
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mm_frelu.compat import import_mmpose
+
 from .act_options import apply_act_options, work_dir_suffix
 from .config_errors import config_error
 from .distributed import end_with_torchrun
@@ -17,7 +19,12 @@ from .packaged_configs import is_packaged, locate
 from .safe_load import let_mmengine_load_safely
 from .settings import SettingsAction, merge_settings
 
-SCOPES = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
+SCOPES = {
+    'mmdet': 'detection',
+    'mmseg': 'segmentation',
+    'mmpretrain': 'classification',
+    'mmpose': 'keypoints',
+}
 PACKAGES = {
     'mmdet': 'onedl-mmdetection pycocotools',
     'mmseg': 'onedl-mmsegmentation cityscapesscripts',
@@ -105,8 +112,12 @@ def require_library(cfg: Config) -> None:
     if scope not in SCOPES:
         return
     try:
+        if scope == 'mmpose':
+            import_mmpose()
         importlib.import_module(scope)
     except ImportError as error:
+        if scope == 'mmpose':  # says all of it
+            raise UserError(f'{cfg.filename}: {error}') from error
         raise UserError(
             f'{cfg.filename}: {SCOPES[scope]} needs {scope}, which cannot be imported ({error}). '
             f'Install it: pip install {PACKAGES[scope]}.'
@@ -114,7 +125,7 @@ def require_library(cfg: Config) -> None:
 
 
 def task_of(cfg: Config) -> str:
-    """Return ``'detection'``, ``'segmentation'`` or ``'classification'``, by the config's ``default_scope``.
+    """Return ``'detection'``, ``'segmentation'``, ``'classification'`` or ``'keypoints'``, by the config's ``default_scope``.
 
     Raises:
         UserError: For another scope.

@@ -66,9 +66,12 @@ def evaluate(cfg: Config, args: argparse.Namespace) -> Dict[str, float]:
 
 
 def _place_pictures(runner: Runner, show_dir: Optional[str]) -> None:
-    """Make mmpretrain's hook save pictures in the folder of the run, not in the current directory."""
+    """Make the hooks of mmpretrain and mmpose save pictures in the folder of the run.
+
+    mmpretrain's hook writes to the current directory, and mmpose's one folder deeper with each batch.
+    """
     for hook in runner.hooks:
-        if show_dir and type(hook).__name__ == 'VisualizationHook':
+        if show_dir and type(hook).__name__ in ('VisualizationHook', 'PoseVisualizationHook'):
             hook.out_dir = os.path.abspath(os.path.join(runner.log_dir, show_dir))
 
 

@@ -52,7 +52,17 @@ def explained(cfg: Config, loader: str) -> Iterator[List[Runner]]:
         raise
 
 
-_LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torch', 'numpy', 'mm_frelu')
+_LIBRARIES = (
+    'mmengine',
+    'mmcv',
+    'mmdet',
+    'mmseg',
+    'mmpretrain',
+    'mmpose',
+    'torch',
+    'numpy',
+    'mm_frelu',
+)
 _MISTAKES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError)
 
 

@@ -18,14 +18,14 @@ def build_model(cfg: Config, device: Union[str, torch.device] = 'cpu') -> nn.Mod
     """Build the model of a config in eval mode, with BN instead of SyncBN (same keys).
 
     Args:
-        cfg: A detection, segmentation or classification config. It is not changed.
+        cfg: A detection, segmentation, classification or keypoint config. It is not changed.
         device: Device of the model. On ``'meta'`` it has shapes, but no values.
 
     Returns:
         The model. ``init_cfg`` is not applied and nothing is downloaded: weights have the defaults of their layers.
 
     Raises:
-        UserError: When the config has no model, or ``default_scope`` is not mmdet, mmseg or mmpretrain.
+        UserError: When the config has no model, or ``default_scope`` is not mmdet, mmseg, mmpretrain or mmpose.
     """
     require_keys(cfg, ('model',), 'building its model')
     task_of(cfg)
@@ -65,7 +65,7 @@ def forward_tensors(model: nn.Module, images: Tensor, task: str) -> Any:
         task: The result of :func:`~mm_frelu.engine.arguments.task_of`.
 
     Returns:
-        Nested tensors: logits of a segmentor or classifier; scores and boxes of each level of a detector.
+        Nested tensors: logits of a segmentor or classifier; heatmaps of a keypoint model; scores and boxes of each level of a detector.
     """
     with torch.no_grad():
         return recorded_tensors(model, images, task)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import UserError
 
-LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
+LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain', 'mmpose')
 
 
 def is_packaged(path: str) -> bool:

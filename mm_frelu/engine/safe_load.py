@@ -16,10 +16,11 @@ from torch._weights_only_unpickler import _get_allowed_globals
 
 from .errors import UserError
 
-# MMEngine stores its log in checkpoints and registers the number types in it as safe globals, but not float32, which mmseg logs.
-# Without this line, such checkpoints are loaded unsafely, with a warning about "arbitrary code execution".
+# MMEngine stores its log in checkpoints and registers the number types in it as safe globals, but not float32, which mmseg logs,
+# nor uint8, the type of mmpose's keypoint colours. Without this line, such checkpoints are loaded unsafely, with a warning about
+# "arbitrary code execution".
 if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
-    torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+    torch.serialization.add_safe_globals([type(np.dtype(kind)) for kind in (np.float32, np.uint8)])
 
 
 UNREADABLE = (

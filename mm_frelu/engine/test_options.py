@@ -16,20 +16,25 @@ _HOOKS = {
     'detection': 'DetVisualizationHook',
     'segmentation': 'SegVisualizationHook',
     'classification': 'VisualizationHook',
+    'keypoints': 'PoseVisualizationHook',
 }
 _VISUALIZERS = {
     'detection': 'DetLocalVisualizer',
     'segmentation': 'SegLocalVisualizer',
     'classification': 'UniversalVisualizer',
+    'keypoints': 'PoseLocalVisualizer',
 }
+
+_OUT_DIR = ('classification', 'keypoints')
+"""Tasks whose hook is switched on by ``enable`` and writes to ``out_dir``."""
 
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--out``, ``--show``, ``--show-dir``, ``--wait-time`` and ``--tta``."""
     parser.add_argument(
         '--out',
-        help='save the predictions: to a file X.pkl for detection and classification, to a DIRECTORY of PNG files with one '
-        'class id per pixel for segmentation',
+        help='save the predictions: to a file X.pkl for detection, classification and keypoints, to a DIRECTORY of PNG files with '
+        'one class id per pixel for segmentation',
     )
     parser.add_argument('--show', action='store_true', help='show each picture in a window')
     parser.add_argument(
@@ -111,7 +116,7 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
     cfg.default_hooks.setdefault('visualization', dict(type=_HOOKS[task]))
     cfg.setdefault('visualizer', dict(type=_VISUALIZERS[task], name='visualizer'))
     hook = cfg.default_hooks['visualization']
-    switch = 'enable' if task == 'classification' else 'draw'
+    switch = 'enable' if task in _OUT_DIR else 'draw'
     hook.update({switch: True, 'interval': 1})
     if show:
         hook.update(show=True, wait_time=wait_time)
@@ -130,7 +135,7 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
         local = dict(type='LocalVisBackend', img_save_dir=folder)
         cfg.visualizer.vis_backends = [local, *others]
     else:
-        hook['out_dir' if task == 'classification' else 'test_out_dir'] = show_dir
+        hook['out_dir' if task in _OUT_DIR else 'test_out_dir'] = show_dir
 
 
 def apply_tta(cfg: Config) -> None:
@@ -142,6 +147,10 @@ def apply_tta(cfg: Config) -> None:
     task = task_of(cfg)
     missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
     if missing and task != 'detection':
+        if task == 'keypoints':
+            raise UserError(
+                '--tta: for keypoints test-time augmentation is the flip of model.test_cfg.flip_test, without this option.'
+            )
         kind = 'SegTTAModel' if task == 'segmentation' else 'AverageClsScoreTTA'
         raise UserError(
             f'--tta: the config has no {" and no ".join(missing)}. Add tta_model = dict(type={kind!r}) and a tta_pipeline '

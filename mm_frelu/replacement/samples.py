@@ -1,4 +1,4 @@
-"""Small dummy inputs, with labels, for the models of mmdet, mmseg and mmpretrain and for plain modules.
+"""Small dummy inputs, with labels, for the models of mmdet, mmseg, mmpretrain and mmpose and for plain modules.
 
 With them a forward pass runs through every branch, including auxiliary and training-only ones. Their values have no meaning.
 """
@@ -26,7 +26,7 @@ def library_of(model: nn.Module) -> Optional[str]:
         return None
     for kind in type(model).__mro__:
         library = kind.__module__.partition('.')[0]
-        if library in ('mmdet', 'mmseg', 'mmpretrain'):
+        if library in ('mmdet', 'mmseg', 'mmpretrain', 'mmpose'):
             return library
     return None
 
@@ -51,6 +51,9 @@ def dummy_run(
     library = library_of(model)
     if library is None:
         return lambda model: model(images)
+    if library == 'mmpose':
+        # What the targets are depends on the head; a training step goes through the same modules.
+        return lambda model: model(images, None, mode='tensor')
     if library == 'mmdet':
         # Some assigners of detectors without masks use masks if there are any, and expect them to be tensors.
         with_masks = any('mask' in name for name, _ in model.named_modules())

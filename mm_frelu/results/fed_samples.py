@@ -52,6 +52,11 @@ class FedDataset:
 
     def __init__(self, cfg: Config, config: str, phase: str) -> None:
         self.task = task_of(cfg)
+        if self.task == 'keypoints':
+            raise UserError(
+                f'{config} is a keypoint config; MMPose has a tool for it: python -m mm_frelu.run mmpose '
+                'tools/misc/browse_dataset.py.'
+            )
         require_library(cfg)
         key = f'{phase}_dataloader.dataset'
         settings = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')

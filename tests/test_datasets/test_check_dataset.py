@@ -170,7 +170,11 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
             lambda entry: entry.update(image_id=77),
             'have an image_id that does not exist',
         ),
-        ('annotations', lambda entry: entry.update(category_id=77), 'a category_id that does not exist'),
+        (
+            'annotations',
+            lambda entry: entry.update(category_id=77),
+            'a category_id that does not exist',
+        ),
         ('annotations', lambda entry: entry.update(bbox=[1, 1, 0, 0]), 'a box of less than one'),
     ],
 )

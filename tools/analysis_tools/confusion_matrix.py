@@ -151,6 +151,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cfg = read_config(args.config)
     merge_settings(cfg, args.cfg_options)
     task = task_of(cfg)
+    if task == 'keypoints':
+        raise UserError(
+            f'{args.config} is a keypoint config; this tool is for detection and segmentation.'
+        )
     if task == 'classification':
         raise UserError(
             f'{args.config} is a classification config; mmpretrain has a tool for it: python -m mm_frelu.run mmpretrain '

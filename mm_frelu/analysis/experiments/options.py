@@ -52,6 +52,7 @@ _METRICS = {
     # CocoMetric returns no metrics if there are no boxes.
     'detection': Metric('coco/bbox_mAP', 'box AP', 100.0, if_absent=0.0),
     'classification': Metric('accuracy/top1', 'top-1', 1.0),
+    'keypoints': Metric('coco/AP', 'AP', 100.0),
 }
 
 

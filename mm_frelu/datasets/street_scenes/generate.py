@@ -1,12 +1,9 @@
 """Generate a dataset of street scenes in one folder, atomically."""
 
-import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Callable, Optional, Tuple, Union
 
+from ..drawn_set import DrawnSet, check_numbers
 from .scene import SPLITS, draw_scene
 from .writers import SplitWriter
 
@@ -14,7 +11,7 @@ DRAWING = 3
 """Version of the drawing code. Increase it if the same seed gives other pictures, so that older datasets are replaced."""
 
 PARAMETER_FILE = 'street_scenes.json'
-_FOLDERS = ('leftImg8bit', 'gtFine', 'annotations')
+_SET = DrawnSet('street scenes', PARAMETER_FILE, ('leftImg8bit', 'gtFine', 'annotations'))
 
 
 def generate_street_scenes(
@@ -46,8 +43,7 @@ def generate_street_scenes(
         ValueError: If a count, the size or the seed is out of range.
         FileExistsError: If ``out_dir`` has anything that is not a dataset of this function.
     """
-    _check(train, val, size, seed)
-    target = Path(out_dir)
+    check_numbers(dict(train=train, val=val), size, seed, 'scenes', smallest=(64, 32))
     parameters = dict(
         generator='mm_frelu street scenes',
         drawing=DRAWING,
@@ -56,78 +52,17 @@ def generate_street_scenes(
         size=list(size),
         seed=seed,
     )
-    if _owned_parameters(target) == parameters:
-        return False
 
-    # Use the target itself if it exists: it may be the current folder, a link, or on another disk.
-    home = target if target.is_dir() else target.parent
-    home.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f'.{target.name}-unfinished-', dir=home))
-    try:
+    def draw(folder: Path) -> None:
         done = 0
         width, height = size
         for split, count in zip(SPLITS, (train, val)):
-            writer = SplitWriter(unfinished, split)
+            writer = SplitWriter(folder, split)
             for index in range(count):
                 writer.add(index, draw_scene((width, height), seed, split, index))
                 done += 1
                 if on_scene is not None:
                     on_scene(done, train + val)
             writer.close()
-        (unfinished / PARAMETER_FILE).write_text(json.dumps(parameters, indent=2) + '\n')
-        _move(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return True
 
-
-def _move(unfinished: Path, target: Path) -> None:
-    """Replaces an older dataset with a complete new one, by renaming only.
-
-    The parameter file marks a dataset as complete: the old one is moved first, the new one last.
-    """
-    target.mkdir(exist_ok=True)
-    replaced = unfinished / 'replaced'
-    replaced.mkdir()
-    for name in (PARAMETER_FILE, *_FOLDERS):
-        if (target / name).exists():
-            os.replace(target / name, replaced / name)
-    for name in (*_FOLDERS, PARAMETER_FILE):
-        os.replace(unfinished / name, target / name)
-
-
-def _check(train: int, val: int, size: Tuple[int, int], seed: int) -> None:
-    for name, count in (('train', train), ('val', val)):
-        if count < 1:
-            raise ValueError(f'{name}: expected a number of scenes of 1 or more, found {count}')
-    if len(size) != 2 or size[0] < 64 or size[1] < 32:
-        found = 'x'.join(str(length) for length in size)
-        raise ValueError(f'size: expected width x height of at least 64x32 pixels, found {found}')
-    if seed < 0:
-        raise ValueError(f'seed: expected 0 or more, found {seed}')
-
-
-def _owned_parameters(target: Path) -> Optional[Dict[str, Any]]:
-    """Returns the parameters of the dataset in ``target``, None if it is empty. Other content raises."""
-    if not target.exists():
-        return None
-    if not target.is_dir():
-        raise FileExistsError(f'{target}: expected a folder, found a file; choose another folder')
-    # Hidden files, such as .gitignore or leftovers of an interrupted run, are ignored.
-    found = {path.name for path in target.iterdir() if not path.name.startswith('.')}
-    if not found:
-        return None
-    unknown = sorted(found - {*_FOLDERS, PARAMETER_FILE})
-    if unknown or PARAMETER_FILE not in found:
-        what = f'it has {unknown[0]!r}' if unknown else f'it has no {PARAMETER_FILE}'
-        raise FileExistsError(
-            f'{target}: expected an empty folder or a set of street scenes, but {what}; '
-            'choose another folder or empty this one'
-        )
-    try:
-        return json.loads((target / PARAMETER_FILE).read_text())
-    except ValueError as error:
-        raise FileExistsError(
-            f'{target / PARAMETER_FILE}: expected the parameters of a set of street scenes, '
-            f'found invalid JSON ({error}); remove the folder if it is no longer needed'
-        ) from error
+    return _SET.write(Path(out_dir), parameters, draw)

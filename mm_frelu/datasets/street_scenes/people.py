@@ -8,9 +8,9 @@ from .geometry import Plane, Thing, box_shape, disc, limb, ring
 from .light import Color
 from .solids import View
 
-_SKIN: Tuple[Color, ...] = ((236, 196, 168), (214, 164, 130), (164, 112, 80), (106, 70, 50))
-_HAIR: Tuple[Color, ...] = ((30, 24, 22), (74, 50, 34), (150, 116, 66), (160, 160, 158))
-_CLOTH: Tuple[Color, ...] = (
+SKIN: Tuple[Color, ...] = ((236, 196, 168), (214, 164, 130), (164, 112, 80), (106, 70, 50))
+HAIR: Tuple[Color, ...] = ((30, 24, 22), (74, 50, 34), (150, 116, 66), (160, 160, 158))
+CLOTH: Tuple[Color, ...] = (
     (178, 40, 44),
     (44, 84, 160),
     (228, 226, 220),
@@ -22,7 +22,7 @@ _CLOTH: Tuple[Color, ...] = (
     (220, 120, 60),
     (150, 176, 200),
 )
-_TROUSERS: Tuple[Color, ...] = (
+TROUSERS: Tuple[Color, ...] = (
     (40, 46, 66),
     (34, 34, 38),
     (96, 84, 70),
@@ -44,9 +44,9 @@ def person(rng: np.random.Generator, view: View, position: np.ndarray) -> Thing:
     thing = Thing('person', float(position[2]), shadow=_shadow(view, position, 1.7 * height))
     side, stride = rng.choice([-1, 1]), rng.uniform(0.02, 0.32)
     skin, top, legs = (
-        light.lit(pick(rng, _SKIN)),
-        light.lit(pick(rng, _CLOTH)),
-        light.lit(pick(rng, _TROUSERS)),
+        light.lit(pick(rng, SKIN)),
+        light.lit(pick(rng, CLOTH)),
+        light.lit(pick(rng, TROUSERS)),
     )
 
     def add(shape: np.ndarray, color: np.ndarray, solid: bool = True) -> None:
@@ -72,12 +72,12 @@ def person(rng: np.random.Generator, view: View, position: np.ndarray) -> Thing:
     add(limb((-0.17, 1.4), (-0.2 - swing * 0.6, 0.88), 0.12, 0.08), top * 0.92)
     add(disc((-0.2 - swing * 0.6, 0.84), 0.05, corners=8), skin)
     if rng.random() < 0.3:
-        bag = light.lit(pick(rng, _CLOTH, 0.3))
+        bag = light.lit(pick(rng, CLOTH, 0.3))
         add(box_shape(-0.32 * side - 0.1, 0.6, -0.32 * side + 0.12, 0.9), bag)
     add(box_shape(-0.05, 1.46, 0.05, 1.56), skin * 0.9)
     add(disc((0, 1.64), 0.105, 1.2, 12), skin)
     hair = disc((-0.02 * side, 1.68), 0.115, 1.05, 12)
-    add(np.maximum(hair, [-1, 1.66]), light.lit(pick(rng, _HAIR)))
+    add(np.maximum(hair, [-1, 1.66]), light.lit(pick(rng, HAIR)))
     return thing
 
 
@@ -97,7 +97,7 @@ def bicycle(rng: np.random.Generator, view: View, position: np.ndarray, heading:
     plane = Plane(position, heading, rng.normal(0, 0.03))
     thing = Thing('bicycle', float(position[2]), shadow=_shadow(view, position, 0.8, 0.8))
     light = view.light
-    frame = light.lit(pick(rng, _CLOTH, 0.2))
+    frame = light.lit(pick(rng, CLOTH, 0.2))
     tyre, chrome = light.lit((24, 24, 26)), light.lit((150, 152, 156))
     rear, front, crank = (-0.52, 0.34), (0.54, 0.34), (-0.08, 0.3)
     saddle, head = (-0.2, 0.86), (0.38, 0.84)
@@ -129,7 +129,7 @@ def motorcycle(rng: np.random.Generator, view: View, position: np.ndarray, headi
     plane = Plane(position, heading, rng.normal(0, 0.03))
     thing = Thing('motorcycle', float(position[2]), shadow=_shadow(view, position, 0.9, 1.0))
     light = view.light
-    paint = light.lit(pick(rng, _CLOTH, 0.2))
+    paint = light.lit(pick(rng, CLOTH, 0.2))
     black, chrome = light.lit((30, 30, 34)), light.lit((140, 142, 146))
     for hub in ((-0.68, 0.31), (0.7, 0.31)):
         thing.add(plane(disc(hub, 0.33)), black)
@@ -167,9 +167,9 @@ def rider(
     # Slightly closer than the machine, so that the rider is painted over it.
     thing = Thing('rider', machine.depth - 1e-3, shadow=_shadow(view, position, 1.7, 0.4))
     skin, top, legs = (
-        light.lit(pick(rng, _SKIN)),
-        light.lit(pick(rng, _CLOTH)),
-        light.lit(pick(rng, _TROUSERS)),
+        light.lit(pick(rng, SKIN)),
+        light.lit(pick(rng, CLOTH)),
+        light.lit(pick(rng, TROUSERS)),
     )
     hip = (-0.24, 0.92) if motor else (-0.22, 0.96)
     shoulder = (0.02, 1.44) if motor else (0.08, 1.46)
@@ -201,7 +201,7 @@ def rider(
     helmet = disc((0, 0.03), 0.15 if motor else 0.13, 1.05, 12)
     thing.add(
         front(np.maximum(helmet, [-1, -0.12 if motor else 0.02])),
-        light.lit(pick(rng, _CLOTH, 0.2)),
+        light.lit(pick(rng, CLOTH, 0.2)),
     )
     if motor:
         visor = limb((0, 0), (0.13 * np.cos(heading), 0), 0.09)

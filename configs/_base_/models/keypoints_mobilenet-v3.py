@@ -1,0 +1,15 @@
+# Top-down keypoints on MobileNetV3 as its paper has it: ReLU and h-swish, with squeeze-and-excitation. h-swish in the head.
+# This is the baseline.
+_base_ = './keypoints_mobilenet-v2.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mm_frelu.MobileNetV3',
+        arch='large',
+        # The last block, stride 32.
+        out_indices=(15,),
+        act_cfg=None,
+    ),
+    head=dict(in_channels=160, act_cfg=dict(type='HSwish')),
+)

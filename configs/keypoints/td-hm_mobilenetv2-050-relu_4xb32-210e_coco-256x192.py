@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/keypoints_mobilenet-v2.py',
+    '../_base_/datasets/coco_keypoints_256x192.py',
+    '../_base_/schedules/keypoints_210e.py',
+    '../_base_/pose_runtime.py',
+]
+
+model = dict(backbone=dict(widen_factor=0.5), head=dict(in_channels=160))

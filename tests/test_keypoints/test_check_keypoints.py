@@ -1,0 +1,103 @@
+"""A keypoint dataset is checked before anything is built: each mistake has one sentence that names the place."""
+
+import json
+import shutil
+
+import pytest
+
+from mm_frelu.datasets.check_keypoints import check_keypoints
+from mm_frelu.engine import UserError
+
+
+def dataset_class(number):
+    """A class that says how many keypoints it has, as MMPose's do."""
+    load = staticmethod(lambda metainfo: dict(num_keypoints=number))
+    return type('CocoDataset', (), dict(_load_metainfo=load))
+
+
+@pytest.fixture
+def folder(people_folder, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(people_folder, tmp_path / 'people')
+
+
+def check(folder, number=17, out_channels=17, **changes):
+    settings = dict(
+        type='CocoDataset',
+        data_root=str(folder),
+        ann_file='annotations/person_keypoints_train.json',
+        data_prefix=dict(img='train/'),
+        **changes,
+    )
+    model = dict(type='TopdownPoseEstimator', head=dict(out_channels=out_channels))
+    return check_keypoints('train_dataloader.dataset', settings, dataset_class(number), model)
+
+
+def change(folder, function):
+    path = folder / 'annotations/person_keypoints_train.json'
+    data = json.loads(path.read_text())
+    function(data)
+    path.write_text(json.dumps(data))
+
+
+def refused(folder, **options):
+    with pytest.raises(UserError) as error:
+        check(folder, **options)
+    return str(error.value)
+
+
+def test_a_good_set_passes(folder):
+    assert len(check(folder)) == 6
+    assert len(check(folder, number=None)) == 6
+
+
+def test_a_missing_file(folder):
+    (folder / 'annotations/person_keypoints_train.json').unlink()
+    message = refused(folder)
+    assert message.startswith('train_dataloader.dataset.ann_file: ')
+    assert 'person_keypoints_train.json' in message
+
+
+def test_a_missing_image(folder):
+    (folder / 'train/000000000003.png').unlink()
+    message = refused(folder)
+    assert '1 of the 6 images looked for are not there' in message
+    assert '000000000003.png' in message
+
+
+def test_boxes_alone(folder):
+    def strip(data):
+        for entry in data['annotations']:
+            del entry['keypoints']
+
+    change(folder, strip)
+    message = refused(folder)
+    assert 'annotations has keypoints. Give the file of keypoints' in message
+    assert 'person_keypoints_train2017.json' in message
+
+
+def test_nobody_labelled(folder):
+    def clear(data):
+        for entry in data['annotations']:
+            entry['keypoints'] = [0] * 51
+
+    change(folder, clear)
+    assert 'annotations has keypoints' in refused(folder)
+
+
+def test_another_number_of_joints_in_the_file(folder):
+    change(folder, lambda data: data['annotations'][1].update(keypoints=[1, 2, 2] * 14))
+    message = refused(folder)
+    assert 'annotations[1] (id 2): keypoints has 42 numbers. Expected 51 (17 keypoints)' in message
+    assert 'metainfo' in message
+
+
+def test_numbers_that_are_none(folder):
+    change(folder, lambda data: data['annotations'][0].update(keypoints='17'))
+    assert "annotations[0] (id 1): keypoints is '17'. Expected a list of numbers" in refused(folder)
+
+
+def test_another_number_of_joints_in_the_head(folder):
+    message = refused(folder, out_channels=14)
+    assert message.startswith('model.head.out_channels is 14, but train_dataloader.dataset')
+    assert message.endswith('Set out_channels=17 there.')

@@ -1,0 +1,42 @@
+"""The picture of docs/keypoints.md."""
+
+import os
+from pathlib import Path
+
+from gallery_frame import CONFIGS, Gallery, picture
+
+from mm_frelu.compat import import_mmpose
+
+MODELS = {'ReLU': 'relu', 'DY-ReLU': 'dyrelu'}
+CONFIG = 'keypoints/td-hm_mobilenetv2-025-{}_1xb16-demo_posed-people-128x96.py'
+EPOCHS = 20
+
+
+@picture('keypoints.png')
+def keypoints(gallery: Gallery) -> None:
+    """Skeletons of two models beside the true ones. Draws the people and trains the models where that was not done."""
+    try:
+        import_mmpose()
+    except ImportError as error:
+        print(f'  left out: {error}')
+        return
+    data = gallery.data.parent / 'posed_people'
+    gallery.run('dataset_converters/posed_people.py', str(data))
+    root = f'data_root={data}'
+    options = [f'{loader}_dataloader.dataset.{root}' for loader in ('train', 'val', 'test')]
+    annotations = data / 'annotations' / 'person_keypoints_val.json'
+    options += [f'{kind}_evaluator.ann_file={annotations}' for kind in ('val', 'test')]
+    models = []
+    for name, act in MODELS.items():
+        config = os.path.relpath(CONFIGS / CONFIG.format(act))
+        folder = gallery.demo / f'keypoints_{act}'
+        checkpoint = folder / f'epoch_{EPOCHS}.pth'
+        if not checkpoint.is_file():
+            gallery.run('train.py', config, '--work-dir', str(folder), '--cfg-options', *options)
+        models += ['--model', name, config, str(checkpoint)]
+    out = Path(gallery.scratch) / 'keypoints'
+    gallery.run(
+        'visualize_keypoints.py', *models, '--out', str(out), '--max-images', '2', '--device', 'cpu',
+        '--cfg-options', *options,
+    )  # fmt: skip
+    gallery.keep(sorted(out.glob('*.png'))[1], 'keypoints.png', colors=256)
