@@ -134,8 +134,8 @@ def test_identity_start_is_relu_or_refused():
     [
         (dict(condition='pool'), 'condition must be one of window, max_pool, avg_pool'),
         (dict(form='mean'), 'form must be one of max, sum, relu'),
-        (dict(condition='avg_pool', dilation=2), 'avg_pool.*no dilation; got dilation=2'),
-        (dict(condition='max_pool', dilation=2), 'max_pool.*no dilation; got dilation=2'),
+        (dict(condition='avg_pool', dilation=2), 'avg_pool.*not support dilation; got dilation=2'),
+        (dict(condition='max_pool', dilation=2), 'max_pool.*not support dilation; got dilation=2'),
         (dict(kernel_size=4), 'kernel_size must be odd'),
     ],
 )

@@ -53,7 +53,9 @@ def test_unknown_name_suggests_the_nearest(wrong, right):
 
 
 def test_a_key_left_over_from_another_activation_is_named():
-    with pytest.raises(ValueError, match=r'init is no argument .* takes inplace.*_delete_=True'):
+    with pytest.raises(
+        ValueError, match=r'does not take init. Its arguments are: inplace.*_delete_=True'
+    ):
         build_activation(dict(type='ReLU', init='identity'), 24)
 
 

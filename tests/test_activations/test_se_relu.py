@@ -73,5 +73,5 @@ def test_wrong_words():
         SEReLU()
     with pytest.raises(ValueError, match='SEReLU was built for 8 channels'):
         SEReLU(8)(torch.rand(1, 5, 3, 3))
-    with pytest.raises(ValueError, match='init is no argument of this activation'):
+    with pytest.raises(ValueError, match='this activation does not take init'):
         build_activation(dict(type='SEReLU', init='identity'), 8)

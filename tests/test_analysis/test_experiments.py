@@ -56,7 +56,7 @@ def test_a_backbone_is_asked_whether_it_takes_one(kind, takes):
     if takes:
         assert with_activation(cfg, dict(type='ReLU')).model.backbone.act_cfg.type == 'ReLU'
     else:
-        with pytest.raises(UserError, match=r"'mmseg\.ResNet', which has no act_cfg"):
+        with pytest.raises(UserError, match=r"'mmseg\.ResNet', which does not take act_cfg"):
             with_activation(cfg, dict(type='ReLU'))
 
 
@@ -73,9 +73,9 @@ def test_metrics_are_per_cent():
     assert box.of({'iter': 3}, 'a run') == 0.0  # not one box was found
     iou = metric_of(Config(dict(default_scope='mmseg')))
     assert iou.of({'mIoU': 25.0}, 'a run') == 25.0
-    with pytest.raises(UserError, match='--metric mIoU: the validation of a run gave nothing'):
+    with pytest.raises(UserError, match='--metric mIoU: the validation of a run returned nothing'):
         iou.of({'iter': 3}, 'a run')
-    with pytest.raises(UserError, match='gave mIoU, aAcc'):
+    with pytest.raises(UserError, match='returned mIoU, aAcc'):
         Metric('mDice', 'mDice', 1.0).of({'mIoU': 1.0, 'aAcc': 1.0}, 'a run')
 
 
@@ -96,7 +96,7 @@ def test_changed_settings_are_named(tmp_path):
 
 def test_a_damaged_result_is_named(tmp_path):
     (tmp_path / 'result.json').write_text('{"history": [')
-    with pytest.raises(UserError, match=r'result\.json is not JSON'):
+    with pytest.raises(UserError, match=r'result\.json is not valid JSON'):
         read_json(tmp_path / 'result.json')
 
 

@@ -153,7 +153,7 @@ def test_files_without_the_weights_of_a_network(content, message, refuse, saved)
         (lambda s: s.update({'fc.weight': torch.ones(5, 9)}), 'fc.weight has a wrong shape'),
         (lambda s: s['conv1.weight'].fill_(float('nan')), 'conv1.weight has values that are not finite'),
         (lambda s: s['bn1.running_var'].fill_(-1), 'bn1.running_var is negative'),
-        (lambda s: s.update({'fc.bias': torch.ones(5, dtype=torch.int8)}), 'fc.bias is of type torch.int8'),
+        (lambda s: s.update({'fc.bias': torch.ones(5, dtype=torch.int8)}), 'fc.bias has the type torch.int8'),
         (lambda s: [s.pop(k) for k in list(s) if k.startswith('layer4.1')], 'another network'),
         (lambda s: [s.pop(k) for k in list(s) if k.startswith('layer2.1.act')], 'in some blocks of a stage'),
         (lambda s: [s.pop(k) for k in list(s) if '.act2.' in k], '1 activations in layer1.0 (act1); a block has 2 sites'),

@@ -119,7 +119,7 @@ def test_labels_of_turned_pictures(data, said):
     turn(images(data)[1], 3)
     on_the_side, on_the_head = warnings_of(segmentation(data), said)
     assert 'and their labels do not fit' in on_the_side
-    assert 'whether their labels are' in on_the_head
+    assert 'whether their labels fit' in on_the_head
 
 
 def test_pictures_that_pillow_cannot_read_are_left_to_the_loader(data, said):

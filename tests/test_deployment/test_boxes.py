@@ -103,7 +103,7 @@ def test_two_stages_are_refused(tmp_path):
     files = random_checkpoints.detector(tmp_path, 'ReLU')
     model = SimpleNamespace(data_preprocessor=build_model(files.cfg).data_preprocessor)
     for part in ('model', 'heads'):
-        with pytest.raises(UserError, match='no SingleStageDetector.*--part backbone'):
+        with pytest.raises(UserError, match='not a SingleStageDetector.*--part backbone'):
             network_of(model, files.cfg, part, 'labels')
 
 

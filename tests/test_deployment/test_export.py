@@ -218,7 +218,7 @@ def test_a_difference_is_seen(tmp_path, monkeypatch):
 
 def test_boxes_by_torch_export_are_refused(tmp_path):
     files = random_checkpoints.detector(tmp_path, 'ReLU')
-    with pytest.raises(UserError, match='no NMS.*--part heads'):
+    with pytest.raises(UserError, match='does not support NMS.*--part heads'):
         exported(files, format='exported')
 
 

@@ -47,7 +47,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_full_disk_is_an_error_of_the_user(tmp_path):
     full = OSError(28, 'No space left on device')
-    message = r'a\.txt cannot be written .*Make room'
+    message = r'a\.txt cannot be written .*Free space on that disk'
     with pytest.raises(UserError, match=message), write_file(tmp_path / 'a.txt'):
         raise full
     assert not names(tmp_path)

@@ -113,5 +113,7 @@ def test_bad_settings_and_sizes():
     assert METRICS.get('mm_frelu.BoundaryIoU') is BoundaryIoU
     with pytest.raises(ValueError, match='between 0 and 1, got 2'):
         BoundaryIoU(dilation_ratio=2)
-    with pytest.raises(ValueError, match=r'prediction for a.png has \(4, 4\) pixels, its label'):
+    with pytest.raises(
+        ValueError, match=r'prediction for a.png has \(4, 4\) pixels, but its label'
+    ):
         score(BoundaryIoU(), (np.zeros((4, 4), int), np.zeros((4, 5), int)))

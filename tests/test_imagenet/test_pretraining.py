@@ -70,7 +70,7 @@ def test_folders_of_pictures_are_checked_before_training(picture_folders, tmp_pa
     with pytest.raises(UserError, match='has 0 folders; expected a folder for each class'):
         check_classification('train', settings(tmp_path))
     with pytest.raises(
-        UserError, match='data_root: the folder .* Expected there: train/<class>/<picture>'
+        UserError, match='data_root: the folder .* Expected there: train/<class>/<image>'
     ):
         check_classification('train', settings(tmp_path / 'nowhere'))
     # ImageNet as one folder of pictures with a list of them.

@@ -144,5 +144,5 @@ def test_pictures(test_set, tmp_path):
     ):
         found[0].check_size((64, 128))
     shutil.copy(source, tmp_path / 'a' / 'stranger.png')
-    with pytest.raises(UserError, match='has no images called stranger.png'):
+    with pytest.raises(UserError, match='has no images with the name stranger.png'):
         pictures_of_files(find_images([str(tmp_path / 'a')]), test_set)

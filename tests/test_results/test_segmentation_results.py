@@ -90,7 +90,7 @@ def test_files_that_do_not_belong(street_scenes, tmp_path):
     message('cannot be read')
     first.rename(folder / 'other.png')
     message(
-        'lacks the predictions for 1 of 4 images.*and has other.png, which is not of this test set',
+        'lacks the predictions for 1 of 4 images.*but has other.png, which is not of this test set',
     )
     with pytest.raises(
         UserError, match='there is no such folder. Predictions of a segmentor are in a folder'

@@ -158,7 +158,7 @@ def test_baselines_of_the_dy_relu_paper_are_rows(config):
             )
             assert counts[choice.text] - counts['ReLU'] == added
     assert counts['SEReLU:reduction=8'] > counts['ReLU']
-    with pytest.raises(UserError, match='--act Maxout:num_maps=1: Maxout: num_maps must be'):
+    with pytest.raises(UserError, match='--act Maxout:num_maps=1: Maxout: num_maps=1 is'):
         parse_choices(['Maxout:num_maps=1'])
 
 
@@ -166,7 +166,7 @@ def test_a_metric_that_nothing_computes_is_named(tool, config, finished, capsys)
     with pytest.raises(SystemExit):
         tool.main(command(config, finished, '--metric', 'mDice'))
     message = capsys.readouterr().err
-    assert '--metric mDice: the validation of ReLU, seed 3 gave aAcc, mIoU, mAcc.' in message
+    assert '--metric mDice: the validation of ReLU, seed 3 returned aAcc, mIoU, mAcc.' in message
 
 
 def test_a_run_that_fails_is_named_with_its_log(tool, config, tmp_path, capfd):

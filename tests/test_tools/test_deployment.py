@@ -223,7 +223,7 @@ def exported_images(model):
 @pytest.mark.parametrize(
     ('extra', 'message'),
     [
-        (['--opset', '5'], '--opset 5: PyTorch .* writes opsets 11 to'),
+        (['--opset', '5'], '--opset 5: PyTorch .* supports opsets 11 to'),
         (['--shape', '0', '64'], '--shape 0 64: give two positive numbers'),
         (['--images', 'a.png'], '--verify, which is missing'),
         (['--format', 'exported'], 'files that end with .pt2'),
@@ -298,7 +298,7 @@ def test_what_quantize_onnx_refuses(quantize, tool, exported, segmentor, tmp_pat
     (tmp_path / 'bad.onnx').write_text('no model')
     for model, message in (
         (half, 'Export it without --fp16'),
-        (exported.detector, 'MODEL is for detection, the config for segmentation'),
+        (exported.detector, 'MODEL is for detection, but the config is for segmentation'),
         (tmp_path / 'no.onnx', 'there is no such file'),
         (tmp_path / 'bad.onnx', 'cannot be read as ONNX'),
     ):
