@@ -61,7 +61,7 @@ def test_a_missing_file(folder):
 def test_a_missing_image(folder):
     (folder / 'train/000000000003.png').unlink()
     message = refused(folder)
-    assert '1 of the 6 images looked for are not there' in message
+    assert '1 of the 6 images do not exist' in message
     assert '000000000003.png' in message
 
 
