@@ -1,4 +1,4 @@
-"""The keypoint configs match their names, differ from their baselines only in the activation, and are listed. Does not need MMPose."""
+"""The keypoint configs match their names, differ from their baselines only in the activation, and are listed. MMPose is not needed."""
 
 import re
 
