@@ -1,10 +1,10 @@
 """The keypoint head of the DY-ReLU paper: bilinear upsampling and inverted residual bottleneck blocks.
 
-Chen et al., "Dynamic ReLU", ECCV 2020, section on COCO keypoints. What could be confirmed is this kind of head, and that
-DY-ReLU-C is needed in it (A and B can be worse there than ReLU). The number of blocks, their width and their expansion are
-ours.
+Chen et al., "Dynamic ReLU", ECCV 2020, section on COCO keypoints. We could confirm that the paper uses this kind of head, and
+that the head needs DY-ReLU-C (with A and B, it can be worse than with ReLU). The number of blocks, their width and their
+expansion are our choice.
 
-Importing this module imports MMPose; ``import mm_frelu`` does not. Keypoint configs name it in ``custom_imports``.
+Importing this module imports MMPose; ``import mm_frelu`` does not. Keypoint configs list this module in ``custom_imports``.
 """
 
 from typing import Any, Optional, Sequence, Tuple, Union
@@ -23,23 +23,26 @@ from mmpose.models.heads import HeatmapHead  # noqa: E402
 
 @MODELS.register_module()
 class UpsamplingHead(HeatmapHead):
-    """Top-down heatmap head that upsamples bilinearly between MobileNetV2's blocks.
+    """Top-down heatmap head that consists of MobileNetV2 blocks with bilinear upsampling between them.
 
-    The first block works at the resolution of the features. Each further one follows an upsampling by two. A 1x1
-    convolution then gives one heatmap for each keypoint. Loss, decoding and flip test are those of MMPose's ``HeatmapHead``.
+    The first block works at the resolution of the features. Each of the other blocks follows an upsampling by a factor of 2.
+    After the last block, a 1x1 convolution computes one heatmap for each keypoint. The loss, the decoding and the flip test
+    are those of MMPose's ``HeatmapHead``.
 
     Args:
         in_channels: Channels of the last feature map.
         out_channels: Number of keypoints.
-        channels: Output channels of the blocks; one more than there are upsamplings. Four take stride 32 to stride 4.
-        expansion: How many times as wide a block is inside as its input.
-        act_cfg: Activation at both sites of each block.
-        norm_cfg: Norms of the blocks.
-        with_cp: Whether blocks are checkpointed: less memory, one more forward run.
-        **options: ``final_layer``, ``loss``, ``decoder`` and ``init_cfg`` of ``HeatmapHead``.
+        channels: Output channels of each block. There is one upsampling less than there are blocks: four blocks lead from
+            stride 32 to stride 4.
+        expansion: Factor between the input channels and the channels inside a block.
+        act_cfg: Config of the activation at both sites of each block.
+        norm_cfg: Config of the norms in the blocks.
+        with_cp: Whether to checkpoint the blocks, which saves memory but computes their forward pass twice.
+        init_cfg: Initialisation config. None means that of the backbone's blocks, with small weights in the last convolution.
+        **options: Arguments of ``HeatmapHead``: ``final_layer``, ``loss`` and ``decoder``.
 
     Raises:
-        ValueError: Without a block, or for a number that is not positive.
+        ValueError: If ``channels`` is empty, or if a number is not positive.
 
     Examples:
         >>> import torch
@@ -62,9 +65,10 @@ class UpsamplingHead(HeatmapHead):
     ) -> None:
         if not channels or min(channels) < 1 or expansion < 1:
             raise ValueError(
-                f'UpsamplingHead: channels={channels!r} and expansion={expansion!r} must be positive whole numbers.'
+                'UpsamplingHead: channels must be one or more positive integers, and expansion a positive integer; got '
+                f'channels={channels!r} and expansion={expansion!r}.'
             )
-        # HeatmapHead makes its final convolution for what the last block gives.
+        # HeatmapHead builds its final convolution for the output of the last block.
         super().__init__(
             channels[-1],
             out_channels,
@@ -75,7 +79,7 @@ class UpsamplingHead(HeatmapHead):
         self.in_channels = in_channels
         self.upsample = nn.Upsample(scale_factor=2, mode='bilinear', align_corners=False)
         widths = (in_channels, *channels)
-        self.blocks = ModuleList(  # of MMEngine, which initialises what is in it
+        self.blocks = ModuleList(  # MMEngine's, which initialises its children
             InvertedResidual(
                 before,
                 after,
@@ -93,10 +97,10 @@ class UpsamplingHead(HeatmapHead):
         """Predict heatmaps.
 
         Args:
-            feats: Feature maps, of which the last of shape (N, in_channels, H, W) is used.
+            feats: Feature maps. Only the last one is used; its shape is (N, in_channels, H, W).
 
         Returns:
-            Heatmaps of shape (N, out_channels, H * 2^k, W * 2^k), k one less than there are blocks.
+            Heatmaps of shape (N, out_channels, H * 2^k, W * 2^k), where k is the number of blocks minus one.
         """
         first, *others = self.blocks
         x = first(feats[-1])
@@ -105,7 +109,7 @@ class UpsamplingHead(HeatmapHead):
         return self.final_layer(x)
 
 
-# The blocks as in the backbone, the heatmaps small at the start, as everywhere in MMPose.
+# The blocks start as in the backbone. The last convolution starts with small weights, as in all heads of MMPose.
 _INIT_CFG = [
     dict(type='Kaiming', layer='Conv2d'),
     dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),

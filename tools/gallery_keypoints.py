@@ -1,4 +1,4 @@
-"""The picture of docs/keypoints.md."""
+"""Picture of keypoint models for docs/keypoints.md."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ EPOCHS = 20
 
 @picture('keypoints.png')
 def keypoints(gallery: Gallery) -> None:
-    """Skeletons of two models beside the true ones. Draws the people and trains the models where that was not done."""
+    """Skeletons of two models next to the ground truth. Generates the dataset and trains the models if they are missing."""
     try:
         import_mmpose()
     except ImportError as error:

@@ -1,9 +1,9 @@
-"""Draw keypoint models beside each other and beside the ground truth, one figure for each image of the test set.
+"""Draw the skeletons of several keypoint models and the ground truth side by side, one figure for each image of the test set.
 
     python tools/visualize_keypoints.py --model NAME CONFIG CHECKPOINT [--model ...] --out DIR [--max-images N] [--kpt-thr S]
         [--width IN] [--dpi N] [--device D] [--cfg-options K=V ...]
 
-Skeletons are drawn by MMPose's PoseLocalVisualizer, around the boxes of people that the test set has.
+The models predict the keypoints of the people in the boxes of the test set. MMPose's PoseLocalVisualizer draws the skeletons.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.segmentors import check_device
 
 SHOWN_WIDTH = 640
-"""Pixels; a smaller image is enlarged before it is drawn on, so that lines are thin."""
+"""Width in pixels. Smaller images are enlarged before the skeletons are drawn, so that the lines are thin."""
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Draw keypoint models beside each other and beside the ground truth.'
+        description='Draw the skeletons of several keypoint models and the ground truth side by side.'
     )
     parser.add_argument(
         '--model',
@@ -49,21 +49,25 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='append',
         required=True,
         metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='a model and what to call it; give the option once for each model, the baseline first',
+        help='name, config and checkpoint of a model; repeat the option for each model, the baseline first',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     parser.add_argument(
-        '--max-images', type=int, metavar='N', help='draw the first N images only; default: all'
+        '--max-images', type=int, metavar='N', help='draw only the first N images; default: all'
     )
     parser.add_argument(
         '--kpt-thr',
         type=float,
         default=0.3,
         metavar='S',
-        help='draw predicted keypoints with at least this score (default: 0.3)',
+        help='minimum score of the predicted keypoints to draw (default: 0.3)',
     )
     parser.add_argument(
-        '--width', type=float, default=10.0, metavar='IN', help='inches (default: 10)'
+        '--width',
+        type=float,
+        default=10.0,
+        metavar='IN',
+        help='width of a figure in inches (default: 10)',
     )
     parser.add_argument(
         '--dpi', type=int, default=100, metavar='N', help='pixels per inch (default: 100)'
@@ -71,27 +75,29 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--device',
         default='cuda:0' if torch.cuda.is_available() else 'cpu',
-        help='device for the models; default: cuda:0 if there is one, else cpu',
+        help='device for the models; default: cuda:0 if available, otherwise cpu',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
         metavar='KEY=VALUE',
-        help='change settings of all configs',
+        help='settings that override those of all configs',
     )
     args = parser.parse_args(argv)
     names = [name for name, _, _ in args.model]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        parser.error(f'--model: two models are called {twice[0]!r}; give each a name of its own')
+        parser.error(
+            f'--model: two models are called {twice[0]!r}; give each model a different name'
+        )
     if args.max_images is not None and args.max_images < 1:
         parser.error(f'--max-images: expected at least 1, found {args.max_images}')
     return args
 
 
 class Model(NamedTuple):
-    """A model with its weights, and the test set that its config feeds it."""
+    """A model with its weights, and the test set of its config."""
 
     name: str
     network: nn.Module
@@ -101,15 +107,17 @@ class Model(NamedTuple):
 def load_model(
     name: str, config: str, checkpoint: str, device: str, options: Optional[Dict[str, Any]]
 ) -> Model:
-    """Load a model of the command line.
+    """Load a model given on the command line.
 
     Raises:
-        UserError: A file that does not exist or does not fit, or a config of another task.
+        UserError: If a file does not exist, if the checkpoint does not fit the config, or if the config is for another task.
     """
     cfg = read_config(config)
     merge_settings(cfg, options)
     if task_of(cfg) != 'keypoints':
-        raise UserError(f'--model {name}: {config} is a {task_of(cfg)} config, not a keypoint one.')
+        raise UserError(
+            f'--model {name}: {config} is a {task_of(cfg)} config. Give a keypoint config.'
+        )
     require_keys(cfg, ('test_dataloader',), 'drawing')
     check_checkpoint_file(checkpoint, f'the checkpoint of {name}')
     network = build_model(cfg)
@@ -120,7 +128,7 @@ def load_model(
 
 
 def indices_by_image(people: Any) -> Dict[str, List[int]]:
-    """The samples of each image. A sample is a person."""
+    """Return the indices of the samples of each image, by image path. Each sample is a person."""
     found: Dict[str, List[int]] = {}
     for index in range(len(people)):
         found.setdefault(people.get_data_info(index)['img_path'], []).append(index)
@@ -130,7 +138,7 @@ def indices_by_image(people: Any) -> Dict[str, List[int]]:
 def panels(
     path: str, indices: List[int], models: Sequence[Model], threshold: float
 ) -> Dict[str, np.ndarray]:
-    """The image with the true skeletons, and with those of each model."""
+    """Return the image with the skeletons of the ground truth, and with those of each model, by title."""
     from mmpose.structures import merge_data_samples
     from mmpose.visualization import PoseLocalVisualizer
 
@@ -161,7 +169,7 @@ def panels(
 
 
 def draw(shown: Dict[str, np.ndarray], width: float) -> Figure:
-    """A row of panels with their titles."""
+    """Draw the panels in a row, with their titles."""
     height, columns = next(iter(shown.values())).shape[:2]
     panel = width / len(shown)
     figure = Figure(figsize=(width, panel * height / columns + 0.3), layout='constrained')
@@ -176,7 +184,7 @@ def draw(shown: Dict[str, np.ndarray], width: float) -> Figure:
 
 @exit_on_user_error
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Draw, and say where the pictures are."""
+    """Draw the figures, and print where they are."""
     args = parse_args(argv)
     out = Path(args.out)
     require_writable('--out', out)
@@ -191,7 +199,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for model in models[1:]:
         if indices_by_image(model.people) != images:
             raise UserError(
-                f'{models[0].name} and {model.name} are tested on other images or people. Give configs with the same test set.'
+                f'The test sets of {models[0].name} and {model.name} have different images or people. Give configs with the same '
+                'test set.'
             )
     chosen = list(images.items())[: args.max_images]
     for path, indices in progress('Drawing', chosen, console):

@@ -1,13 +1,13 @@
-# What every keypoint config shares that is neither data, model nor schedule.
+# Runtime settings of all keypoint configs.
 default_scope = 'mmpose'
-# The second one has the head, and needs MMPose: see docs/installation.md.
+# The second module contains the head and needs MMPose, see docs/installation.md.
 custom_imports = dict(imports=['mm_frelu', 'mm_frelu.keypoints'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The best and the last two. The interval is that of the validation in the schedules.
+    # Keep the best checkpoint and the last two. The interval equals the validation interval of the schedules.
     checkpoint=dict(
         type='CheckpointHook',
         interval=10,
@@ -20,7 +20,7 @@ default_hooks = dict(
 )
 
 env_cfg = dict(
-    # Crops all have one size, so cuDNN may look for its fastest convolution once.
+    # All crops have the same size, so cuDNN searches for the fastest convolution only once.
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
@@ -28,11 +28,11 @@ env_cfg = dict(
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='PoseLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-# Each log line says the time that is left (`eta`).
+# Each log line has the remaining time (`eta`).
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 
-# The learning rate belongs to 4 GPUs x 32 people; `tools/train.py --auto-scale-lr` fits it to yours.
+# The learning rate is for 4 GPUs x 32 people; `tools/train.py --auto-scale-lr` scales it to yours.
 auto_scale_lr = dict(enable=False, base_batch_size=128)
 
 load_from = None

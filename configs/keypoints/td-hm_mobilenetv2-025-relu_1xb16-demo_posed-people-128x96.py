@@ -1,4 +1,4 @@
-# A demo on generated people: a quarter of the width, crops of 128x96, a narrow head, some minutes on a CPU.
+# Demo on generated people, with a quarter of the width, crops of 128x96 and a narrow head. It takes some minutes on a CPU.
 _base_ = [
     '../_base_/models/keypoints_mobilenet-v2.py',
     '../_base_/datasets/posed_people_128x96.py',
@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         widen_factor=0.25,
-        # Stride 16, so that a crop gives 8x6 positions; two upsamplings lead to stride 4.
+        # The stride is 16, so a crop has 8x6 positions; two upsamplings lead to stride 4.
         out_indices=(4,),
     ),
     head=dict(

@@ -1,4 +1,4 @@
-"""Maxout: Goodfellow et al., "Maxout Networks", ICML 2013; a baseline of the DY-ReLU paper."""
+"""Maxout (Goodfellow et al., "Maxout Networks", ICML 2013), a baseline of the DY-ReLU paper."""
 
 from functools import reduce
 from typing import Optional
@@ -19,28 +19,29 @@ MAPS = ('own', 'conv')
 class Maxout(BaseModule):
     r"""Maximum of K linear maps, :math:`y = \max_{1 \le k \le K} (W_k z + b_k)`.
 
-    In the DY-ReLU paper's comparison, Maxout takes the place of a convolution and its activation: K convolutions of
-    the same input :math:`z`, which cost K times as much as the one. ``maps='conv'`` is this form: the convolution before
-    the layer has K times the channels, which our MobileNets then build, and the layer takes the maximum.
+    In the comparison of the DY-ReLU paper, Maxout replaces a convolution and its activation with K convolutions of the same
+    input :math:`z`, which cost K times as much. ``maps='conv'`` is this form: the convolution before the layer has K times as
+    many output channels, and the layer takes the maximum. The MobileNets of mm_frelu build such convolutions.
 
-    ``maps='own'`` works wherever an activation can stand. Its first map is what it is given, the output :math:`x` of the
-    one convolution there. The other K - 1 are 1x1 convolutions of :math:`x`:
+    ``maps='own'`` works wherever an activation does. The first map is the input of the layer, which is the output :math:`x` of
+    a single convolution. The other K - 1 maps are 1x1 convolutions of :math:`x`:
     :math:`y = \max(x, A_2 x + b_2, \dots, A_K x + b_K)`. They add ``(K - 1) * C * (C + 1)`` parameters and
-    ``(K - 1) * C * C`` multiply-adds per position, whatever the convolution costs. After a 1x1 from C to C that is
-    the paper's cost; after a depthwise convolution, or one that expands, it is much more.
+    ``(K - 1) * C * C`` multiply-adds per position. This does not depend on the convolution before the layer. After a 1x1
+    convolution from C to C channels, the cost is the same as in the paper. After a depthwise convolution, or one that
+    increases the number of channels, it is much higher.
 
     Args:
         num_channels: Channels of the output. :func:`mm_frelu.build_activation` fills it in.
-        num_maps: K, at least 2; 2 in the paper.
-        maps: ``'own'``, or ``'conv'`` for an input of ``num_maps * num_channels`` channels, in which the maps of a channel
-            are adjacent.
+        num_maps: K, the number of maps, at least 2. The paper uses 2.
+        maps: ``'own'`` or ``'conv'``. With ``'conv'``, the input has ``num_maps * num_channels`` channels, and the maps of
+            each output channel are adjacent.
         init: ``'paper'`` or ``'identity'``, see :meth:`reset`.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after ``init``.
 
     Raises:
-        TypeError: Without ``num_channels``.
-        ValueError: For a value that is out of range, and for an identity start of ``maps='conv'``.
+        TypeError: If ``num_channels`` is missing.
+        ValueError: If a value is out of range, or if ``init='identity'`` is combined with ``maps='conv'``.
 
     Examples:
         >>> Maxout(64)(torch.rand(2, 64, 16, 16)).shape
@@ -67,8 +68,8 @@ class Maxout(BaseModule):
         check_choice('Maxout', 'init', init, INITS)
         if init == 'identity' and maps == 'conv':
             raise ValueError(
-                "Maxout: init='identity' starts as ReLU, and with maps='conv' the maps are the weights of the convolution "
-                "before the layer. Use maps='own', or init='paper' and train the network from scratch."
+                "Maxout: init='identity' (start as ReLU) does not work with maps='conv', whose maps are the weights of the "
+                "convolution before the layer. Use maps='own', or use init='paper' and train the network from scratch."
             )
         self.num_maps = num_maps
         self.maps = maps
@@ -78,11 +79,12 @@ class Maxout(BaseModule):
             self.reset()
 
     def reset(self) -> None:
-        """Give the layer's own maps their starting weights.
+        """Initialise the maps of the layer. With ``maps='conv'`` there are none.
 
-        ``'paper'``: Gaussian weights of variance ``1 / num_channels`` and biases of zero. (We do not know the paper's
-        start.) On independent Gaussian inputs of mean 0, each map then has the input's variance, and with K = 2 so has the
-        mean square of the output. ``'identity'``: weights and biases are zero, and ``max(x, 0)`` is exactly ReLU.
+        ``'paper'``: Gaussian weights with variance ``1 / num_channels``, and biases of zero. (The initialisation in the paper
+        is not known to us.) If the inputs are independent and Gaussian with mean 0, each map has the variance of the input.
+        With K = 2, the mean square of the output equals this variance too. ``'identity'``: weights and biases are zero, so
+        ``max(x, 0)`` is exactly ReLU.
         """
         if self.maps == 'conv':
             return
@@ -93,16 +95,16 @@ class Maxout(BaseModule):
             nn.init.normal_(self.linear.weight, std=self.num_channels**-0.5)
 
     def init_weights(self) -> None:
-        """Start anew, whatever a parent's ``init_cfg`` for convolution layers did."""
+        """Initialise the maps again, overriding a parent's ``init_cfg`` for convolution layers."""
         if not self.is_init:
             self.reset()
         super().init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation.
 
         Args:
-            x: Features of shape (N, num_channels, H, W); with ``maps='conv'`` of shape (N, num_maps * num_channels, H, W).
+            x: Features of shape (N, num_channels, H, W), or (N, num_maps * num_channels, H, W) with ``maps='conv'``.
 
         Returns:
             Features of shape (N, num_channels, H, W).
@@ -118,29 +120,29 @@ class Maxout(BaseModule):
         width = self.num_maps * self.num_channels
         if not is_exporting() and x.shape[1] != width:
             raise ValueError(
-                f"Maxout: maps='conv' takes the {self.num_maps} maps of {self.num_channels} channels from the convolution "
-                f'before it, {width} channels, got an input of shape {tuple(x.shape)}. The MobileNets of mm_frelu build '
-                f"such convolutions. Elsewhere use maps='own'."
+                f"Maxout: with maps='conv', the convolution before the layer must have {width} output channels "
+                f'({self.num_maps} maps for each of {self.num_channels} channels), got an input of shape {tuple(x.shape)}. '
+                f"Only the MobileNets of mm_frelu build such convolutions. In other networks, use maps='own'."
             )
 
     def is_untrained(self) -> bool:
-        """Whether the layer's own maps are as they were built. Their biases start at zero and move with the first step."""
+        """Whether the maps have not been trained: their biases start at zero and change in the first step."""
         if self.maps == 'conv':
             return False
         bias = self.linear.get_parameter('bias')
         return not bias.is_meta and not bool(bias.any())
 
     def can_learn(self) -> bool:
-        """Whether training can change the layer."""
+        """Whether training can change the maps of the layer."""
         return any(parameter.requires_grad for parameter in self.parameters())
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         return f"num_maps={self.num_maps}, maps='{self.maps}', init='{self.init}'"
 
 
 def maps_before(act_cfg: dict) -> int:
-    """How many times as wide as its output an activation wants the convolution before it: K for Maxout of ``maps='conv'``.
+    """Return the factor by which an activation widens the convolution before it: K for Maxout with ``maps='conv'``, else 1.
 
     Args:
         act_cfg: Config of the activation.

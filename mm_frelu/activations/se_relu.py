@@ -1,4 +1,4 @@
-"""ReLU with squeeze-and-excitation (Hu, Shen, Sun, CVPR 2018) as one layer; a baseline of the DY-ReLU paper."""
+"""ReLU with squeeze-and-excitation (Hu, Shen and Sun, CVPR 2018) in one layer, a baseline of the DY-ReLU paper."""
 
 from typing import Optional
 
@@ -13,24 +13,23 @@ from .checks import check_channels, check_input, check_positive
 
 @MODELS.register_module()
 class SEReLU(BaseModule):
-    r"""ReLU whose output is scaled, channel by channel, by a weight between 0 and 1 that depends on the whole input.
+    r"""ReLU that multiplies each channel of its output by a scale between 0 and 1, which depends on the whole input.
 
     .. math::
         y_c = s_c(r)\, r_c, \qquad r = \max(x, 0), \qquad s(r) = \sigma(F_2 \max(F_1 \bar r, 0))
 
-    where :math:`\bar r` are the means of the channels and :math:`F_1`, :math:`F_2` linear layers. As an activation it can
-    stand wherever DY-ReLU can, with the same squeeze: a comparison in which only the use of the coefficients differs.
-    For squeeze-and-excitation in its place in SENet, before the addition, see
-    :class:`mm_frelu.backbones.SqueezeExcitation`.
+    where :math:`\bar r` are the means of the channels, and :math:`F_1` and :math:`F_2` are linear layers. As an activation,
+    it can replace DY-ReLU everywhere and has the same squeeze. The two then differ only in how they use the coefficients.
+    For squeeze-and-excitation before the addition, as in SENet, see :class:`mm_frelu.backbones.SqueezeExcitation`.
 
     Args:
         num_channels: Channels of the input. :func:`mm_frelu.build_activation` fills it in.
-        reduction: What the width is divided by between the two linear layers; 16 in SENet. The width is at least 1.
+        reduction: Factor that divides the width between the two linear layers; 16 in SENet. The width is at least 1.
         inplace: Accepted because mmcv's ConvModule passes it to every activation; has no effect.
         init_cfg: Initialisation config, applied after :meth:`reset`.
 
     Raises:
-        TypeError: Without ``num_channels``.
+        TypeError: If ``num_channels`` is missing.
         ValueError: If ``reduction`` is not a positive integer.
 
     Examples:
@@ -55,19 +54,19 @@ class SEReLU(BaseModule):
         self.reset()
 
     def reset(self) -> None:
-        """Start with torch's weights for linear layers and biases of zero: scales around one half."""
+        """Initialise the weights like ``nn.Linear`` and the biases with zero, so that the scales are about one half."""
         for layer in (self.fc1, self.fc2):
             layer.reset_parameters()
             nn.init.zeros_(layer.bias)
 
     def init_weights(self) -> None:
-        """Start anew, whatever a parent's ``init_cfg`` for linear layers did."""
+        """Initialise the layer again, overriding a parent's ``init_cfg`` for linear layers."""
         if not self.is_init:
             self.reset()
         super().init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activate.
+        """Apply the activation.
 
         Args:
             x: Features of shape (N, num_channels, H, W).
@@ -81,7 +80,7 @@ class SEReLU(BaseModule):
         return rectified * scales[..., None, None].to(rectified.dtype)
 
     def is_untrained(self) -> bool:
-        """Whether the layer is as it was built. Its last bias starts at zero and moves with the first step."""
+        """Whether the layer has not been trained: its last bias starts at zero and changes in the first step."""
         return not self.fc2.bias.is_meta and not bool(self.fc2.bias.any())
 
     def can_learn(self) -> bool:
@@ -89,5 +88,5 @@ class SEReLU(BaseModule):
         return any(parameter.requires_grad for parameter in self.parameters())
 
     def extra_repr(self) -> str:
-        """What the members do not show."""
+        """Return the options for the layer's repr."""
         return f'reduction={self.reduction}'

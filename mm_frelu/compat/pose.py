@@ -1,8 +1,9 @@
-"""MMPose 1.3 on today's NumPy and mmcv.
+"""Import MMPose 1.3 with current versions of NumPy and mmcv.
 
-Its last release asks for ``xtcocotools``, whose wheels are built for NumPy 1, and for ``chumpy``, which only its 3-D bodies
-need and which does not build. pycocotools has the same classes under the same names, but for two more arguments of
-``COCOeval``, which are added here. mmcv up to 3.0.0 passes MMPose's own test of versions.
+The last release of MMPose requires ``xtcocotools`` and ``chumpy``. The wheels of ``xtcocotools`` are built for NumPy 1.
+``chumpy`` does not build, and only the 3-D bodies of MMPose need it. pycocotools has the same classes as ``xtcocotools`` under
+the same names, except that ``COCOeval`` lacks two arguments, which are added here. MMPose's version check accepts mmcv up to
+3.0.0.
 """
 
 import importlib
@@ -15,8 +16,8 @@ import numpy as np
 from .stand_in import install_missing_ops
 
 HOW_TO_INSTALL = (
-    "pip install 'mm_frelu[pose]', then pip install --no-deps mmpose==1.3.2 (which leaves out chumpy and xtcocotools, "
-    'not needed here)'
+    "pip install 'mm_frelu[pose]', then pip install --no-deps mmpose==1.3.2 (--no-deps leaves out chumpy and xtcocotools, "
+    'which are not needed here)'
 )
 
 _PARTS = ('models', 'datasets', 'evaluation', 'engine', 'visualization')
@@ -24,12 +25,12 @@ _STAND_INS = ('coco', 'cocoeval', 'mask')
 
 
 def import_mmpose() -> None:
-    """Import MMPose, with pycocotools in the place of an ``xtcocotools`` that is missing or does not load.
+    """Import MMPose, and replace ``xtcocotools`` with pycocotools if it is missing or cannot be imported.
 
-    Calling it again changes nothing.
+    Further calls have no effect.
 
     Raises:
-        ImportError: In one sentence: what is missing or broken, and how to install it.
+        ImportError: If a package is missing or cannot be imported. The message names it and says how to install it.
     """
     install_missing_ops()
     missing = 'mmpose'
@@ -40,23 +41,23 @@ def import_mmpose() -> None:
         for part in _PARTS:
             missing = f'mmpose.{part}'
             importlib.import_module(f'mmpose.{part}')
-    except Exception as error:  # a torchvision that was built for another torch is a RuntimeError
+    except Exception as error:  # a torchvision built for another torch raises RuntimeError
         if isinstance(error, ModuleNotFoundError) and error.name:
             missing = error.name.partition('.')[0]
             reason = f'{missing}, which is not installed'
         else:
-            reason = f'{missing}, which does not load ({" ".join(str(error).split())})'
+            reason = f'{missing}, which cannot be imported ({" ".join(str(error).split())})'
         raise ImportError(
             f'Keypoint detection needs {reason}. Install it: {HOW_TO_INSTALL}.', name=missing
         ) from None
 
 
 def _replace_xtcocotools() -> None:
-    """Put pycocotools under the other name where that one cannot be imported."""
+    """Register pycocotools under the name ``xtcocotools`` if the latter cannot be imported."""
     try:
         for name in _STAND_INS:
             importlib.import_module(f'xtcocotools.{name}')
-    except (ImportError, ValueError, AttributeError):  # NumPy's words for another ABI
+    except (ImportError, ValueError, AttributeError):  # NumPy raises ValueError for another ABI
         for name in [name for name in sys.modules if name.partition('.')[0] == 'xtcocotools']:
             del sys.modules[name]
         sys.modules['xtcocotools'] = importlib.import_module('pycocotools')
@@ -68,22 +69,22 @@ def _replace_xtcocotools() -> None:
 
 
 _BODY_IN_BOX = 0.53
-"""Share of its box that a person covers on average, where the annotations have no area. xtcocotools has the same."""
+"""Average share of its box that a person covers. Used if the annotations have no area; xtcocotools uses the same value."""
 
 
 def _keypoint_eval() -> type:
-    """The ``COCOeval`` of pycocotools with the arguments that MMPose gives to that of xtcocotools."""
+    """Return a subclass of pycocotools' ``COCOeval`` with the arguments that MMPose passes to that of xtcocotools."""
     from pycocotools.cocoeval import COCOeval
 
     class KeypointEval(COCOeval):
-        """COCO's evaluation.
+        """COCO's evaluation with two more arguments, ``sigmas`` and ``use_area``.
 
         Args:
             coco_gt: The annotations.
             coco_dt: The predictions.
-            iou_type: What is compared, such as ``'keypoints'``.
-            sigmas: How far annotators are apart at each keypoint; COCO's own if None.
-            use_area: Whether the size of a person is the area of the annotation; else it follows from the box.
+            iou_type: Kind of results to compare, such as ``'keypoints'``.
+            sigmas: Spread of the annotators at each keypoint. None means COCO's own values.
+            use_area: Whether the size of a person is the area of the annotation. If False, it is estimated from the box.
         """
 
         def __init__(

@@ -1,7 +1,7 @@
-"""Check a keypoint dataset in COCO format: the annotation file, its keypoints, the images it names.
+"""Check a keypoint dataset in COCO format: the annotation file, its keypoints and its images.
 
-MMPose leaves out an annotation without keypoints without a word, and ends in an error about shapes where a person has another
-number of them than the dataset or the head.
+MMPose skips annotations without keypoints and prints no message. If a person has another number of keypoints than the dataset
+or the head, it fails with an error about shapes.
 """
 
 from typing import Any, Dict, List, Optional
@@ -24,14 +24,14 @@ def check_keypoints(
     Args:
         key (str): Config key of the dataset.
         settings (Dict[str, Any]): Its config, with defaults filled in.
-        cls (type, optional): Its class, which knows how many keypoints it has.
-        model (Any): The config of the model, whose head counts them too.
+        cls (type, optional): Its class, which defines the number of keypoints.
+        model (Any): Config of the model. Its head has a number of keypoints too.
 
     Returns:
-        Dict[Any, str]: The images of the file, file names by id.
+        Dict[Any, str]: File names of the images, by image id.
 
     Raises:
-        UserError: At the first thing that does not fit.
+        UserError: For the first problem found.
     """
     listed = list_images(key, settings)
     number = _number_of_keypoints(settings, cls)
@@ -41,11 +41,11 @@ def check_keypoints(
     if number is not None and isinstance(predicted, int) and predicted != number:
         raise UserError(
             f'model.head.out_channels is {predicted}, but {key} ({settings.get("type")}) has {number} keypoints. Set '
-            f'out_channels={number} there.'
+            f'model.head.out_channels={number}.'
         )
     everybody = len(listed.data.get('annotations') or ())
     tell(
-        f'{key}: {listed.ann_file}: {len(listed.images)} images; {people} of {everybody} people taken'
+        f'{key}: {listed.ann_file}: {len(listed.images)} images; {people} of {everybody} people used'
         f'{f" ({everybody - people} have no keypoints or are crowds)" if people < everybody else ""}.'
     )
     pictures = [
@@ -59,18 +59,18 @@ def check_keypoints(
 
 
 def _number_of_keypoints(settings: Dict[str, Any], cls: Optional[type]) -> Optional[int]:
-    """How many keypoints the dataset has by its ``metainfo``; None where it does not say."""
+    """Return the number of keypoints in the ``metainfo`` of the dataset, None if it is unknown."""
     if cls is None:
         return None
     try:
         metainfo = cls._load_metainfo(settings.get('metainfo'))  # type: ignore[attr-defined]
-    except Exception:  # a metainfo that mmpose cannot read, which building the dataset will tell
+    except Exception:  # mmpose cannot read the metainfo: building the dataset reports it
         return None
     return metainfo.get('num_keypoints')
 
 
 def _check_entries(where: str, data: Entries, number: Optional[int]) -> int:
-    """Check the keypoints of everybody; the number of those that can be learnt from."""
+    """Check the keypoints of all annotations, and return the number of people to learn from."""
     people = 0
     annotations = data.get('annotations') or []
     for index, entry in enumerate(annotations):
@@ -88,12 +88,12 @@ def _check_entries(where: str, data: Entries, number: Optional[int]) -> int:
             expected = f'{3 * number} ({number} keypoints)' if number else 'a multiple of 3'
             raise UserError(
                 f'{place}: keypoints has {len(points)} numbers. Expected {expected}: x, y and visibility of each keypoint. '
-                "Other keypoints than COCO's need their own metainfo: dataset.metainfo=dict(from_file=...)."
+                'If the keypoints are not those of COCO, set dataset.metainfo=dict(from_file=...).'
             )
         people += bool(any(points[2::3]) and not entry.get('iscrowd'))
     if not people:
         raise UserError(
-            f'{where}: none of the {len(annotations)} annotations has keypoints. Give the file of keypoints; COCO calls it '
-            'person_keypoints_train2017.json, and instances_train2017.json has boxes alone.'
+            f'{where}: none of the {len(annotations)} annotations has keypoints. Give the file with the keypoints. In COCO this '
+            'is person_keypoints_train2017.json; instances_train2017.json has no keypoints.'
         )
     return people

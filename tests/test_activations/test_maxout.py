@@ -1,4 +1,4 @@
-"""Maxout is the maximum of K linear maps, written out; and keeps the contract of an activation."""
+"""Maxout equals the maximum of K linear maps, and works in compiled, exported and fused models."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def features(channels=4):
 
 
 @pytest.mark.parametrize('num_maps', [2, 3])
-def test_own_maps_written_out(num_maps):
+def test_own_maps_match_the_formula(num_maps):
     layer, x = build(num_maps=num_maps), features()
     weights = layer.linear.weight.reshape(num_maps - 1, 4, 4)
     biases = layer.linear.bias.reshape(num_maps - 1, 4)
@@ -40,8 +40,8 @@ def test_own_maps_written_out(num_maps):
 
 
 @pytest.mark.parametrize('num_maps', [2, 3])
-def test_maps_of_the_convolution_are_those_of_k_convolutions(num_maps):
-    """Depthwise, where adjacent channels come from one: the maximum of K depthwise convolutions."""
+def test_maps_of_a_wide_convolution_match_k_convolutions(num_maps):
+    """Compare with K depthwise convolutions: adjacent output channels of the wide one have the same input channel."""
     wide = nn.Conv2d(4, num_maps * 4, 3, padding=1, groups=4).double()
     x, outputs = features(), []
     for k in range(num_maps):
@@ -61,7 +61,7 @@ def test_parameters_and_multiply_adds(num_maps):
     assert sum(macs.values()) == (num_maps - 1) * 8 * 8 * 5 * 7
 
 
-def test_identity_start_is_relu_and_learns():
+def test_identity_initialisation_is_relu_and_learns():
     layer, x = Maxout(4, 3, init='identity'), features().float()
     assert torch.equal(layer(x), torch.relu(x))
     assert layer.is_untrained()
@@ -72,13 +72,13 @@ def test_identity_start_is_relu_and_learns():
     assert not layer.is_untrained()
 
 
-def test_paper_start_keeps_the_mean_square():
+def test_paper_initialisation_keeps_the_mean_square():
     torch.manual_seed(0)
     x = torch.randn(8, 256, 16, 16)
     assert Maxout(256)(x).square().mean().item() == pytest.approx(1, rel=0.02)
 
 
-def test_start_survives_the_init_cfg_of_a_network():
+def test_initialisation_overrides_the_init_cfg_of_a_network():
     network = ResNet(18, base_channels=8, act_cfg=dict(type='Maxout', init='identity'))
     network.init_weights()
     layers = [module for module in network.modules() if isinstance(module, Maxout)]
@@ -109,7 +109,7 @@ def test_compile_and_export(options):
     torch.testing.assert_close(compiled(x), layer(x))
 
 
-def test_fusing_norms_leaves_it_alone():
+def test_fusing_norms_does_not_change_it():
     act_cfg = dict(type='Maxout', num_channels=4)
     model = nn.Sequential(ConvModule(3, 4, 3, norm_cfg=dict(type='BN'), act_cfg=act_cfg))
     model[0].norm.running_mean += 1
@@ -118,7 +118,7 @@ def test_fusing_norms_leaves_it_alone():
     torch.testing.assert_close(fuse_conv_bn(model)(x), before)
 
 
-def test_takes_the_place_of_relu_in_any_model():
+def test_replaces_relu_in_any_model():
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 5, 1))
     x = torch.rand(1, 3, 16, 16)
     before = model(x)
@@ -139,14 +139,14 @@ def test_takes_the_place_of_relu_in_any_model():
     ids=['v1', 'v2', 'v3'],
 )
 def test_mobilenets_widen_the_convolution_before_it(network):
-    """Also before the stem's and the last site. What follows a site, and the output, stay as wide as they were."""
+    """This includes the stem and the last site. The output and the layers after a site keep their number of channels."""
     act_cfg = dict(type='Maxout', num_maps=3, maps='conv')
     model = network(act_cfg=act_cfg, act_stem=True)
     plain = network(act_cfg=dict(type='ReLU'), act_stem=True)
     x = torch.rand(2, 3, 64, 64)
     assert model(x)[-1].shape == plain(x)[-1].shape
     sites = {name: layer for name, layer in model.named_modules() if isinstance(layer, Maxout)}
-    # MobileNetV3's squeeze-and-excitation has a ReLU of its own.
+    # The squeeze-and-excitation of MobileNetV3 has its own ReLU.
     assert set(sites) == {
         name
         for name, layer in plain.named_modules()
@@ -160,9 +160,11 @@ def test_mobilenets_widen_the_convolution_before_it(network):
     assert sorted(widened) == sorted(3 * layer.num_channels for layer in sites.values())
 
 
-def test_other_backbones_say_that_they_do_not():
+def test_other_backbones_refuse_maps_of_the_convolution():
     network = ResNet(18, base_channels=8, act_cfg=dict(type='Maxout', maps='conv'))
-    with pytest.raises(ValueError, match="maps='conv' takes the 2 maps of 8 channels.*maps='own'"):
+    with pytest.raises(
+        ValueError, match="maps='conv', .* must have 16 output channels .*maps='own'"
+    ):
         network(torch.rand(1, 3, 32, 32))
 
 
@@ -174,15 +176,18 @@ def test_other_backbones_say_that_they_do_not():
         (dict(num_maps=True), 'num_maps must be a positive integer'),
         (dict(maps='wide'), 'maps must be one of own, conv'),
         (dict(init='zero'), 'init must be one of paper, identity'),
-        (dict(maps='conv', init='identity'), "maps='conv' the maps are the weights of the conv"),
+        (
+            dict(maps='conv', init='identity'),
+            "does not work with maps='conv', whose maps are the weights",
+        ),
     ],
 )
-def test_wrong_words(options, message):
+def test_invalid_options(options, message):
     with pytest.raises(ValueError, match=message):
         Maxout(4, **options)
 
 
-def test_channels_are_asked_for_and_checked():
+def test_channels_are_required_and_checked():
     with pytest.raises(TypeError, match='Maxout needs the number of channels'):
         Maxout()
     with pytest.raises(ValueError, match='Maxout was built for 4 channels'):

@@ -1,4 +1,4 @@
-"""SEReLU is ReLU times a squeeze-and-excitation, written out; and keeps the contract of an activation."""
+"""SEReLU equals ReLU times a squeeze-and-excitation, and works in compiled and exported models."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def features(channels=8):
     return torch.randn(2, channels, 5, 7, dtype=torch.float64)
 
 
-def test_formula_written_out():
+def test_output_matches_the_formula():
     layer, x = SEReLU(8, reduction=4).double(), features()
     torch.nn.init.normal_(layer.fc1.bias)
     rectified = x.clamp(min=0)
@@ -22,7 +22,7 @@ def test_formula_written_out():
     torch.testing.assert_close(layer(x), rectified * scales[:, :, None, None])
 
 
-def test_is_the_plugin_behind_relu():
+def test_output_equals_the_plugin_after_relu():
     layer, x = SEReLU(8, reduction=4).double(), features()
     plugin = SqueezeExcitation(8, reduction=4).double()
     for name in ('fc1', 'fc2'):
@@ -32,7 +32,7 @@ def test_is_the_plugin_behind_relu():
     torch.testing.assert_close(layer(x), plugin(torch.relu(x)))
 
 
-def test_parameters_and_start():
+def test_parameters_and_initialisation():
     layer = SEReLU(64)
     assert sum(parameter.numel() for parameter in layer.parameters()) == 2 * 64 * 4 + 4 + 64
     assert SEReLU(4).fc1.out_features == 1
@@ -66,7 +66,7 @@ def test_in_a_conv_module():
     assert torch.equal(module(x), module.activate(module.conv(x)))
 
 
-def test_wrong_words():
+def test_invalid_options():
     with pytest.raises(ValueError, match='SEReLU: reduction must be a positive integer'):
         SEReLU(8, reduction=0)
     with pytest.raises(TypeError, match='SEReLU needs the number of channels'):

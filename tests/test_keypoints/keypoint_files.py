@@ -1,4 +1,4 @@
-"""The keypoint configs and what their names promise; a small set of posed people. Helpers of the tests in this folder."""
+"""Helpers of the tests in this folder: the keypoint configs, the meaning of their names, and whether MMPose is installed."""
 
 import re
 from copy import deepcopy
@@ -22,7 +22,7 @@ all_configs = pytest.mark.parametrize('path', CONFIG_PATHS, ids=lambda path: pat
 
 @dataclass(frozen=True)
 class Promise:
-    """What the name of a config says about its content."""
+    """The settings that the name of a config states."""
 
     backbone: dict
     act: str
@@ -62,13 +62,13 @@ def _load(path):
 
 
 def load(path):
-    """A config that the caller may change, without importing what it names."""
+    """Return a config that the caller may change, without importing the modules in its ``custom_imports``."""
     return deepcopy(_load(path))
 
 
 @cache
 def why_no_mmpose():
-    """Why MMPose cannot be used here, or None."""
+    """Return the reason why MMPose cannot be imported, None if it can."""
     try:
         import_mmpose()
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A keypoint dataset is checked before anything is built: each mistake has one sentence that names the place."""
+"""Keypoint datasets are checked before anything is built. For each mistake, a short message says where it is."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ from mm_frelu.engine import UserError
 
 
 def dataset_class(number):
-    """A class that says how many keypoints it has, as MMPose's do."""
+    """Return a class that defines its number of keypoints like the dataset classes of MMPose."""
     load = staticmethod(lambda metainfo: dict(num_keypoints=number))
     return type('CocoDataset', (), dict(_load_metainfo=load))
 
 
 @pytest.fixture
 def folder(people_folder, tmp_path):
-    """A copy that may be damaged."""
+    """A copy of the dataset that a test may change."""
     return shutil.copytree(people_folder, tmp_path / 'people')
 
 
@@ -46,7 +46,7 @@ def refused(folder, **options):
     return str(error.value)
 
 
-def test_a_good_set_passes(folder):
+def test_a_correct_dataset_passes(folder):
     assert len(check(folder)) == 6
     assert len(check(folder, number=None)) == 6
 
@@ -65,18 +65,18 @@ def test_a_missing_image(folder):
     assert '000000000003.png' in message
 
 
-def test_boxes_alone(folder):
+def test_a_file_with_only_boxes(folder):
     def strip(data):
         for entry in data['annotations']:
             del entry['keypoints']
 
     change(folder, strip)
     message = refused(folder)
-    assert 'annotations has keypoints. Give the file of keypoints' in message
+    assert 'annotations has keypoints. Give the file with the keypoints.' in message
     assert 'person_keypoints_train2017.json' in message
 
 
-def test_nobody_labelled(folder):
+def test_no_labelled_keypoints(folder):
     def clear(data):
         for entry in data['annotations']:
             entry['keypoints'] = [0] * 51
@@ -85,19 +85,19 @@ def test_nobody_labelled(folder):
     assert 'annotations has keypoints' in refused(folder)
 
 
-def test_another_number_of_joints_in_the_file(folder):
+def test_another_number_of_keypoints_in_the_file(folder):
     change(folder, lambda data: data['annotations'][1].update(keypoints=[1, 2, 2] * 14))
     message = refused(folder)
     assert 'annotations[1] (id 2): keypoints has 42 numbers. Expected 51 (17 keypoints)' in message
     assert 'metainfo' in message
 
 
-def test_numbers_that_are_none(folder):
+def test_keypoints_that_are_not_numbers(folder):
     change(folder, lambda data: data['annotations'][0].update(keypoints='17'))
     assert "annotations[0] (id 1): keypoints is '17'. Expected a list of numbers" in refused(folder)
 
 
-def test_another_number_of_joints_in_the_head(folder):
+def test_another_number_of_keypoints_in_the_head(folder):
     message = refused(folder, out_channels=14)
     assert message.startswith('model.head.out_channels is 14, but train_dataloader.dataset')
-    assert message.endswith('Set out_channels=17 there.')
+    assert message.endswith('Set model.head.out_channels=17.')

@@ -1,4 +1,4 @@
-"""MMPose is imported in one place, which says what is missing and puts pycocotools under the name of xtcocotools."""
+"""``import_mmpose`` names missing packages, and registers pycocotools under the name ``xtcocotools``."""
 
 import sys
 
@@ -17,7 +17,7 @@ PARTS = ('models', 'datasets', 'evaluation', 'engine', 'visualization')
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """A folder of packages of one's own, before all others. It has an MMPose with nothing in it."""
+    """A folder of packages that are imported before all others. It has an empty MMPose."""
     names = ('mmpose', 'xtcocotools', 'nowhere_to_be_found')
     for name in [name for name in sys.modules if name.partition('.')[0] in names]:
         monkeypatch.delitem(sys.modules, name)
@@ -37,8 +37,8 @@ def write(path, text=''):
     path.write_text(text)
 
 
-def test_pycocotools_takes_the_place_of_a_missing_one(library, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'xtcocotools', None)  # as if it was not installed
+def test_pycocotools_replaces_a_missing_xtcocotools(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'xtcocotools', None)  # as if it were not installed
     import_mmpose()
     from xtcocotools.coco import COCO
     from xtcocotools.cocoeval import COCOeval
@@ -50,8 +50,8 @@ def test_pycocotools_takes_the_place_of_a_missing_one(library, monkeypatch):
 
 
 @pytest.mark.parametrize('use_area', [True, False])
-def test_similarity_of_keypoints_takes_the_sigmas_and_the_area(library, monkeypatch, use_area):
-    """OKS of three keypoints of which two are labelled, by COCO's formula."""
+def test_keypoint_similarity_uses_the_sigmas_and_the_area(library, monkeypatch, use_area):
+    """Compare with COCO's formula for OKS: three keypoints, two of them labelled."""
     monkeypatch.setitem(sys.modules, 'xtcocotools', None)
     import_mmpose()
     from xtcocotools.cocoeval import COCOeval
@@ -79,7 +79,7 @@ def test_similarity_of_keypoints_takes_the_sigmas_and_the_area(library, monkeypa
     assert truth.anns[1]['area'] == 250.0
 
 
-def test_pycocotools_takes_the_place_of_one_that_was_built_for_another_numpy(library):
+def test_pycocotools_replaces_an_xtcocotools_built_for_another_numpy(library):
     write(library / 'xtcocotools/__init__.py')
     write(library / 'xtcocotools/coco.py', 'from . import mask')
     write(
@@ -90,7 +90,7 @@ def test_pycocotools_takes_the_place_of_one_that_was_built_for_another_numpy(lib
     assert sys.modules['xtcocotools.coco'] is pycocotools.coco
 
 
-def test_one_that_works_is_used(library):
+def test_a_working_xtcocotools_is_used(library):
     for name in ('__init__', 'coco', 'cocoeval', 'mask'):
         write(library / f'xtcocotools/{name}.py', 'mine = True')
     import_mmpose()
@@ -104,7 +104,7 @@ def told(library, part, text):
     return str(error.value)
 
 
-def test_says_what_is_missing_and_how_to_install_it(library):
+def test_message_names_the_missing_package_and_how_to_install_it(library):
     message = told(library, 'visualization', 'import nowhere_to_be_found.transforms')
     assert message.startswith(
         'Keypoint detection needs nowhere_to_be_found, which is not installed. Install it: pip install'
@@ -113,16 +113,16 @@ def test_says_what_is_missing_and_how_to_install_it(library):
     assert "'mm_frelu[pose]'" in message
 
 
-def test_says_what_does_not_load(library):
+def test_message_names_the_module_that_cannot_be_imported(library):
     message = told(
         library, 'models', "raise RuntimeError('operator torchvision::nms\\ndoes not exist')"
     )
     assert message.startswith(
-        'Keypoint detection needs mmpose.models, which does not load (operator torchvision::nms does not exist).'
+        'Keypoint detection needs mmpose.models, which cannot be imported (operator torchvision::nms does not exist).'
     )
 
 
-def test_the_tools_say_it_without_a_traceback(library, monkeypatch, tmp_path):
+def test_the_tools_print_the_message_without_a_traceback(library, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'mmpose', None)
     write(tmp_path / 'pose.py', "default_scope = 'mmpose'")
     cfg = Config.fromfile(tmp_path / 'pose.py')

@@ -1,4 +1,4 @@
-"""The keypoint configs: name and content say the same, pairs differ in the activation alone, pages list them. No MMPose needed."""
+"""The keypoint configs match their names, differ from their baselines only in the activation, and are listed. MMPose is not needed."""
 
 import re
 
@@ -27,7 +27,7 @@ def differences(a, b, prefix=''):
     return [] if a == b else [prefix]
 
 
-def test_what_there_is():
+def test_the_folder_has_these_configs():
     networks = {re.match(r'td-hm_(.+)-dyrelu_', path.name)[1] for path in DYNAMIC}
     assert networks == {
         'mobilenetv2-025',
@@ -41,7 +41,7 @@ def test_what_there_is():
 
 
 @pytest.mark.parametrize('path', DYNAMIC, ids=lambda path: path.stem)
-def test_differs_from_its_baseline_in_the_activation_alone(path):
+def test_config_differs_from_its_baseline_only_in_the_activation(path):
     mine, baseline = load(path).to_dict(), load(baseline_of(path)).to_dict()
     found = {re.sub(r'act_cfg\.type$', 'act_cfg', key) for key in differences(mine, baseline)}
     assert found == {'model.backbone.act_cfg', 'model.head.act_cfg'}
@@ -98,7 +98,7 @@ def test_recipe(path):
 
 
 @all_configs
-def test_one_variable_moves_all_data(path, monkeypatch):
+def test_one_variable_sets_the_folder_of_all_data(path, monkeypatch):
     variable = 'POSED_PEOPLE_ROOT' if read_name(path).demo else 'COCO_ROOT'
     usual = 'data/posed_people' if read_name(path).demo else 'data/coco'
     monkeypatch.setenv(variable, '/elsewhere')
@@ -120,7 +120,7 @@ def test_metafile_lists_every_config():
         assert ('Parameters' in model['Metadata']) == (not read_name(path).demo)
 
 
-def test_readme_lists_every_config_beside_its_baseline():
+def test_readme_lists_every_config_next_to_its_baseline():
     links = re.findall(r'\]\(([^)/]+\.py)\)', README)
     assert set(links) == {path.name for path in CONFIG_PATHS}
     for path in DYNAMIC:

@@ -1,4 +1,4 @@
-"""Keypoint models and tools in MMPose. Needs the extra `pose` and MMPose."""
+"""Keypoint models and tools in MMPose. These tests need the extra `pose` and MMPose."""
 
 import json
 import os
@@ -20,7 +20,7 @@ METAFILE = ROOT / 'configs/keypoints/metafile.yml'
 
 @pytest.fixture
 def run(people_folder, tmp_path, monkeypatch, capsys):
-    """Call a tool in this process, on the small set of people; what it printed."""
+    """Return a function that runs a tool in this process on the small dataset of people, and returns its output."""
     monkeypatch.setenv('POSED_PEOPLE_ROOT', str(people_folder))
     monkeypatch.chdir(tmp_path)
 
@@ -65,8 +65,8 @@ def head(**options):
     return UpsamplingHead(8, 5, channels=(6, 4), expansion=2, **options)
 
 
-def test_head_computes_what_it_says():
-    """Block, bilinear upsampling, block, 1x1, written out in torch's functions."""
+def test_head_computes_its_formula():
+    """Compare with a block, bilinear upsampling, a block and a 1x1 convolution, written with functions of torch."""
     torch.manual_seed(0)
     model = head().eval()
     for module in model.modules():
@@ -93,24 +93,24 @@ def test_head_computes_what_it_says():
     torch.testing.assert_close(model((features,)), expected)
 
 
-def test_head_starts_small_and_its_activations_as_they_start():
+def test_initialisation_of_the_head():
     torch.manual_seed(0)
     model = head(act_cfg=dict(type='DyReLUC'))
     model.init_weights()
     assert 0.0005 < model.final_layer.weight.std() < 0.002
-    # torch's own start of a 1x1 convolution from 16 channels, not Kaiming's for one output channel.
+    # The activations keep torch's default for a 1x1 convolution from 16 channels; Kaiming for one output channel is larger.
     assert model.blocks[0].act1.spatial.weight.abs().max() <= 1 / 16**0.5
 
 
 @pytest.mark.parametrize('options', [dict(channels=()), dict(channels=(4, 0)), dict(expansion=0)])
-def test_head_refuses_sizes_that_are_none(options):
+def test_head_refuses_sizes_that_are_not_positive(options):
     from mm_frelu.keypoints import UpsamplingHead
 
-    with pytest.raises(ValueError, match='must be positive whole numbers'):
+    with pytest.raises(ValueError, match='must be one or more positive integers'):
         UpsamplingHead(8, 5, **options)
 
 
-def test_the_dataset_of_mmpose_loads_the_people_unchanged(people_folder, monkeypatch):
+def test_the_mmpose_dataset_loads_the_people_unchanged(people_folder, monkeypatch):
     monkeypatch.setenv('POSED_PEOPLE_ROOT', str(people_folder))
     from mmengine.config import Config
 
@@ -135,7 +135,7 @@ def test_train_test_and_pictures(run, tmp_path):
     assert 'coco/AP' in log
     checkpoint = tmp_path / 'work/epoch_1.pth'
     assert checkpoint.is_file()
-    # Once more, a second epoch from the first one's checkpoint.
+    # Resume from the checkpoint of the first epoch and train a second one.
     options = ['train_cfg.max_epochs=2' if 'max_epochs' in word else word for word in SHORT]
     log = run('train.py', TINY, '--work-dir', tmp_path / 'work', '--resume', *options)
     assert 'resumed epoch: 1' in log
@@ -164,7 +164,7 @@ def test_train_test_and_pictures(run, tmp_path):
     assert len(list(out.glob('*.png'))) == 2
 
 
-def test_another_activation_by_the_command_line(run, tmp_path):
+def test_another_activation_on_the_command_line(run, tmp_path):
     baseline = baseline_of(TINY)
     log = run(
         'train.py', baseline, '--work-dir', tmp_path, '--act', 'SiLU', *SHORT, 'val_cfg=None',
@@ -181,7 +181,7 @@ def test_another_activation_by_the_command_line(run, tmp_path):
         ('model.head.out_channels=14', 'model.head.out_channels is 14'),
     ],
 )
-def test_mistakes_are_told_before_training(run, tmp_path, option, sentence, capsys):
+def test_mistakes_are_reported_before_training(run, tmp_path, option, sentence, capsys):
     with pytest.raises(SystemExit):
         run('train.py', TINY, '--work-dir', tmp_path, '--cfg-options', option)
     told = capsys.readouterr().err
@@ -189,13 +189,13 @@ def test_mistakes_are_told_before_training(run, tmp_path, option, sentence, caps
     assert 'Traceback' not in told
 
 
-def test_parts_are_counted(run):
+def test_flops_of_each_part_are_listed(run):
     log = run('analysis_tools/get_flops.py', TINY)
     for word in ('backbone', 'head', 'DyReLUB', 'DyReLUC', '128x96'):
         assert word in log
 
 
-def test_test_time_augmentation_is_the_flip(run, tmp_path, capsys):
+def test_tta_message_names_the_flip_test(run, tmp_path, capsys):
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'x.pth')
     with pytest.raises(SystemExit):
         run('test.py', TINY, tmp_path / 'x.pth', '--tta')

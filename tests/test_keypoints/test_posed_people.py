@@ -1,4 +1,4 @@
-"""Generated people: the joints are where a body has them, what is hidden is marked, and COCO's reader takes the files."""
+"""Generated people have plausible joints, hidden keypoints are marked, and pycocotools reads the files."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from mm_frelu.datasets.posed_people.picture import Person
 from mm_frelu.datasets.posed_people.skeleton import KEYPOINTS, SKELETON, Limb, Pose, joints
 from mm_frelu.datasets.street_scenes.light import Light
 
-# Written down from COCO's person_keypoints_val2017.json.
+# Copied from COCO's person_keypoints_val2017.json.
 COCO_NAMES = [
     'nose',
     'left_eye',
@@ -51,21 +51,21 @@ def test_names_are_those_of_coco():
     assert len(SKELETON) == 19
 
 
-def test_left_is_on_the_right_of_somebody_who_faces_the_camera():
+def test_left_side_is_on_the_right_if_a_person_faces_the_camera():
     front, back = standing(0.0), standing(np.pi)
     for part in ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle'):
         assert front[f'left_{part}'][0] > front[f'right_{part}'][0]
         assert back[f'left_{part}'][0] < back[f'right_{part}'][0]
-    # Nearer to the camera is a smaller z.
+    # z is smaller nearer to the camera.
     assert front['nose'][2] < front['left_ear'][2]
     assert back['nose'][2] > back['left_ear'][2]
-    # From the side, facing the right of the picture, the right side of the body is near.
+    # If the person faces right, the right side of the body is nearer.
     side = standing(np.pi / 2)
     assert side['nose'][0] > side['head'][0]
     assert side['right_shoulder'][2] < side['left_shoulder'][2]
 
 
-def test_a_body_stands_on_the_ground_and_is_as_tall_as_it_says():
+def test_a_body_stands_on_the_ground_and_has_the_given_height():
     body = standing()
     assert 0 < min(body['left_ankle'][1], body['right_ankle'][1]) < 0.1
     assert 1.55 < body['left_eye'][1] < 1.75
@@ -92,7 +92,7 @@ def order(body):
     return {part.name: index for index, part in enumerate(parts)}
 
 
-def test_the_hair_hides_a_face_from_behind_and_the_trunk_the_arm_of_the_far_side():
+def test_hair_hides_the_face_from_behind_and_the_trunk_hides_the_far_arm():
     front, back, side = (order(standing(heading)) for heading in (0.0, np.pi, np.pi / 2))
     assert front['hair'] < front['head'] < front['left_eye'] < front['nose']
     assert back['nose'] < back['head'] < back['hair']
@@ -110,14 +110,14 @@ def test_every_keypoint_lies_on_a_part():
     assert parts_that_show('left_elbow') == ('left_upper_arm', 'left_forearm')
 
 
-def test_what_is_seen_lies_on_its_person_and_the_rest_is_marked():
+def test_visible_keypoints_lie_on_their_person_and_the_others_are_marked():
     seen = hidden = outside = 0
     for index in range(8):
         picture = draw_picture((160, 128), 0, 'val', index)
         assert picture.image.shape == (128, 160, 3)
         assert picture.image.dtype == np.uint8
         masks = np.stack([person.mask for person in picture.people])
-        assert masks.sum(0).max() <= 1  # a pixel is somebody's or nobody's
+        assert masks.sum(0).max() <= 1  # no pixel belongs to two people
         for person in picture.people:
             for x, y, visible in person.keypoints:
                 if visible == 2:
@@ -132,7 +132,7 @@ def test_what_is_seen_lies_on_its_person_and_the_rest_is_marked():
     assert outside > 0
 
 
-def test_a_picture_depends_on_its_arguments_alone():
+def test_an_image_depends_only_on_its_arguments():
     first, again = (draw_picture((96, 96), 3, 'train', 5) for _ in range(2))
     other = draw_picture((96, 96), 3, 'val', 5)
     assert np.array_equal(first.image, again.image)
@@ -140,7 +140,7 @@ def test_a_picture_depends_on_its_arguments_alone():
     assert not np.array_equal(first.image, other.image)
 
 
-def test_coco_reads_the_files(people_folder):
+def test_pycocotools_reads_the_files(people_folder):
     ids = set()
     for split, number in (('train', 6), ('val', 3)):
         coco = COCO(people_folder / 'annotations' / f'person_keypoints_{split}.json')
@@ -164,7 +164,7 @@ def test_coco_reads_the_files(people_folder):
     assert len(ids) >= 9
 
 
-def test_somebody_of_whom_little_is_seen_has_no_keypoints():
+def test_a_mostly_hidden_person_has_no_keypoints():
     mask = np.zeros((100, 100), bool)
     mask[10:60, 20:40] = True
     keypoints = np.tile([25.0, 30.0, 1.0], (17, 1))
@@ -187,13 +187,15 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['posed_people.py', *options])
     tool = tiny_project.load_tool('dataset_converters/posed_people.py')
     tool.main()
-    assert 'Wrote 1 + 1 posed people of 96 x 96 pixels (seed 0)' in capsys.readouterr().out
+    assert (
+        'Wrote 1 + 1 images of posed people of 96 x 96 pixels (seed 0)' in capsys.readouterr().out
+    )
     assert json.loads((out / 'posed_people.json').read_text())['seed'] == 0
     tool.main()
-    assert 'Already there: 1 + 1 posed people' in capsys.readouterr().out
+    assert 'Already there: 1 + 1 images of posed people' in capsys.readouterr().out
 
 
-def test_somebody_elses_folder_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
     with pytest.raises(FileExistsError, match='a set of posed people'):
         generate_posed_people(tmp_path, train=1, val=1, size=(96, 96))

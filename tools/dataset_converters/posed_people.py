@@ -1,4 +1,4 @@
-"""Draws a data set of people in poses with COCO's 17 keypoints.
+"""Generate a dataset of people in poses, with COCO's 17 keypoints.
 
 Example:
     python tools/dataset_converters/posed_people.py data/posed_people --train 480 --val 80 --size
@@ -12,16 +12,16 @@ from mm_frelu.engine import exit_on_user_error
 
 @exit_on_user_error
 def main() -> None:
-    """Generates the set and says where it is."""
+    """Generate the dataset, and print where it is."""
     draw_by_command(
         generate_posed_people,
-        'posed people',
-        'pictures',
-        'Draw people in poses with keypoints, as COCO has them. '
+        'images of posed people',
+        'images',
+        'Generate images of people in poses, with keypoints in COCO format. '
         'The same arguments give the same bytes.',
         defaults=(480, 80, (256, 224)),
         written=(
-            ('{train,val}/', 'pictures'),
+            ('{train,val}/', 'images'),
             ('annotations/person_keypoints_{train,val}.json', 'keypoints, boxes and masks'),
         ),
     )

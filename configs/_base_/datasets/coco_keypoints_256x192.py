@@ -1,7 +1,7 @@
-# COCO 2017 keypoints. Where the data lies: `data/coco`, or the folder named by the environment variable COCO_ROOT.
+# COCO 2017 keypoints. The data is in `data/coco`, or in the folder that the environment variable COCO_ROOT names.
 #
-# Evaluation uses the true boxes of people, so that it needs COCO alone. The papers use those of a person detector:
-# add val_dataloader.dataset.bbox_file and test_dataloader.dataset.bbox_file, a file of detections in COCO's format.
+# Evaluation uses the true boxes of people, so it needs only COCO. The papers use the boxes of a person detector. To use such
+# boxes, set val_dataloader.dataset.bbox_file and test_dataloader.dataset.bbox_file to a file of detections in COCO format.
 data_root = r"""{{$COCO_ROOT:data/coco}}"""
 dataset_type = 'CocoDataset'
 codec = dict(type='MSRAHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)

@@ -1,5 +1,5 @@
-# People in poses that `tools/dataset_converters/posed_people.py` draws, with COCO's keypoints. They lie in
-# `data/posed_people`, or in the folder named by the environment variable POSED_PEOPLE_ROOT.
+# Generated people of `tools/dataset_converters/posed_people.py`, with COCO's keypoints. The data is in `data/posed_people`,
+# or in the folder that the environment variable POSED_PEOPLE_ROOT names.
 data_root = r"""{{$POSED_PEOPLE_ROOT:data/posed_people}}"""
 dataset_type = 'CocoDataset'
 codec = dict(type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5)
@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='RandomFlip', direction='horizontal'),
-    # Milder than on COCO: the demo has minutes to learn.
+    # This augmentation is weaker than on COCO, because the demo trains for only a few minutes.
     dict(type='RandomBBoxTransform', shift_prob=0.0, rotate_prob=0.0, scale_factor=(0.85, 1.15)),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),

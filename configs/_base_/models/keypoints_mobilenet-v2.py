@@ -1,6 +1,6 @@
-# Top-down keypoints: MobileNetV2 that is told its activation, and the DY-ReLU paper's head of bilinear upsampling and
-# inverted residual bottlenecks. ReLU everywhere here: this is the baseline. How wide the head is and how many blocks it has
-# is our choice. Nothing is pretrained: no weights with DY-ReLU are published, and the baseline has to start as the other.
+# Top-down keypoint model: MobileNetV2, and the head of the DY-ReLU paper with bilinear upsampling and inverted residual
+# bottlenecks. All activations are ReLU, the baseline; configs replace them. The width of the head and its number of blocks are
+# our choice. Nothing is pretrained: no weights with DY-ReLU are published, and the baseline must start in the same way.
 model = dict(
     type='TopdownPoseEstimator',
     data_preprocessor=dict(
@@ -24,7 +24,7 @@ model = dict(
         channels=(128, 128, 128, 128),
         act_cfg=dict(type='ReLU'),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        # As the dataset's `codec`: (width, height) of the crops and of the heatmaps.
+        # The same as the `codec` of the dataset. Sizes are (width, height) of the crops and of the heatmaps.
         decoder=dict(type='MSRAHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2),
     ),
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True),

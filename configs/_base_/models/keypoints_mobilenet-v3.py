@@ -1,5 +1,5 @@
-# Top-down keypoints on MobileNetV3 as its paper has it: ReLU and h-swish, with squeeze-and-excitation. h-swish in the head.
-# This is the baseline.
+# Top-down keypoint model with MobileNetV3 as in its paper: ReLU and h-swish, with squeeze-and-excitation. The head has
+# h-swish. This is the baseline.
 _base_ = './keypoints_mobilenet-v2.py'
 
 model = dict(

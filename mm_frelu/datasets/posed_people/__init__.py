@@ -1,8 +1,8 @@
-"""People in poses, drawn by hand-written rules, with COCO's 17 keypoints.
+"""Generated images of people in poses, with COCO's 17 keypoints.
 
-What demo and tests of keypoint detection train on where no data set is at hand. A body is a skeleton in space
-(:mod:`.skeleton`), dressed in flat pieces (:mod:`.figure`), in front of a street of :mod:`mm_frelu.datasets.street_scenes`
-(:mod:`.picture`).
+The keypoint demo and the tests train on these images, so they need no other dataset. Hand-written rules draw them: a skeleton in
+three dimensions (:mod:`.skeleton`) gets flat body parts (:mod:`.figure`) and stands in a street of
+:mod:`mm_frelu.datasets.street_scenes` (:mod:`.picture`).
 """
 
 from .generate import generate_posed_people

@@ -1,4 +1,4 @@
-"""A posed body as flat pieces: capsules around its limbs, painted from back to front."""
+"""Draw a posed body as flat parts: capsules around its limbs, painted from back to front."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
@@ -14,7 +14,7 @@ from .skeleton import KEYPOINTS
 _CIRCLE = np.linspace(0, 2 * np.pi, 14, endpoint=False)
 _SHOES = ((36, 32, 32), (220, 220, 216), (150, 60, 50))
 
-# Ends of a part and their radii in metres, for a height of 1.75 m.
+# Joints at both ends of a limb, and the radius at each in metres, for a body height of 1.75 m.
 _LIMBS = {
     'upper_arm': (('shoulder', 0.066), ('elbow', 0.05)),
     'forearm': (('elbow', 0.048), ('wrist', 0.036)),
@@ -36,12 +36,12 @@ _FACE_RADII = {'nose': 0.02, 'eye': 0.016, 'ear': 0.03}
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of the body.
+    """A part of the body.
 
     Attributes:
-        name: Such as ``'left_forearm'``.
-        patch: Its polygon and colour.
-        depth: Distance from the camera that decides the order of painting, in metres.
+        name: Name, such as ``'left_forearm'``.
+        patch: Polygon and colour.
+        depth: Distance from the camera in metres, which determines the painting order.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Part:
 
 
 def parts_that_show(keypoint: str) -> Tuple[str, ...]:
-    """The parts of a body on which a keypoint lies: it is visible where one of them is on top."""
+    """Return the names of the parts that a keypoint lies on. The keypoint is visible if one of them is on top."""
     side, _, joint = keypoint.rpartition('_')
     limbs = _SHOWS.get(joint)
     return tuple(f'{side}_{limb}' for limb in limbs) if limbs else (keypoint,)
@@ -59,16 +59,16 @@ def parts_that_show(keypoint: str) -> Tuple[str, ...]:
 def dress(
     rng: np.random.Generator, light: Light, body: Dict[str, np.ndarray], height: float
 ) -> List[Part]:
-    """Draws a body.
+    """Build the parts of a body around its joints.
 
     Args:
-        rng: Source of the colours.
+        rng: Random generator for the colours.
         light: The light of the scene.
-        body: Its joints, see :func:`~.skeleton.joints`.
+        body: Positions of the joints, see :func:`~.skeleton.joints`.
         height: Body height in metres.
 
     Returns:
-        Its parts, from back to front.
+        The parts, from back to front.
     """
     scale = height / 1.75
     skin, hair = light.lit(pick(rng, SKIN)), light.lit(pick(rng, HAIR))
@@ -92,12 +92,12 @@ def dress(
         depth = float(np.mean([point[2] for point in points])) + behind * scale
         parts.append(Part(name, Patch(outline[None], color), depth))
 
-    # What hangs beside or in front of the trunk is painted over it, an arm on the far side is not.
+    # The trunk is moved back: limbs beside or in front of it are painted over it, but not an arm on the far side.
     trunk = [(body[f'{side}_shoulder'], 0.07) for side in ('left', 'right')]
     trunk += [(body[f'{side}_hip'], 0.1) for side in ('left', 'right')]
     add('trunk', trunk, top, behind=0.07)
     add('neck', [(middle, 0.06), (body['neck'], 0.05), (body['head'], 0.05)], skin * 0.9, 0.02)
-    # Only the front has buttons, so that front and back can be told apart.
+    # Only the front has buttons, which distinguish it from the back.
     hips = (body['left_hip'] + body['right_hip']) / 2
     add(
         'buttons',
@@ -108,7 +108,7 @@ def dress(
     for side in ('left', 'right'):
         for limb, ends in _LIMBS.items():
             own = [(body[f'{side}_{joint}'], radius) for joint, radius in ends]
-            # Farther limbs are darker, as in the shadow of the nearer ones.
+            # Limbs farther away are darker, as if the nearer ones cast a shadow on them.
             far = np.clip((own[0][0][2] - middle[2]) / scale, -0.2, 0.2)
             add(f'{side}_{limb}', own, colors[limb] * (1 - 0.8 * far) * 0.95)
     head = body['head']
@@ -124,7 +124,7 @@ def dress(
 
 
 def _hull(points: Sequence[np.ndarray], radii: Sequence[float]) -> np.ndarray:
-    """The outline (n, 3) of discs around points (3,) as the camera sees it; each corner keeps the depth of its disc."""
+    """Return the convex hull of discs around points (3,), as seen by the camera. Each corner (3,) has the depth of its disc."""
     circle = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE), np.zeros_like(_CIRCLE)], -1)
     corners = np.concatenate([point + radius * circle for point, radius in zip(points, radii)])
     order = cv2.convexHull(corners[:, :2].astype(np.float32), returnPoints=False)

@@ -1,4 +1,4 @@
-"""A whole data set of posed people in one folder, in COCO's layout."""
+"""Generate a dataset of posed people in one folder, in COCO format."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ from .picture import Person, draw_picture
 from .skeleton import KEYPOINTS, SKELETON
 
 DRAWING = 1
-"""Goes up when the same seed draws other pictures: an older set is then not taken for a new one."""
+"""Version of the drawing code. Increase it if the same seed gives other images, so that older datasets are replaced."""
 
 PARAMETER_FILE = 'posed_people.json'
 _SET = DrawnSet('posed people', PARAMETER_FILE, ('train', 'val', 'annotations'))
 _FEWEST_SEEN = 5
-"""Somebody of whom fewer keypoints are seen gets a box but no keypoints, as small people in COCO."""
+"""A person with fewer visible keypoints has a box but no keypoints, like small people in COCO."""
 
 
 def generate_posed_people(
@@ -30,28 +30,28 @@ def generate_posed_people(
     seed: int = 0,
     on_picture: Optional[Callable[[int, int], None]] = None,
 ) -> bool:
-    """Draws people in poses and writes them as COCO writes its keypoints.
+    """Draw people in poses, and write the images and their keypoints in COCO format.
 
     ``out_dir`` gets ``train/``, ``val/``, ``annotations/person_keypoints_{train,val}.json`` and ``posed_people.json`` with
-    the parameters. The same arguments give the same bytes. The set is written into a temporary, hidden folder and moved to
-    its place when it is complete.
+    the parameters. The same arguments give the same bytes. The dataset is written into a temporary, hidden folder and moved
+    to its place when it is complete.
 
     Args:
-        out_dir: Folder of the data set. It may hold an older set of this function, which is then replaced.
-        train: Number of pictures to train on.
-        val: Number of pictures to evaluate on.
+        out_dir: Folder of the dataset. An older dataset of this function in it is replaced.
+        train: Number of images to train on.
+        val: Number of images to evaluate on.
         size: Width and height in pixels.
-        seed: Seed of the set, 0 or more.
-        on_picture: Called with (pictures done, pictures in all) after each picture.
+        seed: Seed of the dataset, 0 or more.
+        on_picture: Called with (images done, images in all) after each image.
 
     Returns:
-        True if pictures were drawn, False if ``out_dir`` held this very set already.
+        True if images were drawn, False if ``out_dir`` already has exactly this dataset.
 
     Raises:
-        ValueError: If a count, the size or the seed makes no sense.
-        FileExistsError: If ``out_dir`` holds anything that is not a set of this function.
+        ValueError: If a count, the size or the seed is out of range.
+        FileExistsError: If ``out_dir`` has anything that is not a dataset of this function.
     """
-    check_numbers(dict(train=train, val=val), size, seed, 'pictures', smallest=(96, 96))
+    check_numbers(dict(train=train, val=val), size, seed, 'images', smallest=(96, 96))
     parameters = dict(
         generator='mm_frelu posed people',
         drawing=DRAWING,
@@ -70,7 +70,7 @@ def generate_posed_people(
             annotations: List[Dict[str, Any]] = []
             for number in range(1, count + 1):
                 picture = draw_picture((size[0], size[1]), seed, split, number - 1)
-                name = f'{number:012d}.png'  # as COCO numbers its pictures
+                name = f'{number:012d}.png'  # as in COCO
                 cv2.imwrite(str(folder / split / name), picture.image[..., ::-1])
                 images.append(dict(id=number, file_name=name, width=size[0], height=size[1]))
                 for person in picture.people:
@@ -102,9 +102,9 @@ def generate_posed_people(
 
 
 def coco_entry(person: Person) -> Optional[Dict[str, Any]]:
-    """The COCO annotation of somebody, without ``id`` and ``image_id``; None where next to nothing is seen.
+    """Return the COCO annotation of a person, without ``id`` and ``image_id``; None if the visible part is too small.
 
-    Box, area and mask are those of what is seen.
+    Box, area and mask are those of the visible part.
     """
     area = int(person.mask.sum())
     if area < 4e-3 * person.mask.size:

@@ -1,4 +1,4 @@
-"""One picture: a street, people in front of it, things before the people, and the keypoints that can be seen."""
+"""Draw one image: a street, people, obstacles in front of the people, and the visible keypoints."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
@@ -26,12 +26,12 @@ from .skeleton import KEYPOINTS, Pose, joints
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a picture.
+    """A person in an image.
 
     Attributes:
-        keypoints: (17, 3): x, y in pixels, and COCO's visibility: 2 seen, 1 hidden, 0 outside of the picture, where x and y
-            are 0 too.
-        mask: bool (height, width), the pixels on which the person is seen.
+        keypoints: (17, 3): x and y in pixels, and COCO's visibility: 2 for visible, 1 for hidden, 0 for outside of the image
+            (x and y are then 0 too).
+        mask: bool (height, width), the pixels where the person is visible.
     """
 
     keypoints: np.ndarray
@@ -40,11 +40,11 @@ class Person:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture.
+    """A finished image with its people.
 
     Attributes:
         image: uint8 (height, width, 3), red first.
-        people: From far to near.
+        people: The people, from far to near.
     """
 
     image: np.ndarray
@@ -52,15 +52,15 @@ class Picture:
 
 
 def draw_picture(size: Tuple[int, int], seed: int, split: str, index: int) -> Picture:
-    """Draws picture number ``index`` of a split; it depends on nothing but the arguments.
+    """Draw image number ``index`` of a split. The image depends only on the arguments.
 
     Args:
         size: Width and height in pixels.
-        seed: Seed of the whole set.
+        seed: Seed of the dataset.
         split: 'train' or 'val'.
-        index: Number of the picture in its split, from 0.
+        index: Number of the image in its split, from 0.
     """
-    # The last number keeps them apart from the street scenes of the same seed.
+    # Because of the last number, the random numbers differ from those of street scenes with the same seed.
     rng = np.random.default_rng([seed, SPLITS.index(split), index, 17])
     view = View(_camera(rng, size), Light.sample(rng))
     canvas = Canvas(view.camera, view.light)
@@ -69,7 +69,7 @@ def draw_picture(size: Tuple[int, int], seed: int, split: str, index: int) -> Pi
 
 
 def _camera(rng: np.random.Generator, size: Tuple[int, int]) -> Camera:
-    """A camera in somebody's hand: a person three metres away is about two thirds of the picture high."""
+    """Return a handheld camera. A person at a distance of three metres is about two thirds as high as the image."""
     width, height = size
     return Camera(
         size=size,
@@ -112,7 +112,7 @@ def _paint_people(rng: np.random.Generator, view: View, canvas: Canvas) -> Pictu
         shadows.append(np.concatenate([foot, view.light.cast(foot, 1.5)]))
     canvas.darken(shadows, view.light.shadow, softness=0.006)
 
-    # Which part of which person is on top of each pixel.
+    # The part of a person that is on top at each pixel, as a number.
     width, height_px = view.camera.size
     top: np.ndarray = np.zeros((height_px, width), np.int32)
     numbers: Dict[Tuple[int, str], int] = {}
@@ -146,7 +146,7 @@ def _paint_people(rng: np.random.Generator, view: View, canvas: Canvas) -> Pictu
 
 
 def _obstacle(rng: np.random.Generator, view: View, depths: np.ndarray) -> Optional[Thing]:
-    """A bush or a car before the people, in a third of the pictures."""
+    """Return a bush or a car in front of the people, in a third of the images; None in the others."""
     kind = rng.random()
     if kind > 0.34:
         return None
@@ -164,6 +164,6 @@ def _cover(top: np.ndarray, canvas: Canvas, part: Part, number: int) -> None:
 
 
 def _fill(top: np.ndarray, polygon: np.ndarray, number: int) -> None:
-    # As in Canvas: OpenCV counts from the middle of the first pixel, we count from its corner.
+    # As in Canvas: the origin of OpenCV is the centre of the first pixel, ours is its corner.
     corners = np.round((polygon - 0.5) * 16).astype(np.int32)
     cv2.fillPoly(top, [corners], number, cv2.LINE_8, 4)

@@ -1,7 +1,7 @@
-"""A body in three dimensions: where its joints are for the angles of a pose.
+"""Compute the positions of the joints of a body, in three dimensions, from the angles of a pose.
 
-Metres. The world is that of the street scenes: x to the right, y up, z away from the camera. A body of its own has the axes
-left, up and forward; somebody who faces the camera has the left hand on the right of the picture.
+All lengths are in metres. The world coordinates are those of the street scenes: x to the right, y up, z away from the camera.
+The axes of a body are left, up and forward. If a person faces the camera, the left hand is on the right side of the image.
 """
 
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-"""COCO's lines between keypoints, counted from 1."""
+"""COCO's lines between keypoints, as pairs of keypoint numbers starting from 1."""
 
-# Left, up, forward from the middle of the head, in metres.
+# Offsets to the left, up and forward from the centre of the head.
 _FACE = {
     'nose': (0.0, -0.01, 0.115),
     'left_eye': (0.04, 0.025, 0.1),
@@ -44,25 +44,25 @@ _FACE = {
     'left_ear': (0.105, 0.0, 0.01),
     'right_ear': (-0.105, 0.0, 0.01),
 }
-_SHOULDER, _HIP = 0.185, 0.105  # half the distance between the two
+_SHOULDER, _HIP = 0.185, 0.105  # half the distance between left and right
 _BACK, _NECK, _HEAD = (
     0.5,
     0.07,
     0.19,
-)  # hips to shoulders, shoulders to neck, neck to the middle of the head
+)  # hips to shoulders, shoulders to neck, neck to the centre of the head
 _UPPER_ARM, _FOREARM, _HAND = 0.29, 0.25, 0.09
 _THIGH, _SHIN, _FOOT = 0.43, 0.42, 0.17
-_SOLE = 0.07  # the ankle above the ground
+_SOLE = 0.07  # height of the ankle above the ground
 
 
 @dataclass(frozen=True)
 class Limb:
-    """Angles of an arm or a leg in radians.
+    """Angles of an arm or a leg, in radians.
 
     Attributes:
-        forward: How far the upper part swings to the front; pi points up.
-        outward: How far it is lifted to the side.
-        bend: How far the elbow bends to the front, or the knee to the back.
+        forward: Angle of the upper part to the front. 0 points down, pi points up.
+        outward: Angle of the upper part to the side.
+        bend: Angle of the elbow, which bends to the front, or of the knee, which bends to the back.
     """
 
     forward: float
@@ -72,14 +72,14 @@ class Limb:
 
 @dataclass(frozen=True)
 class Pose:
-    """What a body does.
+    """Angles of a whole body, in radians.
 
     Attributes:
-        heading: Turn about the vertical axis: 0 faces the camera, pi shows the back.
+        heading: Rotation about the vertical axis. At 0 the body faces the camera, at pi it faces away.
         lean: Tilt of the trunk to the front.
         sway: Tilt of the trunk to the left.
-        arms: Left and right.
-        legs: Left and right.
+        arms: Left and right arm.
+        legs: Left and right leg.
     """
 
     heading: float
@@ -90,7 +90,7 @@ class Pose:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> 'Pose':
-        """Draws a pose: standing, walking, reaching, waving, crouching, jumping."""
+        """Draw a random pose: standing, walking, reaching, waving, crouching or jumping."""
         kind = rng.choice(
             ['stand', 'walk', 'reach', 'wave', 'crouch', 'jump'],
             p=[0.22, 0.26, 0.14, 0.16, 0.12, 0.1],
@@ -145,16 +145,16 @@ def _standing_leg(rng: np.random.Generator) -> Limb:
 
 
 def joints(pose: Pose, height: float, position: np.ndarray) -> Dict[str, np.ndarray]:
-    """Where everything is.
+    """Compute the positions of the joints in the world.
 
     Args:
-        pose: The angles.
+        pose: The pose.
         height: Body height in metres.
         position: Point (3,) on the ground below the body.
 
     Returns:
-        Points (3,) in the world: the keypoints of :data:`KEYPOINTS`, and what drawing needs beside them: ``neck``,
-        ``head``, and hands and toes (``left_hand``, ``right_toe``, ...).
+        Points (3,) by name: the keypoints of :data:`KEYPOINTS`, and further points for drawing: ``neck``, ``head``, hands and
+        toes (``left_hand``, ``right_toe``, ...).
     """
     trunk = _tilt(pose.lean, pose.sway)
     body: Dict[str, np.ndarray] = {}
@@ -170,7 +170,7 @@ def joints(pose: Pose, height: float, position: np.ndarray) -> Dict[str, np.ndar
         )
         shoulder = trunk @ [sign * _SHOULDER, _BACK, 0.0]
         elbow = shoulder + _UPPER_ARM * _direction(arm.forward, arm.outward, sign)
-        # A lifted arm bends on upwards, a hanging one to the front.
+        # The elbow of a lifted arm bends upwards, that of a hanging arm bends to the front.
         lifted = min(arm.outward / 1.2, 1.0)
         forearm = _direction(
             arm.forward + arm.bend * (1 - lifted), arm.outward + arm.bend * lifted, sign
@@ -179,7 +179,7 @@ def joints(pose: Pose, height: float, position: np.ndarray) -> Dict[str, np.ndar
         body.update({f'{side}_shoulder': shoulder, f'{side}_elbow': elbow, f'{side}_wrist': wrist})
         body[f'{side}_hand'] = wrist + _HAND * forearm
     body['neck'] = trunk @ [0.0, _BACK + _NECK, 0.0]
-    # The head stays more upright than the trunk.
+    # The head tilts less than the trunk.
     upright = _tilt(pose.lean * 0.4, pose.sway * 0.4)
     body['head'] = body['neck'] + upright @ [0.0, _HEAD, 0.02]
     for name, offset in _FACE.items():
@@ -193,7 +193,7 @@ def joints(pose: Pose, height: float, position: np.ndarray) -> Dict[str, np.ndar
 
 
 def _direction(forward: float, outward: float, sign: float) -> np.ndarray:
-    """Where a limb points that hangs down at 0, 0; in the body's axes left, up, forward."""
+    """Return the direction of a limb in the axes of the body (left, up, forward). At angles 0 and 0 it points down."""
     return np.array(
         [
             sign * np.sin(outward),
@@ -204,7 +204,7 @@ def _direction(forward: float, outward: float, sign: float) -> np.ndarray:
 
 
 def _tilt(lean: float, sway: float) -> np.ndarray:
-    """Rotation of the trunk, first to the front, then to the left."""
+    """Return the rotation matrix of the trunk: first to the front, then to the left."""
     forward = np.array(
         [[1, 0, 0], [0, np.cos(lean), -np.sin(lean)], [0, np.sin(lean), np.cos(lean)]]
     )
@@ -213,6 +213,6 @@ def _tilt(lean: float, sway: float) -> np.ndarray:
 
 
 def _axes(heading: float) -> np.ndarray:
-    """The body's axes left, up, forward as columns in the world."""
+    """Return the axes of the body (left, up, forward) in world coordinates, as columns."""
     cos, sin = np.cos(heading), np.sin(heading)
     return np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [sin, 0.0, -cos]])
