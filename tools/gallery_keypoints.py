@@ -36,7 +36,7 @@ def keypoints(gallery: Gallery) -> None:
         models += ['--model', name, config, str(checkpoint)]
     out = Path(gallery.scratch) / 'keypoints'
     gallery.run(
-        'visualize_keypoints.py', *models, '--out', str(out), '--max-images', '2', '--device', 'cpu',
+        'visualize_keypoints.py', *models, '--out', str(out), '--max-images', '3', '--device', 'cpu',
         '--cfg-options', *options,
     )  # fmt: skip
-    gallery.keep(sorted(out.glob('*.png'))[1], 'keypoints.png', colors=256)
+    gallery.keep(sorted(out.glob('*.png'))[2], 'keypoints.png', colors=256)
