@@ -64,6 +64,9 @@ def trained(way: str, activation: str, root, folder):
         'auxiliary_head',
     ):  # FlexibleRunner has SyncBN on GPUs alone
         settings['model'][part]['norm_cfg'] = dict(type='BN')
+    # FlexibleRunner does not seed each step, so dropout would draw other numbers.
+    for head in ('decode_head', 'auxiliary_head'):
+        settings['model'][head]['dropout_ratio'] = 0
     settings['model']['backbone'].update(with_cp='with_cp' in way)
     settings.update(WAYS[way])
     config = tiny_project.write_config(folder / 'config.py', settings)
