@@ -88,7 +88,9 @@ def trained(way: str, activation: str, root, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('activation', ['FReLU', 'DyReLUB'])
-def test_every_strategy_trains_the_same_weights(activation, street_scenes, tmp_path, capsys):
+def test_every_strategy_trains_the_same_weights(
+    activation, street_scenes, tmp_path, capsys, monkeypatch
+):
     expected, metrics, config = trained('DDP', activation, street_scenes, tmp_path / 'DDP')
     for index, way in enumerate(WAYS):
         found, own, _ = trained(way, activation, street_scenes, tmp_path / str(index))
@@ -100,6 +102,7 @@ def test_every_strategy_trains_the_same_weights(activation, street_scenes, tmp_p
                 torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=way + name)
         assert own == metrics or twice, way
     # All tools can read a file that FSDP wrote.
+    monkeypatch.syspath_prepend(config.parent)
     tiny_project.load_tool('test.py').main(
         [str(config), str(tmp_path / '3/work/iter_2.pth'), '--work-dir', str(tmp_path / 'test')]
     )
