@@ -83,7 +83,9 @@ class Gallery:
         """Return one image of the demo's test set, by a part of its name."""
         found = sorted((self.data / 'leftImg8bit' / 'val').rglob(f'*{name}*.png'))
         if not found:
-            raise UserError(f'--data {self.data}: no test image is called *{name}*.png.')
+            raise UserError(
+                f'--data {self.data}: no test image is called *{name}*.png. Run `make demo` first, or give its data folder.'
+            )
         return str(found[0])
 
     def photograph(self, name: str) -> str:
