@@ -34,7 +34,7 @@ test: lint
 	$(INTERPRETED) -m 'not slow'
 
 # Quick tests during development: the activations, their backends, placement, inspection and evaluation.
-FAST := $(addprefix tests/test_,activations ops replacement compat inspection evaluation results)
+FAST := $(addprefix tests/test_,activations ops replacement inspection evaluation results)
 test-fast: $(INSTALLED)
 	$(PYTEST) -m 'not slow' $(FAST)
 
