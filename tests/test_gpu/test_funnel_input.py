@@ -171,7 +171,7 @@ def layer_with(**options):
     ('build', 'dtype', 'facts'),
     [
         (lambda: FReLU(4).double(), torch.float64, 'float64.*float32, float16 and bfloat16'),
-        (layer_with(), BRAIN, 'weights of torch.float32, the input is torch.bfloat16'),
+        (layer_with(), BRAIN, 'weights of torch.float32, but the input is torch.bfloat16'),
         (lambda: FReLU(4).bfloat16(), BRAIN, 'BatchNorm2d are not torch.float32'),
         (layer_with(kernel_size=9), FLOAT, '9 is larger than 7'),
         (layer_with(dilation=2), FLOAT, 'dilated'),
