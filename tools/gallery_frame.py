@@ -51,6 +51,7 @@ class Gallery:
 
     def __init__(self, demo: Path, data: Path, out: Path, scratch: Path) -> None:
         self.demo, self.data, self.out, self.scratch = demo, data, out, scratch
+        self.people = data.parent / 'posed_people'  # of the keypoint models
 
     def config(self, model: str) -> str:
         """Return the config of a demo model, by its folder name, such as ``pspnet_r18_frelu``."""
@@ -116,7 +117,11 @@ class Gallery:
         print(f'\n$ python {shlex.join(command)}', flush=True)
         done = subprocess.run(
             [sys.executable, *command],
-            env={**os.environ, 'STREET_SCENES_ROOT': str(self.data)},
+            env={
+                **os.environ,
+                'STREET_SCENES_ROOT': str(self.data),
+                'POSED_PEOPLE_ROOT': str(self.people),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

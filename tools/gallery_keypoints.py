@@ -20,23 +20,16 @@ def keypoints(gallery: Gallery) -> None:
     except ImportError as error:
         print(f'  left out: {error}')
         return
-    data = gallery.data.parent / 'posed_people'
-    gallery.run('dataset_converters/posed_people.py', str(data))
-    root = f'data_root={data}'
-    options = [f'{loader}_dataloader.dataset.{root}' for loader in ('train', 'val', 'test')]
-    annotations = data / 'annotations' / 'person_keypoints_val.json'
-    options += [f'{kind}_evaluator.ann_file={annotations}' for kind in ('val', 'test')]
+    gallery.run('dataset_converters/posed_people.py', gallery.people)
     models = []
     for name, act in MODELS.items():
         config = os.path.relpath(CONFIGS / CONFIG.format(act))
         folder = gallery.demo / f'keypoints_{act}'
         checkpoint = folder / f'epoch_{EPOCHS}.pth'
         if not checkpoint.is_file():
-            gallery.run('train.py', config, '--work-dir', str(folder), '--cfg-options', *options)
+            gallery.run('train.py', config, '--work-dir', str(folder))
         models += ['--model', name, config, str(checkpoint)]
     out = Path(gallery.scratch) / 'keypoints'
-    gallery.run(
-        'visualize_keypoints.py', *models, '--out', str(out), '--max-images', '3', '--device', 'cpu',
-        '--cfg-options', *options,
-    )  # fmt: skip
+    arguments = ['--out', out, '--max-images', '3', '--device', 'cpu']
+    gallery.run('visualize_keypoints.py', *models, *arguments)
     gallery.keep(sorted(out.glob('*.png'))[2], 'keypoints.png', colors=256)

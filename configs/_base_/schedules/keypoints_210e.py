@@ -1,5 +1,5 @@
 # 210 epochs with Adam. The learning rate is 0.001 for 128 people per step, and is divided by 10 after epochs 170 and 200. This
-# is the protocol of SimpleBaseline and HRNet. As far as we know, the DY-ReLU paper follows it; we could not verify its settings.
+# is the protocol of SimpleBaseline and HRNet. We could not verify the settings of the DY-ReLU paper.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=210, val_interval=10)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
