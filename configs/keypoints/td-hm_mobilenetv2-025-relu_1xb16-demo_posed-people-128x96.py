@@ -28,5 +28,6 @@ param_scheduler = [
     dict(type='MultiStepLR', begin=0, end=20, by_epoch=True, milestones=[15, 18], gamma=0.1),
 ]
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.003))
+randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=5))
