@@ -92,9 +92,10 @@ def smoke(session: nox.Session, folders: tuple, *options: str, demo: bool) -> No
     work = Path(session.create_tmp())
     copied = [str(ROOT / name) for name in ('tests', 'configs', 'tools', 'docs', 'pyproject.toml')]
     session.run('cp', '-r', *copied, str(work), external=True)
-    found = json.loads(
-        session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True).splitlines()[-1]
-    )
+    versions = session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True)
+    if versions is None:  # nox --install-only
+        return
+    found = json.loads(versions.splitlines()[-1])
     with session.chdir(work):
         tests = [f'tests/{name}' for name in folders]
         pytest = ['python', '-m', 'pytest', '-q', '-o', 'addopts=', '-n', '2', '-m', 'not slow']

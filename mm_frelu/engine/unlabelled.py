@@ -37,9 +37,8 @@ def _without_labels(steps: Any) -> Any:
         if isinstance(step, dict) and str(step.get('type')).rpartition('.')[2] in _NEED_LABELS:
             continue
         step = _without_labels(step)
-        if (
-            step
-        ):  # TestTimeAug takes the product of its lists, so an empty one would give no results
+        # TestTimeAug takes the product of its lists, so an empty one would give no results.
+        if step:
             kept.append(step)
     return kept
 

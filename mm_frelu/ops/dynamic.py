@@ -137,10 +137,10 @@ def is_plain_projection(conv: nn.Module) -> bool:
     )
 
 
-# --- by torch's operators ----------------------------------------------------------------------------------------------
+# --- plans of the backend 'recompute' ----------------------------------------------------------------------------------------------
 
 
-class PiecewisePlan(Plan):
+class RecomputePiecewisePlan(Plan):
     """Plan that computes the running maximum over the pieces, times the attention.
 
     On a CPU, forward and backward process blocks of channels, so that each value is read from memory once.
@@ -263,7 +263,7 @@ def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
     return [grad, *reversed(shares)]
 
 
-class PoolPlan(Plan):
+class RecomputePoolPlan(Plan):
     """Plan for the channel means, with or without a projection. Backward adds their gradients to that of x."""
 
     def __init__(self, spec: Any, row: Row) -> None:
@@ -289,4 +289,10 @@ class PoolPlan(Plan):
         return [dx.to(x.dtype), of_weight.view(weight.shape).to(weight.dtype)]
 
 
-recompute.PLANS.update({PiecewiseSpec: PiecewisePlan, PoolSpec: PoolPlan, ProjectSpec: PoolPlan})
+recompute.PLANS.update(
+    {
+        PiecewiseSpec: RecomputePiecewisePlan,
+        PoolSpec: RecomputePoolPlan,
+        ProjectSpec: RecomputePoolPlan,
+    }
+)

@@ -88,7 +88,7 @@ def in_blocks(
     return wholes, [None if part[0] is None else torch.cat(part) for part in zip(*parts)]
 
 
-class FunnelPlan(Plan):
+class RecomputeFunnelPlan(Plan):
     """Plan that computes a :class:`.FunnelSpec` with torch's operators. It does not overwrite its inputs."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
@@ -138,7 +138,7 @@ class FunnelPlan(Plan):
         return [of(index, tensor) for index, tensor in enumerate(row)]
 
 
-PLANS: Dict[type, Callable[[Any, Row], Plan]] = {FunnelSpec: FunnelPlan}
+PLANS: Dict[type, Callable[[Any, Row], Plan]] = {FunnelSpec: RecomputeFunnelPlan}
 """Plan for each class of specifications. Other activations add their plans where they define them."""
 
 

@@ -254,9 +254,8 @@ def move_running(
     with torch.no_grad():
         if tensors.batches is not None:
             tensors.batches.add_(1)
-            if (
-                momentum is None
-            ):  # the cumulative average; as a tensor, to avoid a synchronisation with the device
+            if momentum is None:
+                # The cumulative average, as a tensor to avoid a synchronisation with the device.
                 momentum = (1 / tensors.batches).to(mean.dtype)
         if tensors.mean is None:
             return
@@ -341,9 +340,8 @@ def _norm_key(norm: Optional[nn.Module]) -> Tuple[Any, ...]:
 
 def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
     """Return the properties of a tensor that kernels depend on, except its address."""
-    if torch._C._functorch.is_batchedtensor(
-        tensor
-    ):  # inside vmap: it has no layout, and no backend supports it
+    if torch._C._functorch.is_batchedtensor(tensor):
+        # Inside vmap a tensor has no layout, and no backend supports it.
         return type(tensor), tensor.shape, tensor.dtype, tensor.device
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.is_contiguous(), last
@@ -414,7 +412,7 @@ def has_hooks(module: nn.Module) -> bool:
     )
 
 
-# --- what a specification cannot say -----------------------------------------------------------------------------------
+# --- modules that have no specification --------------------------------------------------------------------------------------
 
 
 def unsupported_modules(

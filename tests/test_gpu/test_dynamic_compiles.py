@@ -54,12 +54,12 @@ def check(compiled, names):
     ],
 )
 def test_piecewise_kernels(compiled, pieces, own, attention, last, dtype):
-    from mm_frelu.ops.gpu.dynamic import PiecewisePlan
+    from mm_frelu.ops.gpu.dynamic import TritonPiecewisePlan
 
     x = features(dtype, last)
     slopes = torch.empty((pieces, 2, 64 if own else 1, 1, 1), dtype=dtype)
     row = [x, slopes, slopes, torch.empty((2, 1, 16, 32), dtype=dtype) if attention else None]
-    plan = PiecewisePlan(PiecewiseSpec(pieces), row)
+    plan = TritonPiecewisePlan(PiecewiseSpec(pieces), row)
     plan.forward(row)
     plan.backward(row, [x], [True] * 4)
     check(compiled, {'piecewise_kernel', 'piecewise_gradient_kernel'})
@@ -75,11 +75,11 @@ def test_piecewise_kernels(compiled, pieces, own, attention, last, dtype):
     ],
 )
 def test_pooling_kernels(compiled, projects, last, dtype):
-    from mm_frelu.ops.gpu.dynamic import PoolPlan
+    from mm_frelu.ops.gpu.dynamic import TritonPoolPlan
 
     x = features(dtype, last)
     row = [x, torch.empty(1, 64, 1, 1)] if projects else [x]
-    plan = PoolPlan(ProjectSpec(dtype) if projects else PoolSpec(), row)
+    plan = TritonPoolPlan(ProjectSpec(dtype) if projects else PoolSpec(), row)
     _, *outputs = plan.forward(row)[0]
     plan.backward(row, [x, *outputs], [True] * 2)
     check(compiled, {'pool_kernel', 'pool_gradient_kernel'})

@@ -59,7 +59,7 @@ def compiled(request, monkeypatch, tmp_path):
 
 def compile_all(case, forward_only=False):
     """Forward and backward of a plan, on memory without values."""
-    from mm_frelu.ops.gpu.funnel import FunnelPlan, unsupported_reason
+    from mm_frelu.ops.gpu.funnel import TritonFunnelPlan, unsupported_reason
     from mm_frelu.ops.spec import read_row, read_spec
 
     site = Site(case).cpu()
@@ -69,7 +69,7 @@ def compile_all(case, forward_only=False):
     row = read_row(branches, site.act.windows)
     spec = read_spec(branches, site.act.windows, site.act.combine, case.dtype)
     assert unsupported_reason(spec, row) is None
-    plan = FunnelPlan(spec, row)
+    plan = TritonFunnelPlan(spec, row)
     with torch.no_grad():
         _, statistics = plan.forward(row)
         if not forward_only:

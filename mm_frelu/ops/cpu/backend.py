@@ -70,7 +70,7 @@ def _unsupported_windows(spec: FunnelSpec, image: Sequence[int]) -> Optional[str
     return None
 
 
-class FunnelPlan(Plan):
+class NumbaFunnelPlan(Plan):
     """Plan that computes a :class:`.FunnelSpec` with one kernel for forward and one for backward."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
@@ -174,7 +174,7 @@ class FunnelPlan(Plan):
         return _array(torch.stack(rows))
 
 
-BACKEND = Backend(_unsupported_reason, FunnelPlan)
+BACKEND = Backend(_unsupported_reason, NumbaFunnelPlan)
 
 
 def _is_free(us: Sequence[Tensor]) -> bool:
@@ -200,7 +200,7 @@ def _two(tensors: Sequence[Tensor]) -> List[np.ndarray]:
     return arrays
 
 
-# --- getting at the kernels --------------------------------------------------------------------------------------------
+# --- loading and calling the kernels -----------------------------------------------------------------------------------
 
 _process = os.getpid()
 # Some threading layers of Numba do not support concurrent calls, which would share the same cores anyway.
@@ -305,9 +305,8 @@ def _call(name: str, *arguments: Any, workspace: int) -> None:
     """
     import numba
 
-    if (
-        os.getpid() != _process
-    ):  # in backward only: forward has checked it when the backend was chosen
+    if os.getpid() != _process:
+        # Possible in backward only, because forward has checked it when the backend was chosen.
         raise RuntimeError(
             'Backward of a funnel activation cannot run with the CPU kernels after a fork if forward ran before it. Run '
             "forward and backward in one process, or use implementation='recompute'."

@@ -1,42 +1,43 @@
-r"""The funnel activation on a CPU, compiled by Numba: a channel at a time, each plane in the cache from first to last.
+r"""Numba kernels of the funnel activation on a CPU. They compute one channel at a time, so that its planes stay in the cache.
 
-A plane is one channel of one image. All that is computed concerns one channel at a time, so a thread takes a channel
-through all steps before it takes the next: memory sees the features once. A plane is put into a halo of zeros,
-flat in memory, so that a window is one long loop whatever the width of a row; what it computes beyond a row's end is never
-read. Such rows, halo included, are one ``pitch`` apart.
+A plane is one channel of one image. The channels are independent, so a thread computes all steps of one channel before it
+continues with the next one, and each feature is read from memory once. A plane is copied into a flat buffer with a halo, a border
+of zeros. A window is then one long loop, whatever the width of a row. Values that are computed beyond the end of a row are never
+read. The starts of two rows, including the halo, are one ``pitch`` apart.
 
-A window's sums ``t`` become its values ``(t - centre) * scale + shift`` by its norm. Sums over a plane are taken in the type
-of the features piece by piece, and in double precision from then on. One thread sums a channel, so that results do not
-depend on their number.
+The norm of a window turns its sums ``t`` into values ``(t - centre) * scale + shift``. Sums over a plane are accumulated in
+pieces in the type of the features, and the pieces are added in double precision. One thread sums a whole channel, so the results
+do not depend on the number of threads.
 
-All functions are in this one file because Numba's cache notices a change in the file of a kernel, not in those it calls.
+All functions are in this file, because Numba's cache detects changes in the file of a kernel, but not in the files of the
+functions that it calls.
 """
 
 import numpy as np
 from numba import njit, prange
 
-# Sums may be reordered, which vector instructions need, and products be fused with additions. NaN and infinity stay
-# what they are.
+# REORDER lets the compiler reorder sums, which vector instructions require, and fuse multiplications with additions. NaN and
+# infinity keep their meaning.
 REORDER = {'reassoc', 'contract', 'nsz'}
 FUSE = {'contract'}
 INNER = {'no_cpython_wrapper': True, 'no_cfunc_wrapper': True, 'error_model': 'numpy'}
-"""For functions that Python does not call: without wrappers they compile faster. Divisions by zero give infinity, as torch's
-do: by the deviation of a constant channel, where a norm has no epsilon."""
+"""Options of functions that Python does not call. Without wrappers they compile faster. A division by zero gives infinity, as in
+torch. It occurs for a constant channel if the epsilon of its norm is zero."""
 
 PIECE = 4096
-"""Products that are summed in the type of the features."""
+"""Number of products that are summed in the type of the features."""
 
 NO_NORM, FIXED_NORM, BATCH_NORM = 0, 1, 2
 BIAS, GAMMA, BETA, MEAN, VAR = range(5)
-"""Rows of a table of numbers per channel, for each of four norms: those of two windows, then those of two branches."""
+"""Rows for each norm in the table of values per channel. It has four norms: those of two windows, then those of two branches."""
 ROWS = 5
 BRANCH = 2
-"""Number of the first branch's norm."""
+"""Index of the norm of the first branch."""
 GRADIENTS, MOMENTS = 3, 2
-"""Rows for each norm of a table of gradients: of bias, scale and shift; and of one of moments: mean and biased variance."""
+"""Rows for each norm in the table of gradients (bias, scale, shift) and in the table of moments (mean, biased variance)."""
 
 
-# Shifted views below, not shifted indices: Numba wraps an index that may be negative, which no vector instruction does.
+# The functions below shift views instead of indices. Numba wraps an index that may be negative, which prevents vector instructions.
 @njit(fastmath=REORDER, **INNER)
 def _add_row(taps, step, source, target):
     """``target[j] += sum_b taps[b] * source[j + b * step]`` for a window of up to seven columns."""
@@ -65,7 +66,7 @@ def _add_row(taps, step, source, target):
 
 @njit(fastmath=REORDER, **INNER)
 def _nine(taps, down, right, source, target):
-    """A window of three rows and columns, the paper's, in one go: ``target`` is written once."""
+    """Compute a 3x3 window, the size in the paper, in one pass that writes ``target`` once."""
     w0, w1, w2 = taps[0, 0], taps[0, 1], taps[0, 2]
     w3, w4, w5 = taps[1, 0], taps[1, 1], taps[1, 2]
     w6, w7, w8 = taps[2, 0], taps[2, 1], taps[2, 2]
@@ -82,14 +83,14 @@ def _nine(taps, down, right, source, target):
 
 @njit(**INNER)
 def _start(halo, pitch, taps, steps):
-    """Where, in a plane with a halo, the first tap of a window's first position is."""
+    """Return the index in a plane with a halo that the first tap of a window reads for the first output."""
     up = halo[0] - steps[0] * (taps.shape[0] // 2)
     return up * pitch + halo[1] - steps[1] * (taps.shape[1] // 2)
 
 
 @njit(fastmath=REORDER, **INNER)
 def _window(padded, halo, pitch, taps, steps, out):
-    """Slide a window over a plane with a halo."""
+    """Compute the sums of a window for each position of a plane with a halo."""
     source = padded[_start(halo, pitch, taps, steps) :]
     down, right = steps[0] * pitch, steps[1]
     if taps.shape[0] == 3 and taps.shape[1] == 3:
@@ -102,7 +103,7 @@ def _window(padded, halo, pitch, taps, steps, out):
 
 @njit(fastmath=REORDER, **INNER)
 def _dots_of_nine(values, down, right, source, totals):
-    """Products of values with what is under each of nine taps: the values are read once."""
+    """Add to ``totals`` the dot products of the values with the source shifted by each of nine taps. The values are read once."""
     zero = values.dtype.type(0)
     t0, t1, t2, t3, t4, t5, t6, t7, t8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
     s1, s2 = source[right:], source[2 * right :]
@@ -140,11 +141,11 @@ def _dot(values, source):
 
 @njit(fastmath=REORDER, **INNER)
 def _correlate(padded, halo, pitch, steps, values, totals):
-    """Adds to ``totals`` the gradient of a window's taps: products of a plane and its values' gradients, both with halo."""
+    """Add to ``totals`` the gradient of a window's taps, from a plane and the gradient of the sums, both with a halo."""
     source = padded[_start(halo, pitch, totals, steps) :]
     down, right = steps[0] * pitch, steps[1]
     first = halo[0] * pitch + halo[1]
-    # The halo of the values is zero, so that the products beyond a row's end are, too.
+    # The halo of the values is zero. Therefore products beyond the end of a row are zero too.
     inside = values[first : values.shape[0] - first]
     for start in range(0, inside.shape[0], PIECE):
         piece, under = inside[start : start + PIECE], source[start:]
@@ -191,8 +192,9 @@ def _squares(flat, pitch, rows, columns, centre):
     return total
 
 
-# The next five round as torch's batch norm on a CPU does, so that features are bit for bit what its own kernel gives: sums
-# in double precision of what is rounded before, products fused with the addition that follows, nothing else reordered.
+# The next five functions round like torch's batch norm on a CPU, so that the features are bitwise equal to its result: squares are
+# rounded before they are summed in double precision, a multiplication is fused with the following addition, and nothing else is
+# reordered.
 @njit(fastmath=REORDER, **INNER)
 def _sum_in_double(plane):
     total = 0.0
@@ -216,7 +218,7 @@ def _squares_in_double(plane, centre):
 
 @njit(fastmath=FUSE, **INNER)
 def _scale_and_shift(table, k, c, eps, mode):
-    """Scale and shift of a norm with known statistics, and its reciprocal standard deviation, for ``u * scale + shift``."""
+    """Return scale and shift of a norm with known statistics, for ``u * scale + shift``, and its reciprocal standard deviation."""
     kind = table.dtype.type
     first = ROWS * k
     if mode == BATCH_NORM:
@@ -229,7 +231,7 @@ def _scale_and_shift(table, k, c, eps, mode):
 
 @njit(fastmath=FUSE, **INNER)
 def _put(plane, scale, shift, padded, halo, pitch):
-    """Put a normed plane into its halo."""
+    """Write a normed plane into a buffer with a halo."""
     for i in range(plane.shape[0]):
         row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
         for j in range(plane.shape[1]):
@@ -238,7 +240,7 @@ def _put(plane, scale, shift, padded, halo, pitch):
 
 @njit(fastmath=FUSE, **INNER)
 def _add_to(plane, scale, shift, padded, halo, pitch):
-    """Add a normed plane to what is there."""
+    """Add a normed plane to a buffer with a halo."""
     for i in range(plane.shape[0]):
         row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
         for j in range(plane.shape[1]):
@@ -247,7 +249,7 @@ def _add_to(plane, scale, shift, padded, halo, pitch):
 
 @njit(**INNER)
 def _put_branches(u1, u2, n, c, scales, shifts, padded, halo, pitch):
-    """The normed sum of the branches, for a plane, into its halo."""
+    """Write the sum of the normed branches for one plane into a buffer with a halo."""
     _put(u1[n, c], scales[0], shifts[0], padded, halo, pitch)
     if u2.shape[0]:
         _add_to(u2[n, c], scales[1], shifts[1], padded, halo, pitch)
@@ -255,7 +257,7 @@ def _put_branches(u1, u2, n, c, scales, shifts, padded, halo, pitch):
 
 @njit(**INNER)
 def _measure(u, c, k, table, moments):
-    """Moments of a branch, for a norm over the batch: mean and biased variance, into the table, too."""
+    """Compute mean and biased variance of a branch over the batch, and write them to ``moments`` and to the table."""
     kind = table.dtype.type
     count = u.shape[0] * u.shape[2] * u.shape[3]
     total = 0.0
@@ -271,14 +273,14 @@ def _measure(u, c, k, table, moments):
 
 @njit(fastmath=REORDER, **INNER)
 def _larger(first, second):
-    # NaN wins, as in torch.maximum.
+    # NaN propagates, as in torch.maximum.
     return first if first > second or first != first else second
 
 
 @njit(fastmath=REORDER, **INNER)
 def _share(mine, other, gradient):
-    """The part of a maximum's gradient that ``mine`` gets: half where both are equal."""
-    # Numbers of the narrower type, which do not widen single precision.
+    """Return the part of the gradient of a maximum that ``mine`` gets, which is half if both values are equal."""
+    # float32 constants do not promote single precision to double.
     if mine > other:
         return gradient
     return gradient * np.float32(0.5) if mine == other else np.float32(0)
@@ -286,7 +288,7 @@ def _share(mine, other, gradient):
 
 @njit(fastmath=REORDER, **INNER)
 def _activate(padded, halo, pitch, sums, norm, maximum, y):
-    """``y = max(x, T)`` for a plane, from the windows' sums."""
+    """Compute ``y = max(x, T)`` for a plane from the sums of the windows."""
     rows, columns = y.shape
     centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
     centre2, scale2, shift2 = norm[1, 0], norm[1, 1], norm[1, 2]
@@ -360,24 +362,24 @@ def _forward_channels(
 
 @njit(parallel=True, nogil=True, cache=True)
 def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace):
-    """``y = max(x, T(x))``, where x is the normed sum of the branches; and the moments that norms over the batch find.
+    """Compute ``y = max(x, T(x))``, where x is the sum of the normed branches, and the moments of batch norms.
 
     Args:
         u1: First branch, (N, C, H, W).
-        u2: Second branch; without images if there is none.
-        y: Written: the activated features.
+        u2: Second branch, with zero images if there is none.
+        y: Output: the activated features.
         taps1: First window, (C, rows, columns).
-        taps2: Second window; without rows if there is none.
+        taps2: Second window, with zero rows if there is none.
         steps: Dilation of each window, (2, 2).
-        halo: Rows and columns around a plane that the windows reach into, (2,).
-        maximum: Whether two windows become one condition by their maximum.
-        table: Numbers per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without
-            norm they are 0, 1, 0, 0, 1. A norm over the batch takes the bias out again: it is 0 there. Its mean and variance
-            are written if it is that of a branch.
-        eps: Added to the variance by each norm, (4,).
-        modes: What each norm does, (4,): nothing, take fixed statistics, take those of the batch.
-        moments: Written for norms over the batch: mean and biased variance, (8, C).
-        workspace: Memory to work in, a row for each thread: see :meth:`.backend.FunnelPlan.forward`.
+        halo: Rows and columns of the halo, (2,).
+        maximum: Whether two windows are combined by their maximum instead of their sum.
+        table: Values per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without a norm
+            they are 0, 1, 0, 0, 1. A batch norm cancels the bias, so its bias is 0. Mean and variance of a branch's batch norm
+            are outputs.
+        eps: Value that each norm adds to the variance, (4,).
+        modes: Mode of each norm, (4,): no norm, fixed statistics, or statistics of the batch.
+        moments: Output for batch norms: mean and biased variance, (8, C).
+        workspace: One row for each thread, see :meth:`.backend.NumbaFunnelPlan.forward`.
     """
     channels = taps1.shape[0]
     threads = workspace.shape[0]
@@ -390,10 +392,10 @@ def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, mo
 
 @njit(fastmath=REORDER, **INNER)
 def _share_out(padded, halo, pitch, sums, norm, maximum, grad, shares, totals):
-    """The part of the gradient that each window's values get.
+    """Compute the part of the gradient that goes to the values of each window.
 
-    It goes to ``shares``; its sum, and that of its products with the distance from the centre, are added to ``totals``
-    (windows, 2).
+    The result is written to ``shares``. Its sum, and the sum of its products with the distance from the centre, are added to
+    ``totals`` (windows, 2).
     """
     rows, columns = grad.shape
     centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
@@ -440,10 +442,9 @@ def _share_out(padded, halo, pitch, sums, norm, maximum, grad, shares, totals):
 
 @njit(fastmath=REORDER, **INNER)
 def _through_norm(shares, sums, norm, less, halo, pitch, rows, columns, target):
-    """Gradient of a window's sums, with a halo.
+    """Compute the gradient of the sums of a window, with a halo.
 
-    ``less`` is what a norm with statistics of the batch takes away: a constant, and a multiple of the distance from the
-    centre.
+    ``less`` holds what a batch norm subtracts: a constant, and a factor of the distance from the centre.
     """
     centre, scale, constant, multiple = norm[0], norm[1], less[0], less[1]
     for i in range(rows):
@@ -455,7 +456,7 @@ def _through_norm(shares, sums, norm, less, halo, pitch, rows, columns, target):
 
 @njit(fastmath=REORDER, **INNER)
 def _gather(grad, shares, through, pitch, maximum, dx):
-    """Gradient of x: what the windows' values do not get, and what comes back through the windows."""
+    """Compute the gradient of x: the part that does not go to the windows' values, and the part that comes through the windows."""
     rows, columns = grad.shape
     for i in range(rows):
         g, share, out = grad[i], _row(shares[0], pitch, columns, i), dx[i]
@@ -475,7 +476,7 @@ def _gather(grad, shares, through, pitch, maximum, dx):
 
 @njit(fastmath=REORDER, **INNER)
 def _norm_sums(grad, u, centre, totals):
-    """Adds to ``totals`` the sum of a plane's gradients, and of their products with the distance from the centre."""
+    """Add to ``totals`` the sum of the gradients of a plane, and the sum of their products with the distance from the centre."""
     for i in range(grad.shape[0]):
         g, row = grad[i], u[i]
         plain = grad.dtype.type(0)
@@ -489,7 +490,7 @@ def _norm_sums(grad, u, centre, totals):
 
 @njit(fastmath=REORDER, **INNER)
 def _norm_gradient(grad, u, centre, scale, constant, multiple, out):
-    """Gradient of a norm's input; ``out`` may be ``grad``."""
+    """Compute the gradient of the input of a norm. ``out`` may be ``grad``."""
     for i in range(grad.shape[0]):
         g, row, target = grad[i], u[i], out[i]
         for j in range(grad.shape[1]):
@@ -506,7 +507,7 @@ def _copy(plane, target):
 
 @njit(fastmath=REORDER, **INNER)
 def _branch_backward(u, dx, du, c, k, table, eps, modes, gradients):
-    """From the gradient of x to that of a branch, whose norm is number k, for one channel."""
+    """Compute the gradient of a branch, whose norm has index k, from the gradient of x, for one channel."""
     images, _, rows, columns = u.shape
     if modes[k] == NO_NORM:
         for n in range(images):
@@ -536,7 +537,7 @@ def _backward_channels(
     images, _, rows, columns = u1.shape
     windows = 1 if taps2.shape[1] == 0 else 2
     count = images * rows * columns
-    # The gradient of x is put where that of a branch will be: of a second one that is just added, else of the first.
+    # The gradient of x is written into that of the second branch if this has no norm, and otherwise into that of the first.
     is_shortcut = u2.shape[0] > 0 and modes[BRANCH + 1] == NO_NORM
     dx = du2 if is_shortcut else du1
     pitch = columns + 2 * halo[1]
@@ -573,7 +574,7 @@ def _backward_channels(
                 padded[n], halo, pitch, sums[n], norm, maximum, grad[n, c], shares[n], totals
             )
         for k in range(windows):
-            # Moving all values of a channel together does not move the output of a norm over the batch.
+            # A shift of all values of a channel does not change the output of a batch norm.
             bias = 0 if modes[k] == BATCH_NORM else totals[k, 0] * norm[k, 1]
             gradients[GRADIENTS * k + BIAS, c] = bias
             gradients[GRADIENTS * k + GAMMA, c] = totals[k, 1] * spread[k]
@@ -610,26 +611,26 @@ def backward(
     u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
     grad, du1, du2, dtaps1, dtaps2, gradients, workspace,
 ):  # fmt: skip
-    """Gradients of the branches, whose normed sum is x, of their norms, of the windows and of theirs.
+    """Compute the gradients of the branches, of the windows, and of the norms of both.
 
     Args:
         u1: First branch, (N, C, H, W).
-        u2: Second branch; without images if there is none.
-        taps1: As in :func:`forward`, and so on to ``modes``; statistics of the batch are in the table.
-        taps2: See there.
-        steps: See there.
-        halo: See there.
-        maximum: See there.
-        table: See there.
-        eps: See there.
-        modes: See there.
+        u2: Second branch, with zero images if there is none.
+        taps1: As in :func:`forward`.
+        taps2: As there.
+        steps: As there.
+        halo: As there.
+        maximum: As there.
+        table: As there, but mean and variance of every batch norm are inputs.
+        eps: As in :func:`forward`.
+        modes: As there.
         grad: Gradient of y, (N, C, H, W).
-        du1: Written: gradient of the first branch.
-        du2: Written: gradient of the second.
-        dtaps1: Written: gradient of the first window.
-        dtaps2: Written: gradient of the second.
-        gradients: Written: gradients of bias, scale and shift, (12, C), for each window, and for each branch with a norm.
-        workspace: Memory to work in, a row for each thread: see :meth:`.backend.FunnelPlan.backward`.
+        du1: Output: gradient of the first branch.
+        du2: Output: gradient of the second branch.
+        dtaps1: Output: gradient of the first window.
+        dtaps2: Output: gradient of the second window.
+        gradients: Output: gradients of bias, scale and shift, (12, C), of each window and of each branch with a norm.
+        workspace: One row for each thread, see :meth:`.backend.NumbaFunnelPlan.backward`.
     """
     channels = taps1.shape[0]
     threads = workspace.shape[0]

@@ -17,10 +17,10 @@ OLDEST_TRITON = '3.6'
 
 PLANS = MappingProxyType(
     {
-        'FunnelSpec': ('.funnel', 'FunnelPlan'),
-        'PiecewiseSpec': ('.dynamic', 'PiecewisePlan'),
-        'PoolSpec': ('.dynamic', 'PoolPlan'),
-        'ProjectSpec': ('.dynamic', 'ProjectPlan'),
+        'FunnelSpec': ('.funnel', 'TritonFunnelPlan'),
+        'PiecewiseSpec': ('.dynamic', 'TritonPiecewisePlan'),
+        'PoolSpec': ('.dynamic', 'TritonPoolPlan'),
+        'ProjectSpec': ('.dynamic', 'TritonPoolPlan'),
     }
 )
 """Module and class of the plan for each specification."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..autograd import Outputs, Plan
-from ..dynamic import PiecewiseSpec, PoolSpec, ProjectSpec
+from ..dynamic import PiecewiseSpec
 from ..spec import Row
 from .dynamic_kernels import (
     finish_kernel,
@@ -18,19 +18,19 @@ from .dynamic_kernels import (
 from .launch import TYPES, Launch, laid_out_as, wide
 
 MAX_PIECES = 8
-"""With more pieces the sums of backward do not fit into registers."""
+"""The sums of backward for more pieces do not fit into registers."""
 VALUES = 2048
-"""Values that a program holds at a time: 16 for each thread, which is enough to hide what memory takes."""
+"""Values that a program processes at a time: 16 for each thread, which is enough to hide the latency of memory."""
 WIDTHS = (8, 4, 1)
-"""Columns that may be loaded at once; 8 of half precision are the most that a thread can."""
+"""Numbers of columns that may be loaded at once. A thread can load at most 8 in half precision."""
 BLOCKS = {False: (64, 256), True: (16, 64)}
-"""Columns of a program, in NCHW and in channels_last. There the sums of all programs are as many as the columns of all."""
+"""Columns of a program, in NCHW and in channels_last. In channels_last every column has its own sums."""
 WIDEST = 1024
-"""Columns where sums in both directions are all there is to do, in NCHW: fewer sums along rows."""
+"""Columns of a program in NCHW that only computes sums in both directions, for fewer parts of sums along rows."""
 PROGRAMS = 1024
-"""They fill a GPU of 132 multiprocessors; what is more goes into steps, for fewer parts of sums."""
+"""Programs that fill a GPU with 132 multiprocessors. Further work goes into steps, for fewer parts of sums."""
 MIN_ROWS = 32
-"""Rows that a program adds up if there are as many: then the parts of the sums are a thirtieth of the features."""
+"""Minimum number of rows that a program adds up. The parts of the sums then take about a thirtieth of the features' memory."""
 
 
 def unsupported_reason(spec: Any, row: Row) -> Optional[str]:
@@ -64,7 +64,7 @@ class Cut(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, is_wide: bool = False) -> 'Cut':
-        """The cut of features of shape (N, C, H, W)."""
+        """Divide features of shape (N, C, H, W)."""
         n, c, h, w = x.shape
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         rows, columns = (h * w, c) if last else (c, h * w)
@@ -79,23 +79,23 @@ class Cut(NamedTuple):
         return cls(n, rows, columns // v, steps, blocks, -(-groups // steps), constants)
 
     def launch(self, kernel: Any, *wide: str, **constants: Any) -> Launch:
-        """A kernel for features that are cut like this."""
+        """Return a kernel for features with this division."""
         programs = self.images * self.blocks * self.chunks
         return Launch(kernel, (programs,), wide, **constants, **self.constants)
 
     def finish(self, sums_rows: bool, items: int, count: Optional[int] = None) -> 'Finish':
-        """What adds up parts of sums.
+        """Return the kernel that adds up parts of sums.
 
         Args:
-            sums_rows: Whether the sums were taken along rows; otherwise down columns.
-            items: How many sums there are.
-            count: Parts of each; otherwise those of sums within one image.
+            sums_rows: Whether the sums are along rows; otherwise down columns.
+            items: Number of sums.
+            count: Number of parts of each sum. None for the number of parts within one image.
         """
         return Finish(items, count or (self.blocks if sums_rows else self.chunks), not sums_rows)
 
 
 class Finish:
-    """Add up the parts of sums that are in memory.
+    """Add up parts of sums.
 
     Args:
         items: Number of sums.
@@ -111,17 +111,17 @@ class Finish:
         self._launch = Launch(finish_kernel, (-(-items // a),), **constants)
 
     def parts(self, x: Tensor) -> Tensor:
-        """Memory for the parts, on the device of ``x``."""
+        """Return memory for the parts, on the device of ``x``."""
         return x.new_empty(self.items * self.count, dtype=torch.float32)
 
     def __call__(self, parts: Tensor, out: Tensor, scale: float = 1.0) -> Tensor:
-        """Add up into ``out``."""
+        """Add the parts up into ``out``."""
         self._launch(parts, out, self.items, self.count, scale)
         return out
 
 
-class PiecewisePlan(Plan):
-    """The map of a :class:`.PiecewiseSpec`."""
+class TritonPiecewisePlan(Plan):
+    """Plan that computes a :class:`.PiecewiseSpec`."""
 
     def __init__(self, spec: PiecewiseSpec, row: Row) -> None:
         super().__init__(spec)
@@ -149,7 +149,7 @@ class PiecewisePlan(Plan):
         return (y,), []
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
-        """Gradients of x, slopes, intercepts and attention."""
+        """Compute the gradients of x, slopes, intercepts and attention."""
         x, slopes, intercepts, attention = row
         x = wide(x)
         dx = torch.empty_like(x)
@@ -169,7 +169,7 @@ class PiecewisePlan(Plan):
 def _readable(
     slopes: Tensor, intercepts: Optional[Tensor], attention: Optional[Tensor]
 ) -> Tuple[Tuple[Optional[Tensor], ...], Tuple[int, ...]]:
-    """The tensors as the kernels read them; and the distances of two pieces and of two images in the coefficients."""
+    """Return the tensors in a layout that the kernels support, and the strides of pieces and images in the coefficients."""
     strides = slopes.stride()
     if strides[2] != 1 or (intercepts is not None and intercepts.stride() != strides):
         slopes = slopes.contiguous()
@@ -179,8 +179,8 @@ def _readable(
     return (slopes, intercepts, attention), strides[:2]
 
 
-class PoolPlan(Plan):
-    """Means of the channels, and a projection where the specification has one."""
+class TritonPoolPlan(Plan):
+    """Plan that computes the channel means and, for a :class:`.ProjectSpec`, the projection."""
 
     def __init__(self, spec: Any, row: Row) -> None:
         super().__init__(spec)
@@ -193,10 +193,12 @@ class PoolPlan(Plan):
         self._means = cut.finish(not last, n * c)
         self._logits = cut.finish(last, n * h * w)
         self._weight = cut.finish(not last, c, n * (cut.chunks if last else cut.blocks))
-        self._backward: Dict[Tuple[bool, ...], Launch] = {}  # by which gradients there are
+        self._backward: Dict[
+            Tuple[bool, ...], Launch
+        ] = {}  # one for each combination of missing gradients
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
-        """Give x, its means and its projection, which is in float32."""
+        """Return x, its means and its projection, which is in float32."""
         x, *weight = row
         features = wide(x)
         means = self._means.parts(x)
@@ -210,7 +212,7 @@ class PoolPlan(Plan):
         return outputs, []
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
-        """Gradients of x and of the weight."""
+        """Compute the gradients of x and of the weight."""
         x, *weights = row
         grad, of_means, *of_logits = grads
         x = wide(x)
@@ -232,9 +234,3 @@ class PoolPlan(Plan):
         if kind not in self._backward:
             self._backward[kind] = self._cut.launch(pool_gradient_kernel, 'dx', 'grad', 'x')
         self._backward[kind](*tensors, *self._cut[:6], self._share)
-
-
-ProjectPlan = PoolPlan
-
-PLANS = {PiecewiseSpec: PiecewisePlan, PoolSpec: PoolPlan, ProjectSpec: ProjectPlan}
-"""What computes each specification."""

@@ -1,16 +1,17 @@
-r"""Triton kernels of DY-ReLU: the piecewise linear map :math:`y = \pi \max_k (a^k x + b^k)`, and what pools its input.
+r"""Triton kernels of DY-ReLU: the piecewise linear map :math:`y = \pi \max_k (a^k x + b^k)`, and the pooling before it.
 
-To them a feature map is a matrix for each image, as it lies in memory: rows are channels and columns positions in NCHW, the
-other way round in channels_last. A program holds a tensor of shape (A, B), A rows and B columns, and goes down ``steps`` of
-them. Each direction of each operation is one pass; backward of pooling reads x for the gradient of the projection's weight,
-which needs the gradients of all positions.
+The kernels process a feature map as one matrix per image, in memory order: in NCHW, rows are channels and columns are positions; in
+channels_last, rows are positions and columns are channels. A program has a tensor of shape (A, B), A rows and B columns, and steps
+down ``steps`` of them. Each direction of each operation is one pass. Backward of pooling also reads x, for the gradient of the
+projection's weight.
 
-Sums along a row (of coefficients' gradients and means in NCHW, of the attention's gradient and the projection in channels_last)
-are complete after a step, but for the other blocks of columns; sums down a column stay in registers to the end, and lack the
-other chunks of rows. Both are written in parts, and :func:`finish_kernel` adds these up, always in the same order.
+Sums along a row (in NCHW, the means and the gradients of the coefficients; in channels_last, the projection and the gradient of
+the attention) are complete after each step, except for the other blocks of columns. Sums down a column stay in registers until the
+end, and are complete except for the other chunks of rows. Both are stored in parts, and :func:`finish_kernel` adds the parts up,
+always in the same order.
 
-Arithmetic is in float32. Where pieces are equal the last of them gets the gradient. All sizes are arguments, so that a kernel
-serves every shape; the columns come in units of V, which is how Triton knows that V of them can be loaded at once.
+Arithmetic is in float32. If several pieces are equal, the last of them gets the gradient. All sizes are arguments, so one kernel
+serves all shapes. The number of columns is given in units of V, so that Triton can load V columns at once.
 """
 
 import triton
@@ -19,7 +20,7 @@ import triton.language as tl
 
 @triton.jit
 def _locate(blocks, chunks, B: tl.constexpr):
-    """Where this program is: image, block of columns, chunk of rows, and its columns, of shape (1, B)."""
+    """Return the position of this program: image, block of columns, chunk of rows, and its columns, of shape (1, B)."""
     program = tl.program_id(0)
     block = program // chunks % blocks
     column = block * B + tl.arange(0, B)[None, :]
@@ -28,7 +29,7 @@ def _locate(blocks, chunks, B: tl.constexpr):
 
 @triton.jit
 def _rows(chunk, steps, step, A: tl.constexpr):
-    """The rows of a step, of shape (A, 1)."""
+    """Return the rows of a step, of shape (A, 1)."""
     return (chunk * steps + step) * A + tl.arange(0, A)[:, None]
 
 
@@ -44,14 +45,14 @@ def _features(pointer, where, inside):
 
 @triton.jit
 def _store_rows(parts, value, item, items, part, count):
-    """Store sums along rows; the parts of an item lie side by side."""
+    """Store sums along rows. The parts of an item are adjacent in memory."""
     total = tl.sum(value, axis=1, keep_dims=True)
     tl.store(parts + item * count + part, total, mask=items)
 
 
 @triton.jit
 def _store_columns(parts, value, item, items, part, count):
-    """Store sums down columns; the items of a part lie side by side, ``count`` of them."""
+    """Store sums down columns. The ``count`` items of a part are adjacent in memory."""
     total = tl.sum(value, axis=0, keep_dims=True)
     tl.store(parts + part * count + item, total, mask=items)
 
@@ -60,13 +61,13 @@ def _store_columns(parts, value, item, items, part, count):
 def _coefficients(
     pointer, image, channel, channels, by_piece, by_image, K: tl.constexpr, SHARED: tl.constexpr
 ):
-    """One tensor per piece, of the shape of ``channel``; zeros where there are none."""
+    """Load one tensor for each piece, of the shape of ``channel``; zeros if the pointer is None."""
     values = ()
     for k in tl.static_range(K):
         if pointer is None:
             values = values + (tl.zeros(channel.shape, tl.float32),)
         else:
-            # Channels that share them read the first one's.
+            # Channels that share the coefficients read those of the first channel.
             index = 0 * channel if SHARED else channel
             start = k * by_piece + image * by_image
             values = values + (_load(pointer, start, index, channels),)
@@ -75,7 +76,7 @@ def _coefficients(
 
 @triton.jit
 def _best(value, a, b, K: tl.constexpr):
-    """The highest of the pieces."""
+    """Return the maximum of the pieces."""
     best = value * a[0] + b[0]
     for k in tl.static_range(1, K):
         best = tl.maximum(best, value * a[k] + b[k], propagate_nan=tl.PropagateNan.ALL)
@@ -84,7 +85,7 @@ def _best(value, a, b, K: tl.constexpr):
 
 @triton.jit
 def _gradient(value, gradient, a, b, K: tl.constexpr, INTERCEPTS: tl.constexpr):
-    """The highest piece; its slope; and what each slope and then each intercept gets of the gradient."""
+    """Return the maximum of the pieces, its slope, and the gradient of each slope and then of each intercept."""
     best = value * a[0] + b[0]
     winner = tl.zeros(value.shape, tl.int32)
     slope = a[0] + tl.zeros(value.shape, tl.float32)
@@ -114,10 +115,10 @@ def piecewise_kernel(
     """Compute y.
 
     Args:
-        slopes, intercepts: Piece k of a channel of image n is at ``k * by_piece + n * by_image``, plus the channel's number
-            unless they are SHARED by the channels. Intercepts may be None.
+        slopes, intercepts: The coefficient of piece k in image n is at ``k * by_piece + n * by_image``, plus the index of the
+            channel unless the channels share it (SHARED). Intercepts may be None.
         attention: Of shape (N, positions), or None.
-        rows, vectors: Size of the matrix of an image; the columns in units of V.
+        rows, vectors: Size of the matrix of an image, with the columns in units of V.
         steps, blocks, chunks: Steps of a program, blocks of columns, chunks of rows.
         LAST: Whether the columns are channels, as in channels_last.
     """
@@ -150,7 +151,7 @@ def piecewise_gradient_kernel(
     K: tl.constexpr, SHARED: tl.constexpr,
     LAST: tl.constexpr, V: tl.constexpr, A: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of x and, in parts, of the coefficients (slopes before intercepts) and of the attention."""
+    """Compute the gradient of x, and parts of the gradients of the coefficients (slopes before intercepts) and the attention."""
     NUMBERS: tl.constexpr = K if intercepts is None else 2 * K
     columns = vectors * V
     image, block, chunk, column = _locate(blocks, chunks, B)
@@ -212,7 +213,7 @@ def pool_kernel(
     x, weight, of_channels, of_positions, images, rows, vectors, steps, blocks, chunks,
     LAST: tl.constexpr, V: tl.constexpr, A: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """Sums of x over positions and, with a weight, of the weighted x over channels; both in parts."""
+    """Compute parts of the sums of x over positions and, with a weight, of the weighted x over channels."""
     columns = vectors * V
     image, block, chunk, column = _locate(blocks, chunks, B)
     channels = columns if LAST else rows
@@ -240,13 +241,13 @@ def pool_gradient_kernel(
     images, rows, vectors, steps, blocks, chunks, share,
     LAST: tl.constexpr, V: tl.constexpr, A: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of x and, in parts, of the weight.
+    """Compute the gradient of x, and parts of the gradient of the weight.
 
     Args:
-        grad: What x gets from elsewhere, or None.
+        grad: Gradient of x from its other uses, or None.
         x, weight, of_logits, of_weight: None without a projection. ``of_logits`` has the shape (N, positions).
         of_means: Of shape (N, C), or None.
-        share: What a mean's gradient is multiplied with.
+        share: Factor of the gradient of a mean.
     """
     columns = vectors * V
     image, block, chunk, column = _locate(blocks, chunks, B)

@@ -78,7 +78,7 @@ def _is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-class FunnelPlan(Plan):
+class TritonFunnelPlan(Plan):
     """Plan with the kernels for one specification and one kind of input.
 
     A training step runs seven kernels: moments, their total, the activation; sums for the gradient, their total, the gradient, its
@@ -214,7 +214,7 @@ class FunnelPlan(Plan):
                 moved += self._finish(place, row, call, parts, 3 * index, bias, statistics, moves)
         conditions = self._conditions(row, call, statistics)
         call(self.activate, *features, call.at(y), *weights, *norms, *conditions, *cut.sizes)
-        for tensor in moved:  # one at a time, as older torch takes no list
+        for tensor in moved:  # one at a time, because older torch versions take no list
             torch.autograd.graph.increment_version(tensor)
         return (y,), statistics
 
@@ -222,7 +222,7 @@ class FunnelPlan(Plan):
         self, place: '_Place', row: Row, call: '_Call', parts: Any, first: int, bias: Optional[Tensor],
         statistics: Sequence[Tensor], moves: bool,
     ) -> List[Tensor]:  # fmt: skip
-        """Mean and variance from their parts; and the running statistics, which are returned if they were moved."""
+        """Compute mean and variance from their parts, update the running statistics, and return those that were updated."""
         norm = place.norm
         mean, var = statistics[place.found : place.found + 2]
         to = call.at(mean), call.at(var)
@@ -240,18 +240,18 @@ class FunnelPlan(Plan):
         if momentum is None:
             momentum = 0.0
             if running[2] is not None:
-                running[2].add_(1)  # all programs read the count, none may move it
+                running[2].add_(1)  # all programs read the count, so none may change it
         to_bias = None if running[0] is None or bias is None else call.at(bias)
         moving = [None if tensor is None else call.at(tensor) for tensor in running]
         call(place.finish_moments, parts, *to, *moving, to_bias, float(momentum), *sizes)
         return [tensor for tensor in running if tensor is not None]
 
-    # --- what the kernels are told of norms and windows ----------------------------------------------------------------
+    # --- arguments of the kernels for norms and windows ----------------------------------------------------------------
 
     def _norm(
         self, place: '_Place', row: Row, call: '_Call', statistics: Sequence[Tensor]
     ) -> Tuple:
-        """Mean, variance, scale, shift and eps of a norm; those of one that is not there change nothing."""
+        """Return mean, variance, scale, shift and epsilon of a norm, or those of the identity for a missing norm."""
         norm, start = place.norm, place.start
         if norm.mode == NONE:
             return call.no_norm
@@ -268,12 +268,12 @@ class FunnelPlan(Plan):
         return (*first, *second)
 
     def _conditions(self, row: Row, call: '_Call', statistics: Sequence[Tensor] = ()) -> List[Any]:
-        """For both windows mean, variance, scale, shift, bias and eps."""
+        """Return mean, variance, scale, shift, bias and epsilon for both windows."""
         numbers: List[Any] = []
         for place in self.windows:
             *values, eps = self._norm(place, row, call, statistics)
             bias = row[place.start - 1]
-            # A norm over the batch takes the bias out again.
+            # A batch norm cancels the bias.
             bias = self.zeros if bias is None or self.batch else bias
             numbers += (*values, call.at(bias), eps)
         if len(self.windows) == 1:
@@ -297,11 +297,12 @@ class FunnelPlan(Plan):
         features = (
             [call.at(branch) for branch in branches] + [None] * (not self.two) + [call.at(grad)]
         )
-        # All of them, wanted or not: kernels are compiled for what is there.
+        # All gradients are computed, wanted or not, because kernels are compiled for the tensors that exist.
         found: List[Any] = [None] * len(row)
         for index in self.per_channel:
             found[index] = torch.empty_like(row[index])
-        # Parts of the sums, what the norms of the branches take off, what those of the windows do, parts of its sums.
+        # The workspace: parts of the gradients, means that the branches' batch norms subtract, the same for the windows, and the parts
+        # of these.
         ends = self.numbers * cut.parts * c
         ends = ends, ends + 3 * c, ends + 3 * c + 2 * len(self.windows) * c
         parts_of_sums = 2 * len(self.windows) * self.cut.parts * c if self.batch else 0
@@ -430,7 +431,7 @@ class _Place:
 class _Call:
     """Launches kernels of a plan in forward or backward: by address, or with tensors until they are compiled."""
 
-    def __init__(self, plan: FunnelPlan, direction: str) -> None:
+    def __init__(self, plan: TritonFunnelPlan, direction: str) -> None:
         is_compiled = plan.is_compiled[direction]
         self.at = Tensor.data_ptr if is_compiled else _itself
         self._start = Launch.at if is_compiled else Launch.__call__

@@ -1,22 +1,22 @@
 r"""Triton kernels of the funnel activation and the norms before it.
 
-A lane (one value of a Triton tensor) owns ``COLS`` neighbouring pixels of one channel and walks down ``rows`` of them with a
-window of rows in registers, as tuples of tensors. So every pixel is loaded once per lane, and sums stay in registers to the
-end. In NCHW neighbouring lanes own neighbouring columns; in channels_last (``LAST``) neighbouring channels. ``x`` is
-computed while it is read, from what goes into the norms before the activation; z, the windows' sums, and ``T`` are computed
-wherever they are needed. Arithmetic is in float32.
+A lane (one element of a Triton tensor) computes ``COLS`` adjacent pixels of one channel. It steps down through ``rows`` rows and
+keeps a window of rows in registers, as tuples of tensors. Each lane therefore loads each pixel once, and keeps its sums in
+registers until the end. In NCHW, adjacent lanes have adjacent columns; in channels_last (``LAST``), adjacent channels. ``x`` is
+computed from the branches as they are loaded. The sums of the windows and ``T`` are recomputed in each kernel that needs them.
+Arithmetic is in float32.
 
-Sums over a channel are written in parts, ``(part, number, channel)``, and added up by small kernels, always in the same
-order. Argument names: ``u``, ``v`` the branches; ``m1, v1, g1, b1, eps1`` mean, variance, scale and shift of the norm behind
-``u``, with 2 for ``v``; ``wa``, ``wb`` the windows' weights, ``ma, va, ga, ba, epsa`` their norms and ``ca, cb`` the
-convolutions' biases. A norm that is not there has mean 0, variance 1, scale 1, shift 0 and eps 0, which changes no bit.
+Each program writes its part of a sum over a channel, in the layout ``(part, number, channel)``. Small kernels add the parts up,
+always in the same order. Argument names: ``u`` and ``v`` are the branches; ``m1, v1, g1, b1, eps1`` are mean, variance, scale,
+shift and epsilon of the norm after ``u``, and ``m2`` to ``eps2`` those of the norm after ``v``; ``wa`` and ``wb`` are the weights
+of the windows, ``ma, va, ga, ba, epsa`` and ``mb`` to ``epsb`` their norms, and ``ca`` and ``cb`` the biases of their
+convolutions. A missing norm has mean 0, variance 1, scale 1, shift 0 and epsilon 0, which leaves every value bitwise unchanged.
 
-``K`` is the size of the window. With ``LIGHT`` there are two, a row and a column, which become one condition by their sum
-or, with ``LIGHT == 2``, their maximum. ``TWO`` says that there is a second branch.
+``K`` is the size of the window. With ``LIGHT`` there are two windows, a row and a column, which are combined by their sum or, if
+``LIGHT == 2``, by their maximum. ``TWO`` means that there is a second branch.
 """
 
-# Triton has no structs: the same long lists of arguments come again and again, and with one argument in each line they would
-# bury the code.
+# Triton has no structs, so the same long argument lists occur in every kernel. With one argument per line they would hide the code.
 # fmt: off
 
 import triton
@@ -25,17 +25,17 @@ import triton.language as tl
 from .launch import INTERPRETED
 
 SIZES = ('planes', 'channels', 'H', 'width', 'B', 'R', 'rows', 'row_blocks', 'col_blocks')
-"""Arguments whose values Triton shall not build into a kernel."""
+"""Arguments on whose values Triton must not specialise a kernel."""
 NUMBERS = (*SIZES, 'parts', 'count', 'C', 'first', 'positions')
 SATURATE = tl.constexpr(not INTERPRETED)
 
 
-# --- where a lane is ---------------------------------------------------------------------------------------------------
+# --- position of a lane------------------------------------------------------------------------------------------------
 
 
 @triton.jit
 def program(REVERSE: tl.constexpr):
-    """Number of this program. Every other kernel goes backwards, to find what the last one read last in the L2 cache."""
+    """Return the index of this program. With REVERSE the order is reversed: what the previous kernel read last is in the L2 cache."""
     pid = tl.program_id(0)
     if REVERSE:
         pid = tl.num_programs(0) - 1 - pid
@@ -47,14 +47,14 @@ def locate(
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
     LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
 ):
-    """Where each lane is.
+    """Return the position of each lane.
 
-    In NCHW a plane has ``S`` lanes: ``R`` strips of rows with ``B`` groups of columns each; a program has ``LANES // S``
-    planes. In channels_last a program has ``S`` channels of one image, and ``LANES // S`` groups of columns; ``B`` is the
-    number of blocks of channels.
+    In NCHW, a program has ``LANES // S`` planes with ``S`` lanes each: ``R`` strips of rows with ``B`` groups of columns. In
+    channels_last, a program has ``S`` channels of one image and ``LANES // S`` groups of columns, and ``B`` is the number of
+    channel blocks.
 
     Returns:
-        Offset of the first pixel, its channel, row and column, and whether it exists.
+        Offset of the first pixel; its channel, row and column; and whether it exists.
     """
     pid = program(REVERSE)
     lane = tl.arange(0, LANES)
@@ -67,7 +67,7 @@ def locate(
         row0 = (group // B % row_blocks) * rows
         exists = (channel < C) & (col < width) & (row0 < H)
         offset = image.to(tl.int64) * H * width * C + ((row0 * width + col) * C + channel)
-        channel = tl.minimum(channel, C - 1)  # all lanes read numbers of a channel
+        channel = tl.minimum(channel, C - 1)  # all lanes read values of a channel
     else:
         W = width * VEC
         group = pid // (col_blocks * row_blocks)
@@ -89,7 +89,7 @@ def locate(
 
 @triton.jit
 def strides(channels, width, VEC: tl.constexpr, LAST: tl.constexpr):
-    """Distance in memory of the next column and of the next row, and the number of columns."""
+    """Return the strides of columns and rows, and the number of columns."""
     if LAST:
         C = channels * VEC
         return C, width * C, width
@@ -99,7 +99,7 @@ def strides(channels, width, VEC: tl.constexpr, LAST: tl.constexpr):
 
 @triton.jit
 def total_of_owner(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constexpr):
-    """Sum over the lanes of a plane or, in channels_last, of a channel."""
+    """Sum over the lanes of a plane or, in channels_last, over those of a channel."""
     if LAST:
         return tl.sum(tl.reshape(value, (LANES // S, S)), axis=0)
     elif S == LANES:
@@ -110,7 +110,7 @@ def total_of_owner(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constex
 
 @triton.jit
 def total_to_lanes(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constexpr):
-    """The same sum, given back to each lane."""
+    """Compute the same sum, and broadcast it to the lanes."""
     total = total_of_owner(value, LANES, S, LAST)
     if LAST:
         return tl.reshape(tl.broadcast_to(total[None, :], (LANES // S, S)), (LANES,))
@@ -125,7 +125,7 @@ def put_part(
     partials, value, index, COUNT: tl.constexpr, planes, channels, B, row_blocks, col_blocks,
     LANES: tl.constexpr, S: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
 ):
-    """Write this program's part of number ``index`` of ``COUNT``."""
+    """Store the part of this program for sum number ``index`` of ``COUNT``."""
     pid = program(REVERSE)
     total = total_of_owner(value, LANES, S, LAST)
     if LAST:
@@ -147,12 +147,12 @@ def put_part(
             tl.store(target, total, mask=plane < planes)
 
 
-# --- reading and writing rows ------------------------------------------------------------------------------------------
+# --- loading and storing rows ------------------------------------------------------------------------------------------
 
 
 @triton.jit
 def unpack(wide, LANES: tl.constexpr, N: tl.constexpr):
-    """A tensor (LANES, N) as a tuple of N tensors; each value stays in its thread."""
+    """Convert a tensor (LANES, N) to a tuple of N tensors. Each value stays in its thread."""
     if N == 1:
         return (tl.reshape(wide, (LANES,)),)
     elif N == 2:
@@ -169,7 +169,7 @@ def unpack(wide, LANES: tl.constexpr, N: tl.constexpr):
 
 @triton.jit
 def pack(values, LANES: tl.constexpr, N: tl.constexpr, FIRST: tl.constexpr, STEP: tl.constexpr):
-    """N values of a tuple, every ``STEP`` from ``FIRST`` on, as a tensor (LANES, N)."""
+    """Convert N values of a tuple, from ``FIRST`` in steps of ``STEP``, to a tensor (LANES, N)."""
     if N == 1:
         return tl.reshape(values[FIRST], (LANES, 1))
     elif N == 2:
@@ -182,7 +182,7 @@ def pack(values, LANES: tl.constexpr, N: tl.constexpr, FIRST: tl.constexpr, STEP
 
 @triton.jit
 def is_inside(here, col, W, j, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr):
-    """Whether column ``j`` of a lane, which may lie before or behind its own, is in the map. Lanes own COLS or more."""
+    """Return whether column ``j``, relative to the first column of a lane, is in the map."""
     if j < 0:
         return here & (col > 0)
     elif j >= COLS or (not FULL and j >= (1 if LAST else VEC)):
@@ -193,7 +193,7 @@ def is_inside(here, col, W, j, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.c
 
 @triton.jit
 def load_floats(pointer, mask, LANES: tl.constexpr, N: tl.constexpr):
-    """N neighbouring values of each lane, as they come."""
+    """Load N adjacent values for each lane, in their own type."""
     if N == 1:
         return tl.load(pointer, mask=mask, other=0.0)
     else:
@@ -204,9 +204,9 @@ def load_floats(pointer, mask, LANES: tl.constexpr, N: tl.constexpr):
 def normed(
     u, v, mask, norms, LANES: tl.constexpr, N: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr
 ):
-    """Compute x of N pixels, from what goes into the norms, in float32; zero outside of the map.
+    """Compute x from the branches for N pixels, in float32. It is zero outside of the map.
 
-    Norms and their sum are rounded as torch's modules round them.
+    The results of the norms and their sum are rounded as in torch's modules.
     """
     first = unpack(u.to(tl.float32), LANES, N) if N > 1 else (u.to(tl.float32),)
     if not NORMED:
@@ -234,7 +234,7 @@ def load_chunk(
     u, v, j, here, col, W, stride, norms, N: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
     FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
 ):
-    """Load x of the N columns from ``j`` on."""
+    """Load x for the N columns that start at ``j``."""
     mask = is_inside(here, col, W, j, COLS, VEC, FULL, LAST)
     first = load_floats(u + j * stride, mask, LANES, N)
     second = load_floats(v + j * stride, mask, LANES, N) if TWO else first
@@ -246,14 +246,14 @@ def load_row(
     u, v, here, col, W, stride, norms, HALO: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
     FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
 ):
-    """A row of a lane's pixels with ``HALO`` more on both sides, in float32, zero outside of the map.
+    """Load a row of pixels of each lane with ``HALO`` more on both sides, in float32. They are zero outside of the map.
 
     Args:
         u, v: Pointers to the lane's first pixel in the row.
         here: Whether the row is in the map.
-        norms: Centre, factor and shift of both norms.
+        norms: Mean, factor and shift of both norms.
     """
-    # A pair is one load: a lane's columns begin at an even one, if rows have an even length.
+    # A pair of columns is one load if rows have an even length, because the first column of a lane is then even.
     SIDE: tl.constexpr = 2 if HALO % 2 == 0 and VEC > 1 and not LAST else 1
     STEP: tl.constexpr = 1 if LAST else VEC
     row = ()
@@ -277,7 +277,7 @@ def store_row(
     pointer, values, factor, here, col, W, stride, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
     FULL: tl.constexpr, LAST: tl.constexpr,
 ):
-    """Write a row of a lane's pixels, times ``factor``."""
+    """Store a row of pixels of each lane, multiplied by ``factor``."""
     STEP: tl.constexpr = 1 if LAST else VEC
     scaled = ()
     for j in tl.static_range(COLS):
@@ -298,7 +298,7 @@ def store_row(
 
 @triton.jit
 def load_norm(mean, variance, scale, shift, channel, eps):
-    """Centre, factor, shift and reciprocal standard deviation of a norm."""
+    """Load mean, factor, shift and reciprocal standard deviation of a norm."""
     reciprocal = 1.0 / tl.sqrt_rn(tl.load(variance + channel).to(tl.float32) + eps)
     factor = reciprocal * tl.load(scale + channel).to(tl.float32)
     return (
@@ -313,7 +313,7 @@ def load_norm(mean, variance, scale, shift, channel, eps):
 def load_norms(
     m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED: tl.constexpr, TWO: tl.constexpr
 ):
-    """Centre, factor and shift of the norms of both branches."""
+    """Load mean, factor and shift of the norms of both branches."""
     if not NORMED:
         return (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)
     else:
@@ -329,7 +329,7 @@ def load_norms(
 def load_conditions(
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb, channel, LIGHT: tl.constexpr
 ):
-    """For one window or two: centre of its sums, factor, shift and reciprocal standard deviation."""
+    """Load the norm of each window: mean of its sums, factor, shift and reciprocal standard deviation."""
     centre, factor, shift, reciprocal = load_norm(ma, va, ga, ba, channel, epsa)
     first = (centre - tl.load(ca + channel).to(tl.float32), factor, shift, reciprocal)
     if not LIGHT:
@@ -341,7 +341,7 @@ def load_conditions(
 
 @triton.jit
 def load_taps(wa, wb, channel, K: tl.constexpr, LIGHT: tl.constexpr):
-    """The weights of one window, or those of the row and then those of the column."""
+    """Load the weights of one window, or those of the row followed by those of the column."""
     COUNT: tl.constexpr = K if LIGHT else K * K
     taps = ()
     for t in tl.static_range(COUNT):
@@ -356,7 +356,7 @@ def load_taps(wa, wb, channel, K: tl.constexpr, LIGHT: tl.constexpr):
 def slide(
     rows, taps, start, FIRST: tl.constexpr, ROW: tl.constexpr, COLUMN: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr
 ):
-    """``start`` plus the sum of a window whose first tap is on a row and a column."""
+    """Return ``start`` plus the sum of a window whose first tap is at ``ROW`` and ``COLUMN``."""
     total = start
     for a in tl.static_range(KH):
         for b in tl.static_range(KW):
@@ -368,7 +368,7 @@ def slide(
 def window_sums(
     rows, taps, starts, ROW: tl.constexpr, COLUMN: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr
 ):
-    """The sums of one window or two, for the pixel in the middle of the K by K from a row and a column on."""
+    """Return the sum of each window for the pixel in the centre of the K x K pixels that start at ``ROW`` and ``COLUMN``."""
     if LIGHT:
         across = slide(rows, taps, starts[0], 0, ROW + K // 2, COLUMN, 1, K)
         return (across, slide(rows, taps, starts[1], K, ROW, COLUMN + K // 2, K, 1))
@@ -378,13 +378,13 @@ def window_sums(
 
 @triton.jit
 def larger(a, b):
-    """The maximum; NaN wins, as in ``torch.maximum``."""
+    """Return the maximum. NaN propagates, as in ``torch.maximum``."""
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def condition_of(values, LIGHT: tl.constexpr):
-    """One condition of one window's value or two."""
+    """Combine the values of the windows into one condition."""
     if LIGHT == 0:
         return values[0]
     elif LIGHT == 1:
@@ -395,9 +395,9 @@ def condition_of(values, LIGHT: tl.constexpr):
 
 @triton.jit
 def share(gradient, mine, other):
-    """The part of a maximum's gradient that one side gets: half where both are equal, as ``torch.maximum`` has it."""
+    """Return the part of the gradient of a maximum that ``mine`` gets, which is half if both are equal, as in ``torch.maximum``."""
     if SATURATE:
-        # 0, a half or 1 in one instruction: (mine - other) * 2**100 + 0.5, saturated.
+        # 0, 0.5 or 1 in one instruction: (mine - other) * 2**100 + 0.5, saturated.
         part = tl.inline_asm_elementwise(
             'fma.rn.sat.f32 $0, $1, 0f71800000, 0f3F000000;', '=f,f', [mine - other], dtype=tl.float32, is_pure=True, pack=1
         )
@@ -408,7 +408,7 @@ def share(gradient, mine, other):
 
 @triton.jit
 def shares_of(gradient, sums, conditions, x, LIGHT: tl.constexpr):
-    """The part of the gradient of ``max(x, T)`` that ``T`` gets, and that of each window's value."""
+    """Return the part of the gradient of ``max(x, T)`` that ``T`` gets, and the part that the value of each window gets."""
     first = sums[0] * conditions[0][1] + conditions[0][2]
     if LIGHT == 0:
         part = share(gradient, first, x)
@@ -433,9 +433,9 @@ def moments_kernel(
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
-    """Count, sum and squared deviations of the windows' sums, in parts.
+    """Compute parts of the count, the sum and the squared deviations of the windows' sums.
 
-    With ``K == 1`` and weights of one these are those of ``u``.
+    With ``K == 1`` and weights of one, they are the moments of ``u``.
     """
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
@@ -452,7 +452,7 @@ def moments_kernel(
         here = exists & (row0 + i >= P) & (row0 + i - P < H)
         at = (i - P) * pitch
         window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
-    # Deviations are taken from a guess of the mean, the window's answer to a constant of the first pixel.
+    # Deviations are computed from an estimate of the mean: the sum of the window over a constant map with the value of the first pixel.
     first = load_row(up, vp, exists, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, NORMED, TWO)[0]
     origins = ()
     totals = ()
@@ -503,9 +503,10 @@ def finish_moments_kernel(
     partials, mean, variance, running_mean, running_var, batches, bias, momentum, C, parts, first,
     COUNT: tl.constexpr, CUMULATIVE: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
-    """Mean and biased variance from the parts, from number ``first`` on; and the running statistics, where there are any.
+    """Compute mean and biased variance from their parts, which start at number ``first``, and update running statistics.
 
-    With ``CUMULATIVE`` these are means over all batches, which ``batches`` has counted; else this kernel counts.
+    With ``CUMULATIVE`` the running statistics are averages over all batches, and ``batches`` has already been incremented.
+    Otherwise this kernel increments it.
     """
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     there = channel < C
@@ -555,7 +556,7 @@ def activate_kernel(
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
-    """``y = max(x, T(x))``."""
+    """Compute ``y = max(x, T(x))``."""
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     stride, pitch, W = strides(channels, width, VEC, LAST)
@@ -609,7 +610,7 @@ def sums_kernel(
     K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
     COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
 ):
-    """For each window, in parts: the sum of its value's gradient, and that of its products with the centred sums."""
+    """Compute parts of two sums for each window: of the gradient of its values, and of the products with the centred sums."""
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     stride, pitch, W = strides(channels, width, VEC, LAST)
@@ -660,7 +661,7 @@ def sums_kernel(
 
 @triton.jit
 def total_of_parts(partials, channel, there, number, C, parts, COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr):
-    """Sum of the parts of a number, for some channels."""
+    """Add up the parts of one number for some channels."""
     part = tl.arange(0, PARTS)[:, None]
     total = tl.zeros((PARTS, CHANNELS), tl.float32)
     for low in range(0, parts, PARTS):
@@ -674,7 +675,10 @@ def finish_sums_kernel(
     partials, means, of_scale, of_shift, variance, eps, count, C, parts, first,
     COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
-    """From the parts, from number ``first`` on: two sums over ``count``, into ``means`` (2, C); gradients of scale and shift."""
+    """Add up the parts of two sums, from number ``first`` on. Store them, divided by ``count``, in ``means`` (2, C).
+
+    The gradients of scale and shift of the norm are stored too, if their pointers are given.
+    """
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     there = channel < C
     plain = total_of_parts(partials, channel, there, first, C, parts, COUNT, CHANNELS, PARTS)
@@ -697,14 +701,15 @@ def gradient_kernel(
     LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr,
     U: tl.constexpr,
 ):
-    """Gradients of the branches and, in parts, of the taps and of the norms' numbers.
+    """Compute the gradients of the branches, and parts of the gradients of the taps and of the norms.
 
-    With ``SCALED`` the gradients of the branches behind fixed norms are written to ``du`` and ``dv``; else ``du`` gets that of
-    x. With ``BATCH`` the windows' norms take their statistics from the batch, and ``meansa``, ``meansb`` are the means that
-    these take off. The parts: taps; without ``BATCH`` for each window the sum of its value's gradient and of its products with
-    the centred sums; with ``NORMED`` the sum of x's gradient, and of its products with the centred branches.
+    With ``SCALED`` the gradients of the branches, which have fixed norms, are stored in ``du`` and ``dv``; otherwise the gradient
+    of x is stored in ``du``. With ``BATCH`` the windows have batch norms, and ``meansa`` and ``meansb`` are the means that these
+    subtract. The numbers of the parts are, in this order: the taps; without ``BATCH``, for each window the sum of the gradient
+    of its values, and of the products with the centred sums; with ``NORMED``, the sum of the gradient of x, and of the products
+    with each centred branch.
 
-    Row k of z belongs to dx of the rows k - P to k + P, which are added up one after the other.
+    Row k of the sums contributes to the rows k - P to k + P of dx. These rows are accumulated until they are complete.
     """
     P: tl.constexpr = K // 2
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
@@ -753,7 +758,7 @@ def gradient_kernel(
         for i in tl.static_range(U):
             k_row = row0 + step + i
             valid = exists & (k_row >= 0) & (k_row < H)
-            # Rows of z that a neighbouring strip owns give this one's dx something, but are no part of its sums.
+            # Rows of adjacent strips contribute to dx of this strip, but not to its sums.
             counts = (step + i >= 0) & (step + i < rows)
             centre_row = window[i + P]
             dz = ()
@@ -864,7 +869,7 @@ def gradient_kernel(
 
 @triton.jit
 def put(pointer, values, channel, there):
-    """Write one value for each channel, if somebody wants it."""
+    """Store one value for each channel, unless the pointer is None."""
     if pointer is not None:
         tl.store(pointer + channel, values.to(pointer.dtype.element_ty), mask=there)
 
@@ -874,7 +879,7 @@ def finish_window(
     partials, number, first, of_scale, of_shift, of_bias, variance, scale, eps, channel, there, C, parts,
     COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
-    """Gradients of scale, shift and bias behind a window with a fixed norm or none."""
+    """Compute the gradients of scale, shift and bias of a window with a fixed norm or without norm."""
     total = total_of_parts(partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS)
     reciprocal = 1.0 / tl.sqrt_rn(tl.load(variance + channel, mask=there, other=1.0).to(tl.float32) + eps)
     if number == first:
@@ -892,9 +897,9 @@ def finish_gradient_kernel(
     K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
     CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
-    """What the parts of :func:`gradient_kernel` add up to: one program for some channels of one number.
+    """Add up the parts of :func:`gradient_kernel`. Each program has some channels of one number.
 
-    ``means`` (3, C), if it is given, gets what the norms of the branches take off when their statistics are the batch's.
+    If ``means`` (3, C) is given, the means that the batch norms of the branches subtract are stored in it.
     """
     WINDOWS: tl.constexpr = 2 if LIGHT else 1
     TAPS: tl.constexpr = 2 * K if LIGHT else K * K
@@ -907,7 +912,7 @@ def finish_gradient_kernel(
     if number < TAPS:
         total = total_of_parts(partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS)
         if BATCH:
-            # Moving all values of a channel together does not move the output of a norm over the batch.
+            # A shift of all values of a channel does not change the output of a batch norm.
             if number == 0:
                 put(dca, tl.zeros((CHANNELS,), tl.float32), channel, there)
                 put(dcb, tl.zeros((CHANNELS,), tl.float32), channel, there)
@@ -947,9 +952,9 @@ def norms_kernel(
     dx, u, v, du, dv, means, m1, v1, g1, eps1, m2, v2, g2, eps2, C, positions,
     LAST: tl.constexpr, A: tl.constexpr, D: tl.constexpr,
 ):
-    """Gradients of branches behind norms with statistics of the batch, from that of x. ``v`` is None if only u is such.
+    """Compute the gradients of branches with batch norms from the gradient of x. ``v`` is None if only ``u`` has a batch norm.
 
-    In NCHW a program has D positions of one plane; in channels_last A positions of D channels.
+    In NCHW, a program has D positions of one plane; in channels_last, A positions of D channels.
     """
     if LAST:
         channel = tl.program_id(1) * D + tl.arange(0, D)[None, :]
