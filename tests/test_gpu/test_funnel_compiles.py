@@ -95,7 +95,7 @@ def check(compiled, case):
 
 def check_loads(launch, ptx, case):
     """In NCHW a lane's columns come by the widest loads that rows allow; in channels_last neighbours load neighbours."""
-    bytes_at_a_time = launch.constants['VEC'] * case.dtype.itemsize
+    bytes_at_a_time = launch.constants['tile'].vector * case.dtype.itemsize
     if not case.last and bytes_at_a_time > 4:
         assert f'.v{bytes_at_a_time // 4}.b32' in ptx, launch.kernel.__name__
 
@@ -134,10 +134,10 @@ def test_shapes_share_kernels():
     from mm_frelu.ops.gpu import geometry
 
     found = [
-        geometry.divide((2, c, h, w), BRAIN, False, 3, True, MULTIPROCESSORS).constants
+        geometry.divide((2, c, h, w), BRAIN, False, 3, True, MULTIPROCESSORS).tile
         for c, h, w in [(64, 200, 336), (256, 200, 336), (128, 104, 304), (512, 96, 320)]
     ]
-    assert all(constants == found[0] for constants in found)
+    assert all(tile == found[0] for tile in found)
 
 
 @pytest.mark.parametrize('norm', [nn.BatchNorm2d, None])
@@ -178,7 +178,7 @@ def test_division_covers_each_row_once(dtype, shape, last, size, is_gradient):
     n, c, h, w = shape
     cut = divide(shape, dtype, last, size, is_gradient, MULTIPROCESSORS)
     planes, channels, height, width, groups, strips, rows, row_blocks, col_blocks = cut.sizes
-    columns, vector, owned = (cut.constants[name] for name in ('COLS', 'VEC', 'S'))
+    columns, vector, owned = cut.tile.columns, cut.tile.vector, cut.tile.owned
     assert height == h
     assert cut.parts == n * row_blocks * col_blocks
     assert rows * strips * row_blocks >= h > rows * strips * (row_blocks - 1)

@@ -81,11 +81,12 @@ class Watch(Hook):
         if self.channels_last:
             runner.model.to(memory_format=torch.channels_last)
         self.found = set()
-        runner.model.backbone.layer1.register_forward_hook(
-            lambda module, inputs, out: self.found.add(
-                (out.dtype, out.is_contiguous(memory_format=torch.channels_last))
-            )
-        )
+        runner.model.backbone.layer1.register_forward_hook(self.record)
+
+    def record(self, module: nn.Module, inputs: tuple, out: torch.Tensor) -> None:
+        if module.training:
+            last = out.is_contiguous(memory_format=torch.channels_last)
+            self.found.add((out.dtype, last))
 
     def after_train_iter(self, runner, outputs=None, **kwargs) -> None:
         assert torch.isfinite(outputs['loss'])
@@ -116,7 +117,7 @@ def trained(scenes, folder, monkeypatch, precision: str):
         wrapper = 'AmpOptimWrapper' if ON_GPU else 'AutocastOnCPU'
         cfg.optim_wrapper.update(type=wrapper, dtype=precision)
     if not ON_GPU:
-        steps = dict(max_iters=200, val_interval=200)
+        steps = dict(max_iters=300, val_interval=300)
         cfg.train_cfg.update(steps)
         cfg.param_scheduler[1].end = steps['max_iters']
         cfg.model.data_preprocessor.size = (64, 128)

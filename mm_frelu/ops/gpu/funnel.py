@@ -122,12 +122,12 @@ class TritonFunnelPlan(Plan):
         normed = self.two or self.branches[0].norm.mode != NONE
         kind = x.shape, x.dtype, self.channels_last, size
         cut = self.cut = divide(*kind, False, multiprocessors(x.device))
-        of: Dict[str, Any] = dict(K=size, LIGHT=light, NORMED=normed, TWO=self.two)
-        both = dict(of, **cut.constants)
+        form = kernels.Form(size, light, normed, self.two)
+        alone = kernels.Form(1, light=0, normed=False, two=False)
+        both: Dict[str, Any] = dict(form=form, tile=cut.tile)
         grid: Tuple[int, ...] = (cut.programs,)
         self.moments = Launch(kernels.moments_kernel, grid, ('u', 'v'), **both)
-        alone = dict(both, K=1, LIGHT=0, NORMED=False, TWO=False)
-        self.measure = Launch(kernels.moments_kernel, grid, ('u', 'v'), **alone)
+        self.measure = Launch(kernels.moments_kernel, grid, ('u', 'v'), form=alone, tile=cut.tile)
         self.activate = Launch(kernels.activate_kernel, grid, ('u', 'v', 'y'), **both)
         self.sums = Launch(kernels.sums_kernel, grid, ('u', 'v', 'grad'), **both)
         few = (-(-self.channels // CHANNELS),)
@@ -143,15 +143,12 @@ class TritonFunnelPlan(Plan):
             )
         cut = self.gradient_cut = divide(*kind, True, multiprocessors(x.device))
         names: Tuple[str, ...] = ('u', 'v', 'grad', 'du', 'dv')
-        of.update(BATCH=self.batch)
-        both = dict(of, SCALED=self.scaled, **cut.constants)
+        both = dict(BATCH=self.batch, SCALED=self.scaled, form=form, tile=cut.tile)
         self.gradient = Launch(kernels.gradient_kernel, (cut.programs,), names, **both)
-        taps = size * (2 if light else size)
-        self.numbers = taps + (0 if self.batch else 2 * len(self.windows)) + normed * (2 + self.two)
-        adds = dict(CHANNELS=CHANNELS, PARTS=32 if cut.parts <= 32 else 128)
-        self.finish_gradient = Launch(
-            kernels.finish_gradient_kernel, (*few, self.numbers), **of, **adds
-        )
+        of_norms = 0 if self.batch else 2 * len(self.windows)
+        self.numbers = form.taps + of_norms + normed * (2 + self.two)
+        adds.update(BATCH=self.batch, form=form, PARTS=32 if cut.parts <= 32 else 128)
+        self.finish_gradient = Launch(kernels.finish_gradient_kernel, (*few, self.numbers), **adds)
         n, c, h, w = x.shape
         grid, tile = (n * c, -(-h * w // NORM_POSITIONS)), dict(A=1, D=NORM_POSITIONS)
         if self.channels_last:
@@ -301,8 +298,8 @@ class TritonFunnelPlan(Plan):
         found: List[Any] = [None] * len(row)
         for index in self.per_channel:
             found[index] = torch.empty_like(row[index])
-        # The workspace: parts of the gradients, means that the branches' batch norms subtract, the same for the windows, and the parts
-        # of these.
+        # The workspace: parts of the gradients; means that the batch norms of the branches subtract; the same for the windows;
+        # and the parts of the latter.
         ends = self.numbers * cut.parts * c
         ends = ends, ends + 3 * c, ends + 3 * c + 2 * len(self.windows) * c
         parts_of_sums = 2 * len(self.windows) * self.cut.parts * c if self.batch else 0

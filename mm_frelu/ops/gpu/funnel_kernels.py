@@ -1,8 +1,8 @@
 r"""Triton kernels of the funnel activation and the norms before it.
 
-A lane (one element of a Triton tensor) computes ``COLS`` adjacent pixels of one channel. It steps down through ``rows`` rows and
-keeps a window of rows in registers, as tuples of tensors. Each lane therefore loads each pixel once, and keeps its sums in
-registers until the end. In NCHW, adjacent lanes have adjacent columns; in channels_last (``LAST``), adjacent channels. ``x`` is
+A lane (one element of a Triton tensor) computes ``tile.columns`` adjacent pixels of one channel. It steps down through ``rows``
+rows and keeps a window of rows in registers, as tuples of tensors. Each lane therefore loads each pixel once, and keeps its sums
+in registers until the end. In NCHW, adjacent lanes have adjacent columns; in channels_last, adjacent channels. ``x`` is
 computed from the branches as they are loaded. The sums of the windows and ``T`` are recomputed in each kernel that needs them.
 Arithmetic is in float32.
 
@@ -12,12 +12,15 @@ shift and epsilon of the norm after ``u``, and ``m2`` to ``eps2`` those of the n
 of the windows, ``ma, va, ga, ba, epsa`` and ``mb`` to ``epsb`` their norms, and ``ca`` and ``cb`` the biases of their
 convolutions. A missing norm has mean 0, variance 1, scale 1, shift 0 and epsilon 0, which leaves every value bitwise unchanged.
 
-``K`` is the size of the window. With ``LIGHT`` there are two windows, a row and a column, which are combined by their sum or, if
-``LIGHT == 2``, by their maximum. ``TWO`` means that there is a second branch.
+``tile`` is the :class:`.Tile` of the division, and ``form`` the :class:`.Form` of the activation.
 """
 
-# Triton has no structs, so the same long argument lists occur in every kernel. With one argument per line they would hide the code.
+# A kernel has one argument for each tensor and number, because Launch passes addresses. The argument lists would hide the code with
+# one argument per line.
 # fmt: off
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
@@ -30,12 +33,65 @@ NUMBERS = (*SIZES, 'parts', 'count', 'C', 'first', 'positions')
 SATURATE = tl.constexpr(not INTERPRETED)
 
 
-# --- position of a lane------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Form:
+    """Constants of an activation that are compiled into a kernel.
+
+    Attributes:
+        size: Side of the window, or length of the row and of the column.
+        light: 0 for one square window. 1 and 2 for a row and a column that are combined by their sum or by their maximum.
+        normed: Whether x is computed from norms, or from two branches.
+        two: Whether there are two branches.
+    """
+
+    size: int
+    light: int
+    normed: bool
+    two: bool
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        return 2 if self.light else 1
+
+    @property
+    def taps(self) -> int:
+        """Number of weights of all windows."""
+        return self.size * (2 if self.light else self.size)
+
+
+# --- position of a lane ------------------------------------------------------------------------------------------------
+
+
+class Lanes(NamedTuple):
+    """Position of the lanes of a program in the map.
+
+    Attributes:
+        exists: Whether a lane has pixels.
+        offset: Offset in memory of its first pixel.
+        channel: Channel of the pixels.
+        row: Row of the first pixel.
+        column: Column of the first pixel.
+        height: Number of rows of the map.
+        width: Number of columns of the map.
+        stride: Stride of the columns.
+        pitch: Stride of the rows.
+    """
+
+    exists: Any
+    offset: Any
+    channel: Any
+    row: Any
+    column: Any
+    height: Any
+    width: Any
+    stride: Any
+    pitch: Any
 
 
 @triton.jit
 def program(REVERSE: tl.constexpr):
-    """Return the index of this program. With REVERSE the order is reversed: what the previous kernel read last is in the L2 cache."""
+    """Return the index of this program. REVERSE reverses the order, because the L2 cache has what the last kernel read last."""
     pid = tl.program_id(0)
     if REVERSE:
         pid = tl.num_programs(0) - 1 - pid
@@ -43,111 +99,118 @@ def program(REVERSE: tl.constexpr):
 
 
 @triton.jit
-def locate(
-    planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
-):
-    """Return the position of each lane.
+def locate(sizes, tile: tl.constexpr, REVERSE: tl.constexpr):
+    """Return the :class:`Lanes`.
 
-    In NCHW, a program has ``LANES // S`` planes with ``S`` lanes each: ``R`` strips of rows with ``B`` groups of columns. In
-    channels_last, a program has ``S`` channels of one image and ``LANES // S`` groups of columns, and ``B`` is the number of
-    channel blocks.
-
-    Returns:
-        Offset of the first pixel; its channel, row and column; and whether it exists.
+    In NCHW, a program has ``tile.lanes // tile.owned`` planes with ``tile.owned`` lanes each: ``R`` strips of rows with ``B``
+    groups of columns. In channels_last, a program has ``tile.owned`` channels of one image and ``tile.lanes // tile.owned``
+    groups of columns, and ``B`` is the number of channel blocks.
     """
+    planes, channels, H, width, B, R, rows, row_blocks, col_blocks = sizes
     pid = program(REVERSE)
-    lane = tl.arange(0, LANES)
-    if LAST:
-        C = channels * VEC
+    lane = tl.arange(0, tile.lanes)
+    if tile.last:
+        C = channels * tile.vector
         group = pid // col_blocks
-        channel = (group % B) * S + lane % S
-        col = ((pid % col_blocks) * (LANES // S) + lane // S) * COLS
+        channel = (group % B) * tile.owned + lane % tile.owned
+        col = ((pid % col_blocks) * (tile.lanes // tile.owned) + lane // tile.owned) * tile.columns
         image = group // (B * row_blocks)
-        row0 = (group // B % row_blocks) * rows
-        exists = (channel < C) & (col < width) & (row0 < H)
-        offset = image.to(tl.int64) * H * width * C + ((row0 * width + col) * C + channel)
+        row = (group // B % row_blocks) * rows
+        exists = (channel < C) & (col < width) & (row < H)
+        offset = image.to(tl.int64) * H * width * C + ((row * width + col) * C + channel)
         channel = tl.minimum(channel, C - 1)  # all lanes read values of a channel
+        return Lanes(exists, offset, channel, row, col, H, width, C, width * C)
     else:
-        W = width * VEC
+        W = width * tile.vector
         group = pid // (col_blocks * row_blocks)
-        own = lane % S
-        col = ((pid % col_blocks) * S + own % B) * COLS
+        own = lane % tile.owned
+        col = ((pid % col_blocks) * tile.owned + own % B) * tile.columns
         strip = own // B
-        row0 = ((pid // col_blocks % row_blocks) * R + strip) * rows
-        exists = (strip < R) & (col < W) & (row0 < H)
-        if S == LANES:
+        row = ((pid // col_blocks % row_blocks) * R + strip) * rows
+        exists = (strip < R) & (col < W) & (row < H)
+        if tile.owned == tile.lanes:
             plane = group
         else:
-            plane = group * (LANES // S) + lane // S
+            plane = group * (tile.lanes // tile.owned) + lane // tile.owned
             exists = exists & (plane < planes)
             plane = tl.minimum(plane, planes - 1)
         channel = plane % channels
-        offset = plane.to(tl.int64) * (H * W) + (row0 * W + col)
-    return offset, channel, row0, col, exists
+        offset = plane.to(tl.int64) * (H * W) + (row * W + col)
+        return Lanes(exists, offset, channel, row, col, H, W, 1, W)
 
 
 @triton.jit
-def strides(channels, width, VEC: tl.constexpr, LAST: tl.constexpr):
-    """Return the strides of columns and rows, and the number of columns."""
-    if LAST:
-        C = channels * VEC
-        return C, width * C, width
-    else:
-        return 1, width * VEC, width * VEC
+def zeros(tile: tl.constexpr):
+    """Return a zero for each lane."""
+    LANES: tl.constexpr = tile.lanes
+    return tl.zeros((LANES,), tl.float32)
 
 
 @triton.jit
-def total_of_owner(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constexpr):
+def total_of_owner(value, tile: tl.constexpr):
     """Sum over the lanes of a plane or, in channels_last, over those of a channel."""
-    if LAST:
-        return tl.sum(tl.reshape(value, (LANES // S, S)), axis=0)
-    elif S == LANES:
+    if tile.last:
+        return tl.sum(tl.reshape(value, (tile.lanes // tile.owned, tile.owned)), axis=0)
+    elif tile.owned == tile.lanes:
         return tl.sum(value)
     else:
-        return tl.sum(tl.reshape(value, (LANES // S, S)), axis=1)
+        return tl.sum(tl.reshape(value, (tile.lanes // tile.owned, tile.owned)), axis=1)
 
 
 @triton.jit
-def total_to_lanes(value, LANES: tl.constexpr, S: tl.constexpr, LAST: tl.constexpr):
+def total_to_lanes(value, tile: tl.constexpr):
     """Compute the same sum, and broadcast it to the lanes."""
-    total = total_of_owner(value, LANES, S, LAST)
-    if LAST:
-        return tl.reshape(tl.broadcast_to(total[None, :], (LANES // S, S)), (LANES,))
-    elif S == LANES:
+    total = total_of_owner(value, tile)
+    shape: tl.constexpr = (tile.lanes // tile.owned, tile.owned)
+    if tile.last:
+        return tl.reshape(tl.broadcast_to(total[None, :], shape), (tile.lanes,))
+    elif tile.owned == tile.lanes:
         return total
     else:
-        return tl.reshape(tl.broadcast_to(total[:, None], (LANES // S, S)), (LANES,))
+        return tl.reshape(tl.broadcast_to(total[:, None], shape), (tile.lanes,))
 
 
 @triton.jit
-def put_part(
-    partials, value, index, COUNT: tl.constexpr, planes, channels, B, row_blocks, col_blocks,
-    LANES: tl.constexpr, S: tl.constexpr, VEC: tl.constexpr, LAST: tl.constexpr, REVERSE: tl.constexpr,
-):
-    """Store the part of this program for sum number ``index`` of ``COUNT``."""
+def put_parts(partials, totals, sizes, tile: tl.constexpr, COUNT: tl.constexpr, REVERSE: tl.constexpr):
+    """Store the part of this program for each of ``COUNT`` sums."""
+    planes, channels, _, _, B, _, _, row_blocks, col_blocks = sizes
     pid = program(REVERSE)
-    total = total_of_owner(value, LANES, S, LAST)
-    if LAST:
-        C = channels * VEC
-        group = pid // col_blocks
-        channel = (group % B) * S + tl.arange(0, S)
-        part = (group // B) * col_blocks + pid % col_blocks
-        tl.store(partials + (part * COUNT + index) * C + channel, total, mask=channel < C)
-    else:
-        blocks = row_blocks * col_blocks
-        group = pid // blocks
-        if S == LANES:
-            part = (group // channels) * blocks + pid % blocks
-            tl.store(partials + (part * COUNT + index) * channels + group % channels, total)
+    for index in tl.static_range(COUNT):
+        total = total_of_owner(totals[index], tile)
+        if tile.last:
+            C = channels * tile.vector
+            group = pid // col_blocks
+            channel = (group % B) * tile.owned + tl.arange(0, tile.owned)
+            part = (group // B) * col_blocks + pid % col_blocks
+            tl.store(partials + (part * COUNT + index) * C + channel, total, mask=channel < C)
         else:
-            plane = group * (LANES // S) + tl.arange(0, LANES // S)
-            part = (plane // channels) * blocks + pid % blocks
-            target = partials + (part * COUNT + index) * channels + plane % channels
-            tl.store(target, total, mask=plane < planes)
+            blocks = row_blocks * col_blocks
+            group = pid // blocks
+            if tile.owned == tile.lanes:
+                part = (group // channels) * blocks + pid % blocks
+                tl.store(partials + (part * COUNT + index) * channels + group % channels, total)
+            else:
+                plane = group * (tile.lanes // tile.owned) + tl.arange(0, tile.lanes // tile.owned)
+                part = (plane // channels) * blocks + pid % blocks
+                target = partials + (part * COUNT + index) * channels + plane % channels
+                tl.store(target, total, mask=plane < planes)
 
 
 # --- loading and storing rows ------------------------------------------------------------------------------------------
+
+
+class Source(NamedTuple):
+    """Features that are loaded.
+
+    Attributes:
+        u: Pointer of each lane to its first pixel.
+        v: The same for a second branch that is added, or None.
+        norms: Mean, factor and shift of the norms of both, or None.
+    """
+
+    u: Any
+    v: Any
+    norms: Any
 
 
 @triton.jit
@@ -181,114 +244,113 @@ def pack(values, LANES: tl.constexpr, N: tl.constexpr, FIRST: tl.constexpr, STEP
 
 
 @triton.jit
-def is_inside(here, col, W, j, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr):
+def is_inside(here, j, lanes, tile: tl.constexpr):
     """Return whether column ``j``, relative to the first column of a lane, is in the map."""
     if j < 0:
-        return here & (col > 0)
-    elif j >= COLS or (not FULL and j >= (1 if LAST else VEC)):
-        return here & (col + j < W)
+        return here & (lanes.column > 0)
+    elif j >= tile.columns or (not tile.full and j >= (1 if tile.last else tile.vector)):
+        return here & (lanes.column + j < lanes.width)
     else:
         return here
 
 
 @triton.jit
 def load_floats(pointer, mask, LANES: tl.constexpr, N: tl.constexpr):
-    """Load N adjacent values for each lane, in their own type."""
+    """Load N adjacent values for each lane, in float32, as a tuple."""
     if N == 1:
-        return tl.load(pointer, mask=mask, other=0.0)
+        return (tl.load(pointer, mask=mask, other=0.0).to(tl.float32),)
     else:
-        return tl.load(pointer[:, None] + tl.arange(0, N)[None, :], mask=mask[:, None], other=0.0)
+        wide = tl.load(pointer[:, None] + tl.arange(0, N)[None, :], mask=mask[:, None], other=0.0)
+        return unpack(wide.to(tl.float32), LANES, N)
 
 
 @triton.jit
-def normed(
-    u, v, mask, norms, LANES: tl.constexpr, N: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr
-):
-    """Compute x from the branches for N pixels, in float32. It is zero outside of the map.
+def load_chunk(source, at, j, here, lanes, N: tl.constexpr, tile: tl.constexpr):
+    """Load N columns of a row from column ``j`` on, and compute x from the branches. It is zero outside of the map.
 
-    The results of the norms and their sum are rounded as in torch's modules.
+    The results of the norms and their sum are rounded to the type of the features, as in torch's modules.
     """
-    first = unpack(u.to(tl.float32), LANES, N) if N > 1 else (u.to(tl.float32),)
-    if not NORMED:
+    mask = is_inside(here, j, lanes, tile)
+    first = load_floats(source.u + at + j * lanes.stride, mask, tile.lanes, N)
+    if source.norms is None:
         return first
     else:
+        dtype: tl.constexpr = source.u.dtype.element_ty
+        norms = source.norms
         scale = tl.where(mask, norms[1], 0.0)
         shift = tl.where(mask, norms[2], 0.0)
         values = ()
-        if not TWO:
+        if source.v is None:
             for i in tl.static_range(N):
-                values = values + (((first[i] - norms[0]) * scale + shift).to(u.dtype).to(tl.float32),)
+                values = values + (((first[i] - norms[0]) * scale + shift).to(dtype).to(tl.float32),)
         else:
-            second = unpack(v.to(tl.float32), LANES, N) if N > 1 else (v.to(tl.float32),)
+            second = load_floats(source.v + at + j * lanes.stride, mask, tile.lanes, N)
             scale2 = tl.where(mask, norms[4], 0.0)
             shift2 = tl.where(mask, norms[5], 0.0)
             for i in tl.static_range(N):
-                a = ((first[i] - norms[0]) * scale + shift).to(u.dtype).to(tl.float32)
-                b = ((second[i] - norms[3]) * scale2 + shift2).to(u.dtype).to(tl.float32)
-                values = values + ((a + b).to(u.dtype).to(tl.float32),)
+                a = ((first[i] - norms[0]) * scale + shift).to(dtype).to(tl.float32)
+                b = ((second[i] - norms[3]) * scale2 + shift2).to(dtype).to(tl.float32)
+                values = values + ((a + b).to(dtype).to(tl.float32),)
         return values
 
 
 @triton.jit
-def load_chunk(
-    u, v, j, here, col, W, stride, norms, N: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
-    FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
-):
-    """Load x for the N columns that start at ``j``."""
-    mask = is_inside(here, col, W, j, COLS, VEC, FULL, LAST)
-    first = load_floats(u + j * stride, mask, LANES, N)
-    second = load_floats(v + j * stride, mask, LANES, N) if TWO else first
-    return normed(first, second, mask, norms, LANES, N, NORMED, TWO)
-
-
-@triton.jit
-def load_row(
-    u, v, here, col, W, stride, norms, HALO: tl.constexpr, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
-    FULL: tl.constexpr, LAST: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
-):
+def load_row(source, row, here, lanes, HALO: tl.constexpr, tile: tl.constexpr):
     """Load a row of pixels of each lane with ``HALO`` more on both sides, in float32. They are zero outside of the map.
 
     Args:
-        u, v: Pointers to the lane's first pixel in the row.
-        here: Whether the row is in the map.
-        norms: Mean, factor and shift of both norms.
+        source: The features.
+        row: The row, relative to the first row of a lane.
+        here: Whether it is in the map.
     """
     # A pair of columns is one load if rows have an even length, because the first column of a lane is then even.
-    SIDE: tl.constexpr = 2 if HALO % 2 == 0 and VEC > 1 and not LAST else 1
-    STEP: tl.constexpr = 1 if LAST else VEC
-    row = ()
+    SIDE: tl.constexpr = 2 if HALO % 2 == 0 and tile.vector > 1 and not tile.last else 1
+    STEP: tl.constexpr = 1 if tile.last else tile.vector
+    at = row * lanes.pitch
+    values = ()
     for i in tl.static_range(HALO // SIDE):
-        row = row + load_chunk(
-            u, v, i * SIDE - HALO, here, col, W, stride, norms, SIDE, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
-        )
-    for i in tl.static_range(COLS // STEP):
-        row = row + load_chunk(
-            u, v, i * STEP, here, col, W, stride, norms, STEP, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
-        )
+        values = values + load_chunk(source, at, i * SIDE - HALO, here, lanes, SIDE, tile)
+    for i in tl.static_range(tile.columns // STEP):
+        values = values + load_chunk(source, at, i * STEP, here, lanes, STEP, tile)
     for i in tl.static_range(HALO // SIDE):
-        row = row + load_chunk(
-            u, v, i * SIDE + COLS, here, col, W, stride, norms, SIDE, LANES, COLS, VEC, FULL, LAST, NORMED, TWO
-        )
-    return row
+        values = values + load_chunk(source, at, i * SIDE + tile.columns, here, lanes, SIDE, tile)
+    return values
 
 
 @triton.jit
-def store_row(
-    pointer, values, factor, here, col, W, stride, LANES: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr,
-    FULL: tl.constexpr, LAST: tl.constexpr,
-):
+def load_rows_above(source, lanes, ABOVE: tl.constexpr, HALO: tl.constexpr, COUNT: tl.constexpr, tile: tl.constexpr):
+    """Load the window's first ``COUNT`` rows. The first one is ``ABOVE`` rows above the first row of a lane."""
+    window = ()
+    for i in tl.static_range(COUNT):
+        here = lanes.exists & (lanes.row + i >= ABOVE) & (lanes.row + i - ABOVE < lanes.height)
+        window = window + (load_row(source, i - ABOVE, here, lanes, HALO, tile),)
+    return window
+
+
+@triton.jit
+def last_rows(window, FIRST: tl.constexpr, COUNT: tl.constexpr):
+    """Return ``COUNT`` rows of the window from row ``FIRST`` on."""
+    kept = ()
+    for i in tl.static_range(COUNT):
+        kept = kept + (window[FIRST + i],)
+    return kept
+
+
+@triton.jit
+def store_row(pointer, values, factor, here, lanes, tile: tl.constexpr):
     """Store a row of pixels of each lane, multiplied by ``factor``."""
-    STEP: tl.constexpr = 1 if LAST else VEC
+    COLS: tl.constexpr = tile.columns
+    STEP: tl.constexpr = 1 if tile.last else tile.vector
     scaled = ()
     for j in tl.static_range(COLS):
         scaled = scaled + (values[j] * factor,)
     for i in tl.static_range(COLS // STEP):
-        mask = is_inside(here, col, W, i * STEP, COLS, VEC, FULL, LAST)
+        mask = is_inside(here, i * STEP, lanes, tile)
         if STEP == 1:
-            target = pointer + i * stride
+            target = pointer + i * lanes.stride
             tl.store(target, scaled[i].to(pointer.dtype.element_ty), mask=mask)
         else:
-            wide = pack(scaled, LANES, STEP, i * STEP, 1).to(pointer.dtype.element_ty)
+            wide = pack(scaled, tile.lanes, STEP, i * STEP, 1).to(pointer.dtype.element_ty)
             target = pointer[:, None] + i * STEP + tl.arange(0, STEP)[None, :]
             tl.store(target, wide, mask=mask[:, None])
 
@@ -297,8 +359,9 @@ def store_row(
 
 
 @triton.jit
-def load_norm(mean, variance, scale, shift, channel, eps):
+def load_norm(norm, channel):
     """Load mean, factor, shift and reciprocal standard deviation of a norm."""
+    mean, variance, scale, shift, eps = norm
     reciprocal = 1.0 / tl.sqrt_rn(tl.load(variance + channel).to(tl.float32) + eps)
     factor = reciprocal * tl.load(scale + channel).to(tl.float32)
     return (
@@ -310,45 +373,41 @@ def load_norm(mean, variance, scale, shift, channel, eps):
 
 
 @triton.jit
-def load_norms(
-    m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED: tl.constexpr, TWO: tl.constexpr
-):
-    """Load mean, factor and shift of the norms of both branches."""
-    if not NORMED:
-        return (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)
+def source_of(u, v, norm, norm2, lanes, form: tl.constexpr):
+    """Return the :class:`Source` of x."""
+    if not form.normed:
+        return Source(u + lanes.offset, None, None)
     else:
-        c1, f1, s1, _ = load_norm(m1, v1, g1, b1, channel, eps1)
-        if not TWO:
-            return (c1, f1, s1, 0.0, 1.0, 0.0)
+        c1, f1, s1, _ = load_norm(norm, lanes.channel)
+        if not form.two:
+            return Source(u + lanes.offset, None, (c1, f1, s1))
         else:
-            c2, f2, s2, _ = load_norm(m2, v2, g2, b2, channel, eps2)
-            return (c1, f1, s1, c2, f2, s2)
+            c2, f2, s2, _ = load_norm(norm2, lanes.channel)
+            return Source(u + lanes.offset, v + lanes.offset, (c1, f1, s1, c2, f2, s2))
 
 
 @triton.jit
-def load_conditions(
-    ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb, channel, LIGHT: tl.constexpr
-):
-    """Load the norm of each window: mean of its sums, factor, shift and reciprocal standard deviation."""
-    centre, factor, shift, reciprocal = load_norm(ma, va, ga, ba, channel, epsa)
-    first = (centre - tl.load(ca + channel).to(tl.float32), factor, shift, reciprocal)
-    if not LIGHT:
+def load_conditions(norm, bias, norm2, bias2, channel, form: tl.constexpr):
+    """Load the norm of each window: mean of its sums without bias, factor, shift and reciprocal standard deviation."""
+    centre, factor, shift, reciprocal = load_norm(norm, channel)
+    first = (centre - tl.load(bias + channel).to(tl.float32), factor, shift, reciprocal)
+    if not form.light:
         return (first,)
     else:
-        centre, factor, shift, reciprocal = load_norm(mb, vb, gb, bb, channel, epsb)
-        return (first, (centre - tl.load(cb + channel).to(tl.float32), factor, shift, reciprocal))
+        centre, factor, shift, reciprocal = load_norm(norm2, channel)
+        return (first, (centre - tl.load(bias2 + channel).to(tl.float32), factor, shift, reciprocal))
 
 
 @triton.jit
-def load_taps(wa, wb, channel, K: tl.constexpr, LIGHT: tl.constexpr):
+def load_taps(wa, wb, channel, form: tl.constexpr):
     """Load the weights of one window, or those of the row followed by those of the column."""
-    COUNT: tl.constexpr = K if LIGHT else K * K
+    COUNT: tl.constexpr = form.size if form.light else form.size * form.size
     taps = ()
     for t in tl.static_range(COUNT):
         taps = taps + (tl.load(wa + channel * COUNT + t).to(tl.float32),)
-    if LIGHT:
-        for t in tl.static_range(K):
-            taps = taps + (tl.load(wb + channel * K + t).to(tl.float32),)
+    if form.light:
+        for t in tl.static_range(COUNT):
+            taps = taps + (tl.load(wb + channel * COUNT + t).to(tl.float32),)
     return taps
 
 
@@ -365,15 +424,24 @@ def slide(
 
 
 @triton.jit
-def window_sums(
-    rows, taps, starts, ROW: tl.constexpr, COLUMN: tl.constexpr, K: tl.constexpr, LIGHT: tl.constexpr
-):
-    """Return the sum of each window for the pixel in the centre of the K x K pixels that start at ``ROW`` and ``COLUMN``."""
-    if LIGHT:
+def window_sums(rows, taps, starts, ROW: tl.constexpr, COLUMN: tl.constexpr, form: tl.constexpr):
+    """Return the sum of each window for the pixel in the centre of the pixels that start at ``ROW`` and ``COLUMN``."""
+    K: tl.constexpr = form.size
+    if form.light:
         across = slide(rows, taps, starts[0], 0, ROW + K // 2, COLUMN, 1, K)
         return (across, slide(rows, taps, starts[1], K, ROW, COLUMN + K // 2, K, 1))
     else:
         return (slide(rows, taps, starts[0], 0, ROW, COLUMN, K, K),)
+
+
+@triton.jit
+def starts_of(conditions, form: tl.constexpr):
+    """Return where each window's sum starts, so that it is centred."""
+    WINDOWS: tl.constexpr = form.windows
+    starts = ()
+    for k in tl.static_range(WINDOWS):
+        starts = starts + (-conditions[k][0],)
+    return starts
 
 
 @triton.jit
@@ -383,11 +451,11 @@ def larger(a, b):
 
 
 @triton.jit
-def condition_of(values, LIGHT: tl.constexpr):
+def condition_of(values, form: tl.constexpr):
     """Combine the values of the windows into one condition."""
-    if LIGHT == 0:
+    if form.light == 0:
         return values[0]
-    elif LIGHT == 1:
+    elif form.light == 1:
         return values[0] + values[1]
     else:
         return larger(values[0], values[1])
@@ -407,16 +475,16 @@ def share(gradient, mine, other):
 
 
 @triton.jit
-def shares_of(gradient, sums, conditions, x, LIGHT: tl.constexpr):
+def shares_of(gradient, sums, conditions, x, form: tl.constexpr):
     """Return the part of the gradient of ``max(x, T)`` that ``T`` gets, and the part that the value of each window gets."""
     first = sums[0] * conditions[0][1] + conditions[0][2]
-    if LIGHT == 0:
+    if form.light == 0:
         part = share(gradient, first, x)
         return part, (part,)
     else:
         second = sums[1] * conditions[1][1] + conditions[1][2]
-        part = share(gradient, condition_of((first, second), LIGHT), x)
-        if LIGHT == 1:
+        part = share(gradient, condition_of((first, second), form), x)
+        if form.light == 1:
             return part, (part, part)
         else:
             own = share(part, first, second)
@@ -430,72 +498,60 @@ def shares_of(gradient, sums, conditions, x, LIGHT: tl.constexpr):
 def moments_kernel(
     u, v, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
-    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
+    form: tl.constexpr, tile: tl.constexpr,
 ):
     """Compute parts of the count, the sum and the squared deviations of the windows' sums.
 
-    With ``K == 1`` and weights of one, they are the moments of ``u``.
+    With a window of size 1 and weights of one, they are the moments of ``u``.
     """
-    P: tl.constexpr = K // 2
-    WINDOWS: tl.constexpr = 2 if LIGHT else 1
-    stride, pitch, W = strides(channels, width, VEC, LAST)
-    offset, channel, row0, col, exists = locate(
-        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, False
-    )
-    up = u + offset
-    vp = v + offset if TWO else up
-    norms = load_norms(m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED, TWO)
-    taps = load_taps(wa, wb, channel, K, LIGHT)
-    window = ()
-    for i in tl.static_range(2 * P):
-        here = exists & (row0 + i >= P) & (row0 + i - P < H)
-        at = (i - P) * pitch
-        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
-    # Deviations are computed from an estimate of the mean: the sum of the window over a constant map with the value of the first pixel.
-    first = load_row(up, vp, exists, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, NORMED, TWO)[0]
+    COLS: tl.constexpr = tile.columns
+    U: tl.constexpr = tile.unrolled
+    P: tl.constexpr = form.size // 2
+    WINDOWS: tl.constexpr = form.windows
+    sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
+    lanes = locate(sizes, tile, False)
+    x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
+    taps = load_taps(wa, wb, lanes.channel, form)
+    window = load_rows_above(x, lanes, P, P, 2 * P, tile)
+    # Deviations are computed from an estimate of the mean: the sum of the window over a map with the value of the first pixel.
+    first = load_row(x, 0, lanes.exists, lanes, 0, tile)[0]
     origins = ()
     totals = ()
     for k in tl.static_range(WINDOWS):
-        gain = taps[k * K]
-        for t in tl.static_range(1, K if LIGHT else K * K):
-            gain += taps[k * K + t]
+        gain = taps[k * form.size]
+        for t in tl.static_range(1, form.taps // WINDOWS):
+            gain += taps[k * form.size + t]
         origins = origins + (-first * gain,)
-        totals = totals + (tl.zeros((LANES,), tl.float32), tl.zeros((LANES,), tl.float32))
-    count = tl.zeros((LANES,), tl.float32)
+        totals = totals + (zeros(tile), zeros(tile))
+    count = zeros(tile)
     for step in range(0, rows, U):
         for i in tl.static_range(U):
             below = step + i + P
-            here = exists & (row0 + below < H)
-            at = below * pitch
-            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
+            here = lanes.exists & (lanes.row + below < H)
+            window = window + (load_row(x, below, here, lanes, P, tile),)
         for i in tl.static_range(U):
-            here = exists & (row0 + step + i < H)
+            here = lanes.exists & (lanes.row + step + i < H)
             for j in tl.static_range(COLS):
-                mask = is_inside(here, col, W, j, COLS, VEC, FULL, LAST)
-                sums = window_sums(window, taps, origins, i, j, K, LIGHT)
+                mask = is_inside(here, j, lanes, tile)
+                sums = window_sums(window, taps, origins, i, j, form)
                 grown = ()
                 for k in tl.static_range(WINDOWS):
                     own = tl.where(mask, sums[k], 0.0)
                     grown = grown + (totals[2 * k] + own, totals[2 * k + 1] + own * own)
                 totals = grown
                 count += tl.where(mask, 1.0, 0.0)
-        kept = ()
-        for i in tl.static_range(2 * P):
-            kept = kept + (window[U + i],)
-        window = kept
+        window = last_rows(window, U, 2 * P)
+    parts = ()
     for k in tl.static_range(WINDOWS):
         s = totals[2 * k]
         some = tl.maximum(count, 1.0)
         total = s - count * origins[k]
         squares = totals[2 * k + 1] - s * (s / some)
-        joint = total_to_lanes(count, LANES, S, LAST)
-        centre = total_to_lanes(total, LANES, S, LAST) / tl.maximum(joint, 1.0)
+        joint = total_to_lanes(count, tile)
+        centre = total_to_lanes(total, tile) / tl.maximum(joint, 1.0)
         away = total / some - centre
-        squares = tl.where(count > 0, squares + count * away * away, 0.0)
-        put_part(partials, count, 3 * k, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
-        put_part(partials, total, 3 * k + 1, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
-        put_part(partials, squares, 3 * k + 2, 3 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
+        parts = parts + (count, total, tl.where(count > 0, squares + count * away * away, 0.0))
+    put_parts(partials, parts, sizes, tile, 3 * WINDOWS, False)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -553,50 +609,35 @@ def activate_kernel(
     u, v, y, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
-    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
+    form: tl.constexpr, tile: tl.constexpr,
 ):
     """Compute ``y = max(x, T(x))``."""
-    P: tl.constexpr = K // 2
-    WINDOWS: tl.constexpr = 2 if LIGHT else 1
-    stride, pitch, W = strides(channels, width, VEC, LAST)
-    offset, channel, row0, col, exists = locate(
-        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, True
-    )
-    up = u + offset
-    vp = v + offset if TWO else up
-    yp = y + offset
-    norms = load_norms(m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED, TWO)
-    taps = load_taps(wa, wb, channel, K, LIGHT)
-    conditions = load_conditions(ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb, channel, LIGHT)
-    starts = ()
-    for k in tl.static_range(WINDOWS):
-        starts = starts + (-conditions[k][0],)
-    window = ()
-    for i in tl.static_range(2 * P):
-        here = exists & (row0 + i >= P) & (row0 + i - P < H)
-        at = (i - P) * pitch
-        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
+    WINDOWS: tl.constexpr = form.windows
+    COLS: tl.constexpr = tile.columns
+    U: tl.constexpr = tile.unrolled
+    P: tl.constexpr = form.size // 2
+    lanes = locate((planes, channels, H, width, B, R, rows, row_blocks, col_blocks), tile, True)
+    x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
+    taps = load_taps(wa, wb, lanes.channel, form)
+    conditions = load_conditions((ma, va, ga, ba, epsa), ca, (mb, vb, gb, bb, epsb), cb, lanes.channel, form)
+    starts = starts_of(conditions, form)
+    window = load_rows_above(x, lanes, P, P, 2 * P, tile)
     for step in range(0, rows, U):
         for i in tl.static_range(U):
             below = step + i + P
-            here = exists & (row0 + below < H)
-            at = below * pitch
-            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
+            here = lanes.exists & (lanes.row + below < H)
+            window = window + (load_row(x, below, here, lanes, P, tile),)
         for i in tl.static_range(U):
-            here = exists & (row0 + step + i < H)
+            here = lanes.exists & (lanes.row + step + i < H)
             out = ()
             for j in tl.static_range(COLS):
-                sums = window_sums(window, taps, starts, i, j, K, LIGHT)
+                sums = window_sums(window, taps, starts, i, j, form)
                 values = ()
                 for k in tl.static_range(WINDOWS):
                     values = values + (sums[k] * conditions[k][1] + conditions[k][2],)
-                out = out + (larger(window[i + P][j + P], condition_of(values, LIGHT)),)
-            store_row(yp + (step + i) * pitch, out, 1.0, here, col, W, stride, LANES, COLS, VEC, FULL, LAST)
-        kept = ()
-        for i in tl.static_range(2 * P):
-            kept = kept + (window[U + i],)
-        window = kept
+                out = out + (larger(window[i + P][j + P], condition_of(values, form)),)
+            store_row(y + lanes.offset + (step + i) * lanes.pitch, out, 1.0, here, lanes, tile)
+        window = last_rows(window, U, 2 * P)
 
 
 # --- backward ----------------------------------------------------------------------------------------------------------
@@ -607,56 +648,40 @@ def sums_kernel(
     u, v, grad, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    K: tl.constexpr, LIGHT: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr, LANES: tl.constexpr, S: tl.constexpr,
-    COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr, U: tl.constexpr,
+    form: tl.constexpr, tile: tl.constexpr,
 ):
     """Compute parts of two sums for each window: of the gradient of its values, and of the products with the centred sums."""
-    P: tl.constexpr = K // 2
-    WINDOWS: tl.constexpr = 2 if LIGHT else 1
-    stride, pitch, W = strides(channels, width, VEC, LAST)
-    offset, channel, row0, col, exists = locate(
-        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, False
-    )
-    up = u + offset
-    vp = v + offset if TWO else up
-    gp = grad + offset
-    norms = load_norms(m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED, TWO)
-    taps = load_taps(wa, wb, channel, K, LIGHT)
-    conditions = load_conditions(ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb, channel, LIGHT)
-    starts = ()
-    totals = ()
-    for k in tl.static_range(WINDOWS):
-        starts = starts + (-conditions[k][0],)
-        totals = totals + (tl.zeros((LANES,), tl.float32), tl.zeros((LANES,), tl.float32))
-    window = ()
-    for i in tl.static_range(2 * P):
-        here = exists & (row0 + i >= P) & (row0 + i - P < H)
-        at = (i - P) * pitch
-        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
+    COLS: tl.constexpr = tile.columns
+    U: tl.constexpr = tile.unrolled
+    P: tl.constexpr = form.size // 2
+    WINDOWS: tl.constexpr = form.windows
+    sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
+    lanes = locate(sizes, tile, False)
+    x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
+    of_y = Source(grad + lanes.offset, None, None)
+    taps = load_taps(wa, wb, lanes.channel, form)
+    conditions = load_conditions((ma, va, ga, ba, epsa), ca, (mb, vb, gb, bb, epsb), cb, lanes.channel, form)
+    starts = starts_of(conditions, form)
+    totals = (zeros(tile),) * (2 * WINDOWS)
+    window = load_rows_above(x, lanes, P, P, 2 * P, tile)
     for step in range(0, rows, U):
         grads = ()
         for i in tl.static_range(U):
             below = step + i + P
-            here = exists & (row0 + below < H)
-            at = below * pitch
-            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
-            own = gp + (step + i) * pitch
-            here = exists & (row0 + step + i < H)
-            grads = grads + (load_row(own, own, here, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False),)
+            here = lanes.exists & (lanes.row + below < H)
+            window = window + (load_row(x, below, here, lanes, P, tile),)
+            here = lanes.exists & (lanes.row + step + i < H)
+            grads = grads + (load_row(of_y, step + i, here, lanes, 0, tile),)
         for i in tl.static_range(U):
             for j in tl.static_range(COLS):
-                sums = window_sums(window, taps, starts, i, j, K, LIGHT)
-                _, shares = shares_of(grads[i][j], sums, conditions, window[i + P][j + P], LIGHT)
+                sums = window_sums(window, taps, starts, i, j, form)
+                _, shares = shares_of(grads[i][j], sums, conditions, window[i + P][j + P], form)
                 grown = ()
                 for k in tl.static_range(WINDOWS):
                     grown = grown + (totals[2 * k] + shares[k], totals[2 * k + 1] + shares[k] * sums[k])
                 totals = grown
-        kept = ()
-        for i in tl.static_range(2 * P):
-            kept = kept + (window[U + i],)
-        window = kept
-    for k in tl.static_range(2 * WINDOWS):
-        put_part(partials, totals[k], k, 2 * WINDOWS, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, False)
+        window = last_rows(window, U, 2 * P)
+    put_parts(partials, totals, sizes, tile, 2 * WINDOWS, False)
 
 
 @triton.jit
@@ -697,67 +722,57 @@ def gradient_kernel(
     u, v, grad, du, dv, partials, meansa, meansb, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, SCALED: tl.constexpr, TWO: tl.constexpr,
-    LANES: tl.constexpr, S: tl.constexpr, COLS: tl.constexpr, VEC: tl.constexpr, FULL: tl.constexpr, LAST: tl.constexpr,
-    U: tl.constexpr,
+    BATCH: tl.constexpr, SCALED: tl.constexpr, form: tl.constexpr, tile: tl.constexpr,
 ):
     """Compute the gradients of the branches, and parts of the gradients of the taps and of the norms.
 
     With ``SCALED`` the gradients of the branches, which have fixed norms, are stored in ``du`` and ``dv``; otherwise the gradient
     of x is stored in ``du``. With ``BATCH`` the windows have batch norms, and ``meansa`` and ``meansb`` are the means that these
     subtract. The numbers of the parts are, in this order: the taps; without ``BATCH``, for each window the sum of the gradient
-    of its values, and of the products with the centred sums; with ``NORMED``, the sum of the gradient of x, and of the products
-    with each centred branch.
+    of its values, and of the products with the centred sums; with ``form.normed``, the sum of the gradient of x, and of the
+    products with each centred branch.
 
     Row k of the sums contributes to the rows k - P to k + P of dx. These rows are accumulated until they are complete.
     """
+    U: tl.constexpr = tile.unrolled
+    K: tl.constexpr = form.size
     P: tl.constexpr = K // 2
-    WINDOWS: tl.constexpr = 2 if LIGHT else 1
-    TAPS: tl.constexpr = 2 * K if LIGHT else K * K
+    WINDOWS: tl.constexpr = form.windows
+    TAPS: tl.constexpr = form.taps
+    COLS: tl.constexpr = tile.columns
     VALUES: tl.constexpr = TAPS if BATCH else TAPS + 2 * WINDOWS
-    COUNT: tl.constexpr = VALUES + ((3 if TWO else 2) if NORMED else 0)
-    stride, pitch, W = strides(channels, width, VEC, LAST)
-    offset, channel, row0, col, exists = locate(
-        planes, channels, H, width, B, R, rows, row_blocks, col_blocks, LANES, S, COLS, VEC, LAST, True
-    )
-    up = u + offset
-    vp = v + offset if TWO else up
-    gp = grad + offset
-    norms = load_norms(m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2, channel, NORMED, TWO)
-    taps = load_taps(wa, wb, channel, K, LIGHT)
-    conditions = load_conditions(ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb, channel, LIGHT)
-    C = channels * VEC if LAST else channels
-    zero = tl.zeros((LANES,), tl.float32)
-    starts = ()
+    COUNT: tl.constexpr = VALUES + ((3 if form.two else 2) if form.normed else 0)
+    sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
+    lanes = locate(sizes, tile, True)
+    x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
+    of_y = Source(grad + lanes.offset, None, None)
+    taps = load_taps(wa, wb, lanes.channel, form)
+    conditions = load_conditions((ma, va, ga, ba, epsa), ca, (mb, vb, gb, bb, epsb), cb, lanes.channel, form)
+    starts = starts_of(conditions, form)
+    zero = zeros(tile)
     levels = ()
     slopes = ()
-    for k in tl.static_range(WINDOWS):
-        starts = starts + (-conditions[k][0],)
-        if BATCH:
-            means = meansa if k == 0 else meansb
+    if BATCH:
+        C = channels * tile.vector if tile.last else channels
+        for k in tl.static_range(WINDOWS):
+            means = (meansa if k == 0 else meansb) + lanes.channel
             factor = conditions[k][1]
-            levels = levels + (-factor * tl.load(means + channel),)
-            slopes = slopes + (-factor * conditions[k][3] * conditions[k][3] * tl.load(means + C + channel),)
+            levels = levels + (-factor * tl.load(means),)
+            slopes = slopes + (-factor * conditions[k][3] * conditions[k][3] * tl.load(means + C),)
     totals = (zero,) * COUNT
     growing = ((zero,) * COLS,) * (2 * P)  # dx of the rows that are not complete
-    window = ()
-    for i in tl.static_range(2 * P):
-        here = exists & (row0 + i >= 2 * P) & (row0 + i - 2 * P < H)
-        at = (i - 2 * P) * pitch
-        window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, 2 * P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
+    window = load_rows_above(x, lanes, 2 * P, 2 * P, 2 * P, tile)
     for step in range(-P, rows + P, U):
         grads = ()
         for i in tl.static_range(U):
             below = step + i + P
-            here = exists & (row0 + below >= 0) & (row0 + below < H)
-            at = below * pitch
-            window = window + (load_row(up + at, vp + at, here, col, W, stride, norms, 2 * P, LANES, COLS, VEC, FULL, LAST, NORMED, TWO),)
-            here = exists & (row0 + step + i >= 0) & (row0 + step + i < H)
-            own = gp + (step + i) * pitch
-            grads = grads + (load_row(own, own, here, col, W, stride, norms, P, LANES, COLS, VEC, FULL, LAST, False, False),)
+            here = lanes.exists & (lanes.row + below >= 0) & (lanes.row + below < H)
+            window = window + (load_row(x, below, here, lanes, 2 * P, tile),)
+            here = lanes.exists & (lanes.row + step + i >= 0) & (lanes.row + step + i < H)
+            grads = grads + (load_row(of_y, step + i, here, lanes, P, tile),)
         for i in tl.static_range(U):
-            k_row = row0 + step + i
-            valid = exists & (k_row >= 0) & (k_row < H)
+            k_row = lanes.row + step + i
+            valid = lanes.exists & (k_row >= 0) & (k_row < H)
             # Rows of adjacent strips contribute to dx of this strip, but not to its sums.
             counts = (step + i >= 0) & (step + i < rows)
             centre_row = window[i + P]
@@ -766,9 +781,9 @@ def gradient_kernel(
             plain = (zero,) * WINDOWS
             weighted = (zero,) * WINDOWS
             for j in tl.static_range(COLS + 2 * P):
-                sums = window_sums(window, taps, starts, i, j, K, LIGHT)
-                part, shares = shares_of(grads[i][j], sums, conditions, centre_row[j + P], LIGHT)
-                inside = is_inside(valid, col, W, j - P, COLS, VEC, FULL, LAST)
+                sums = window_sums(window, taps, starts, i, j, form)
+                part, shares = shares_of(grads[i][j], sums, conditions, centre_row[j + P], form)
+                inside = is_inside(valid, j - P, lanes, tile)
                 values = ()
                 for k in tl.static_range(WINDOWS):
                     value = shares[k] * conditions[k][1]
@@ -796,7 +811,7 @@ def gradient_kernel(
             for t in tl.static_range(TAPS):
                 total = totals[t]
                 for j in tl.static_range(COLS):
-                    if not LIGHT:
+                    if not form.light:
                         total += own[j][0] * window[i + t // K][j + P + t % K]
                     elif t < K:
                         total += own[j][0] * centre_row[j + P + t]
@@ -818,7 +833,7 @@ def gradient_kernel(
                         value = growing[a][j]
                     if a == P:
                         value += arriving[j]
-                    if not LIGHT:
+                    if not form.light:
                         for b in tl.static_range(K):
                             value += dz[j + 2 * P - b][0] * taps[a * K + b]
                     else:
@@ -829,42 +844,36 @@ def gradient_kernel(
                     next_row = next_row + (value,)
                 next_rows = next_rows + (next_row,)
             done = next_rows[0]
-            rest = ()
-            for a in tl.static_range(2 * P):
-                rest = rest + (next_rows[a + 1],)
-            growing = rest
+            growing = last_rows(next_rows, 1, 2 * P)
             # Row k - P is complete.
-            mine = exists & (step + i >= P) & (k_row - P < H)
-            back = (step + i - P) * pitch
-            if NORMED:
-                first = load_row(up + back, up, mine, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False)
+            back = step + i - P
+            mine = lanes.exists & (step + i >= P) & (k_row - P < H)
+            if form.normed:
+                first = load_row(Source(x.u, None, None), back, mine, lanes, 0, tile)
                 total = zero
                 product = zero
                 product2 = zero
-                if TWO:
-                    second = load_row(vp + back, vp, mine, col, W, stride, norms, 0, LANES, COLS, VEC, FULL, LAST, False, False)
+                if form.two:
+                    second = load_row(Source(x.v, None, None), back, mine, lanes, 0, tile)
                 for j in tl.static_range(COLS):
-                    value = tl.where(is_inside(mine, col, W, j, COLS, VEC, FULL, LAST), done[j], 0.0)
+                    value = tl.where(is_inside(mine, j, lanes, tile), done[j], 0.0)
                     total += value
-                    product += value * (first[j] - norms[0])
-                    if TWO:
-                        product2 += value * (second[j] - norms[3])
+                    product += value * (first[j] - x.norms[0])
+                    if form.two:
+                        product2 += value * (second[j] - x.norms[3])
                 grown = grown + (totals[VALUES] + total, totals[VALUES + 1] + product)
-                if TWO:
+                if form.two:
                     grown = grown + (totals[VALUES + 2] + product2,)
             totals = grown
+            at = lanes.offset + back * lanes.pitch
             if SCALED:
-                store_row(du + offset + back, done, norms[1], mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
-                if TWO:
-                    store_row(dv + offset + back, done, norms[4], mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
+                store_row(du + at, done, x.norms[1], mine, lanes, tile)
+                if form.two:
+                    store_row(dv + at, done, x.norms[4], mine, lanes, tile)
             else:
-                store_row(du + offset + back, done, 1.0, mine, col, W, stride, LANES, COLS, VEC, FULL, LAST)
-        kept = ()
-        for i in tl.static_range(2 * P):
-            kept = kept + (window[U + i],)
-        window = kept
-    for t in tl.static_range(COUNT):
-        put_part(partials, totals[t], t, COUNT, planes, channels, B, row_blocks, col_blocks, LANES, S, VEC, LAST, True)
+                store_row(du + at, done, 1.0, mine, lanes, tile)
+        window = last_rows(window, U, 2 * P)
+    put_parts(partials, totals, sizes, tile, COUNT, True)
 
 
 @triton.jit
@@ -894,18 +903,16 @@ def finish_window(
 def finish_gradient_kernel(
     partials, dwa, dwb, dga, dba, dca, dgb, dbb, dcb, va, ga, epsa, vb, gb, epsb,
     dg1, db1, v1, eps1, dg2, db2, v2, eps2, means, count, C, parts,
-    K: tl.constexpr, LIGHT: tl.constexpr, BATCH: tl.constexpr, NORMED: tl.constexpr, TWO: tl.constexpr,
-    CHANNELS: tl.constexpr, PARTS: tl.constexpr,
+    BATCH: tl.constexpr, form: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """Add up the parts of :func:`gradient_kernel`. Each program has some channels of one number.
 
     If ``means`` (3, C) is given, the means that the batch norms of the branches subtract are stored in it.
     """
-    WINDOWS: tl.constexpr = 2 if LIGHT else 1
-    TAPS: tl.constexpr = 2 * K if LIGHT else K * K
-    VALUES: tl.constexpr = TAPS if BATCH else TAPS + 2 * WINDOWS
-    COUNT: tl.constexpr = VALUES + ((3 if TWO else 2) if NORMED else 0)
-    OWN: tl.constexpr = K if LIGHT else K * K
+    TAPS: tl.constexpr = form.taps
+    VALUES: tl.constexpr = TAPS if BATCH else TAPS + 2 * form.windows
+    COUNT: tl.constexpr = VALUES + ((3 if form.two else 2) if form.normed else 0)
+    OWN: tl.constexpr = TAPS // form.windows
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     there = channel < C
     number = tl.program_id(1)
@@ -919,20 +926,20 @@ def finish_gradient_kernel(
         if number < OWN:
             tl.store(dwa + channel * OWN + number, total.to(dwa.dtype.element_ty), mask=there)
         else:
-            if LIGHT:
-                tl.store(dwb + channel * K + number - K, total.to(dwb.dtype.element_ty), mask=there)
+            if form.light:
+                tl.store(dwb + channel * OWN + number - OWN, total.to(dwb.dtype.element_ty), mask=there)
     elif number < VALUES:
         if number < TAPS + 2:
             finish_window(
                 partials, number, TAPS, dga, dba, dca, va, ga, epsa, channel, there, C, parts, COUNT, CHANNELS, PARTS
             )
         else:
-            if LIGHT:
+            if form.light:
                 finish_window(
                     partials, number, TAPS + 2, dgb, dbb, dcb, vb, gb, epsb, channel, there, C, parts, COUNT, CHANNELS, PARTS
                 )
     else:
-        if NORMED:
+        if form.normed:
             total = total_of_parts(partials, channel, there, number, C, parts, COUNT, CHANNELS, PARTS)
             if means is not None:
                 tl.store(means + (number - VALUES) * C + channel, total / count, mask=there)

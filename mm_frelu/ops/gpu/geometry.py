@@ -1,15 +1,15 @@
 """Divide a feature map among the programs of the funnel kernels. The division depends only on the shape."""
 
-from typing import Dict, NamedTuple, Sequence, Tuple
+from dataclasses import dataclass
+from typing import NamedTuple, Sequence, Tuple
 
 import torch
 
 from .launch import WIDE_BYTES
 
 LANES = 128
-"""Lanes of a program, one for each thread: in channels_last two channels of a thread took as long, and more registers."""
+"""Lanes of a program, one for each thread. Two channels per thread in channels_last took the same time and more registers."""
 UNROLLED = 2
-"""Rows that a lane loads before it computes with them."""
 FORWARD_PROGRAMS, GRADIENT_PROGRAMS = 8, 4
 """Programs that run on a multiprocessor at a time, which depends on their registers."""
 OVERHEAD_ROWS = 3
@@ -18,20 +18,43 @@ ROW_BLOCKS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
 MIN_ROWS = 8
 
 
+@dataclass(frozen=True)
+class Tile:
+    """Constants of a program that are compiled into a kernel, see :mod:`.funnel_kernels`.
+
+    Attributes:
+        owned: Lanes of one plane or, in channels_last, channels of the program. A power of two.
+        columns: Adjacent columns of a lane.
+        vector: Values that are loaded at once.
+        full: Whether all lanes have all their columns in the map.
+        last: Whether the features are in channels_last.
+        lanes: Lanes of a program.
+        unrolled: Rows that a lane loads before it computes with them.
+    """
+
+    owned: int
+    columns: int
+    vector: int
+    full: bool
+    last: bool
+    lanes: int = LANES
+    unrolled: int = UNROLLED
+
+
 class Geometry(NamedTuple):
-    """A division of a feature map of shape (N, C, H, W), see :mod:`.funnel_kernels`.
+    """A division of a feature map of shape (N, C, H, W) among programs.
 
     Attributes:
         programs: Number of programs.
         parts: Parts of the sums over a channel.
         sizes: Arguments of the kernels.
-        constants: Their constants.
+        tile: Their constants.
     """
 
     programs: int
     parts: int
     sizes: Tuple[int, ...]
-    constants: Dict[str, int]
+    tile: Tile
 
 
 def divide(
@@ -87,8 +110,8 @@ def _channels_last(
     row_blocks = -(-h // rows)
     parts = n * row_blocks * col_blocks
     sizes = (n, c // vector, h, w, channel_blocks, 1, rows, row_blocks, col_blocks)
-    constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=True)
-    return Geometry(parts * channel_blocks, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
+    tile = Tile(owned, columns, vector, full=w % columns == 0, last=True)
+    return Geometry(parts * channel_blocks, parts, sizes, tile)
 
 
 def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_once: int) -> Geometry:
@@ -114,8 +137,8 @@ def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_onc
     _, strips, owned, row_blocks, rows, programs = best
     parts = n * row_blocks * col_blocks
     sizes = (planes, c, h, w // vector, abreast, strips, rows, row_blocks, col_blocks)
-    constants = dict(S=owned, COLS=columns, VEC=vector, FULL=w % columns == 0, LAST=False)
-    return Geometry(programs, parts, sizes, dict(constants, LANES=LANES, U=UNROLLED))
+    tile = Tile(owned, columns, vector, full=w % columns == 0, last=False)
+    return Geometry(programs, parts, sizes, tile)
 
 
 def _columns(w: int, vector: int, itemsize: int, halo_rows: int) -> int:
