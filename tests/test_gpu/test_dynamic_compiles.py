@@ -11,9 +11,9 @@ pytestmark = COMPILES_KERNELS
 LARGEST = 'ld.global.v4.b32'
 
 
-@pytest.fixture(params=[80, 90])
+@pytest.fixture
 def compiled(request, monkeypatch, tmp_path):
-    """Every kernel that is launched is compiled instead, and listed with its name."""
+    """Every kernel that is launched is compiled instead, for the compute capability of the parameter, and listed."""
     from triton.backends.compiler import GPUTarget
 
     from mm_frelu.ops.gpu.launch import Launch
@@ -45,13 +45,14 @@ def check(compiled, names):
 
 
 @pytest.mark.parametrize(
-    ('pieces', 'own', 'attention', 'last', 'dtype'),
+    ('compiled', 'pieces', 'own', 'attention', 'last', 'dtype'),
     [
-        (2, True, False, False, torch.bfloat16),
-        (2, True, True, True, torch.float32),
-        (3, False, False, True, torch.float16),
-        (2, True, True, False, torch.bfloat16),
+        (80, 2, True, False, False, torch.bfloat16),
+        (90, 2, True, True, True, torch.float32),
+        (80, 3, False, False, True, torch.float16),
+        (90, 2, True, True, False, torch.bfloat16),
     ],
+    indirect=['compiled'],
 )
 def test_piecewise_kernels(compiled, pieces, own, attention, last, dtype):
     from mm_frelu.ops.gpu.dynamic import TritonPiecewisePlan
@@ -66,13 +67,14 @@ def test_piecewise_kernels(compiled, pieces, own, attention, last, dtype):
 
 
 @pytest.mark.parametrize(
-    ('projects', 'last', 'dtype'),
+    ('compiled', 'projects', 'last', 'dtype'),
     [
-        (True, False, torch.bfloat16),
-        (True, True, torch.float32),
-        (False, False, torch.float16),
-        (False, True, torch.bfloat16),
+        (80, True, False, torch.bfloat16),
+        (90, True, True, torch.float32),
+        (90, False, False, torch.float16),
+        (80, False, True, torch.bfloat16),
     ],
+    indirect=['compiled'],
 )
 def test_pooling_kernels(compiled, projects, last, dtype):
     from mm_frelu.ops.gpu.dynamic import TritonPoolPlan

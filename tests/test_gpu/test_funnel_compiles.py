@@ -34,9 +34,9 @@ OF_BATCH = {'moments_kernel', 'finish_moments_kernel', 'sums_kernel', 'finish_su
 BIG = {'activate_kernel', 'gradient_kernel', 'moments_kernel', 'sums_kernel'}
 
 
-@pytest.fixture(params=[80, 90])
+@pytest.fixture
 def compiled(request, monkeypatch, tmp_path):
-    """Every kernel that is launched is compiled instead, and listed with its name."""
+    """Every kernel that is launched is compiled instead, for the compute capability of the parameter, and listed."""
     from triton.backends.compiler import GPUTarget
 
     from mm_frelu.ops.gpu import funnel
@@ -100,18 +100,19 @@ def check_loads(launch, ptx, case):
         assert f'.v{bytes_at_a_time // 4}.b32' in ptx, launch.kernel.__name__
 
 
-@pytest.mark.parametrize('case', CASES, ids=str)
+@pytest.mark.parametrize(('compiled', 'case'), zip([80, 90], CASES), ids=str, indirect=['compiled'])
 def test_kernels(compiled, case):
     check(compiled, case)
 
 
 @pytest.mark.parametrize(
-    'case',
+    ('compiled', 'case'),
     [
-        Case((2, 8, 64, 256), windows='none', dtype=BRAIN),
-        Case((2, 8, 64, 256), windows='none', light='max', dtype=HALF),
+        (90, Case((2, 8, 64, 256), windows='none', dtype=BRAIN)),
+        (80, Case((2, 8, 64, 256), windows='none', light='max', dtype=HALF)),
     ],
     ids=str,
+    indirect=['compiled'],
 )
 def test_inference(compiled, case):
     """One kernel, which loads eight values of a long row at a time."""
@@ -124,7 +125,8 @@ def test_inference(compiled, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('case', MORE, ids=str)
+@pytest.mark.parametrize('compiled', [80, 90], indirect=True)
+@pytest.mark.parametrize('case', [*CASES, *MORE], ids=str)
 def test_kernels_of_real_sizes(compiled, case):
     check(compiled, case)
 
