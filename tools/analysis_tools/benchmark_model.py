@@ -22,7 +22,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import torch
 from benchmark_ops import positive, surroundings
-from mmengine.config import DictAction
 from mmengine.model import revert_sync_batchnorm
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +37,7 @@ from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.model_builder import build_model, recorded_tensors
+from mm_frelu.engine.settings import SettingsAction, merge_settings
 from mm_frelu.engine.write_file import require_target
 from mm_frelu.inspection import ActivationStatisticsHook
 from mm_frelu.inspection.statistics import ActivationStatistics
@@ -87,7 +87,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='also measure the cost of ActivationStatisticsHook, recording every INTERVAL-th step (default: '
         f'{ActivationStatisticsHook().interval}, like the hook)',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE')
     return parser.parse_args(argv)
 
 
@@ -282,8 +282,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.json:
         require_target('--json', args.json)
     cfg = read_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_settings(cfg, args.cfg_options)
     shape = input_shape(cfg, args.shape and tuple(args.shape))
     torch.manual_seed(0)
     model, task = revert_sync_batchnorm(build_model(cfg)), task_of(cfg)
