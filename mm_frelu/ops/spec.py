@@ -340,11 +340,7 @@ def _norm_key(norm: Optional[nn.Module]) -> Tuple[Any, ...]:
 
 def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
     """Return the properties of a tensor that kernels depend on, except its address."""
-    if torch._C._functorch.is_batchedtensor(tensor):
-        # Inside vmap a tensor has no layout, and no backend supports it.
-        return type(tensor), tensor.shape, tensor.dtype, tensor.device
-    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.is_contiguous(), last
+    return type(tensor), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
 def read_spec(
