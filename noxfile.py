@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ['pinned', 'newest', 'upstream', 'activations']
+nox.options.sessions = ['pinned', 'newest', 'upstream', 'activations', 'oldest_triton']
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / 'work_dirs' / 'compat'
@@ -75,6 +75,13 @@ def activations(session: nox.Session) -> None:
     """Activations and backbones only, without mmdet, mmseg and Numba."""
     session.install('.', 'pytest<9.2', 'pytest-xdist', 'hypothesis')
     smoke(session, ACTIVATIONS, demo=False)
+
+
+@nox.session(python='3.12')
+def oldest_triton(session: nox.Session) -> None:
+    """The oldest Triton version that is supported, with its torch version. The kernels are compiled, but not run."""
+    session.install('torch==2.11.0', '.', 'pytest<9.2', 'pytest-xdist', 'hypothesis')
+    smoke(session, ('test_gpu',), demo=False)
 
 
 @nox.session(python=False)

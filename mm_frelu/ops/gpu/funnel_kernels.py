@@ -204,8 +204,8 @@ class Source(NamedTuple):
 
     Attributes:
         u: Pointer of each lane to its first pixel.
-        v: The same for a second branch that is added, or None.
-        norms: Mean, factor and shift of the norms of both, or None.
+        v: The same for a second branch, which is added.
+        norms: Mean, factor and shift of the norm of u, and of v if there is a second branch. Empty if u is loaded as it is.
     """
 
     u: Any
@@ -272,7 +272,7 @@ def load_chunk(source, at, j, here, lanes, N: tl.constexpr, tile: tl.constexpr):
     """
     mask = is_inside(here, j, lanes, tile)
     first = load_floats(source.u + at + j * lanes.stride, mask, tile.lanes, N)
-    if source.norms is None:
+    if len(source.norms) == 0:
         return first
     else:
         dtype: tl.constexpr = source.u.dtype.element_ty
@@ -280,7 +280,7 @@ def load_chunk(source, at, j, here, lanes, N: tl.constexpr, tile: tl.constexpr):
         scale = tl.where(mask, norms[1], 0.0)
         shift = tl.where(mask, norms[2], 0.0)
         values = ()
-        if source.v is None:
+        if len(source.norms) == 3:
             for i in tl.static_range(N):
                 values = values + (((first[i] - norms[0]) * scale + shift).to(dtype).to(tl.float32),)
         else:
@@ -376,11 +376,11 @@ def load_norm(norm, channel):
 def source_of(u, v, norm, norm2, lanes, form: tl.constexpr):
     """Return the :class:`Source` of x."""
     if not form.normed:
-        return Source(u + lanes.offset, None, None)
+        return Source(u + lanes.offset, u, ())
     else:
         c1, f1, s1, _ = load_norm(norm, lanes.channel)
         if not form.two:
-            return Source(u + lanes.offset, None, (c1, f1, s1))
+            return Source(u + lanes.offset, u, (c1, f1, s1))
         else:
             c2, f2, s2, _ = load_norm(norm2, lanes.channel)
             return Source(u + lanes.offset, v + lanes.offset, (c1, f1, s1, c2, f2, s2))
@@ -658,7 +658,7 @@ def sums_kernel(
     sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
     lanes = locate(sizes, tile, False)
     x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
-    of_y = Source(grad + lanes.offset, None, None)
+    of_y = Source(grad + lanes.offset, grad, ())
     taps = load_taps(wa, wb, lanes.channel, form)
     conditions = load_conditions((ma, va, ga, ba, epsa), ca, (mb, vb, gb, bb, epsb), cb, lanes.channel, form)
     starts = starts_of(conditions, form)
@@ -745,7 +745,7 @@ def gradient_kernel(
     sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
     lanes = locate(sizes, tile, True)
     x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
-    of_y = Source(grad + lanes.offset, None, None)
+    of_y = Source(grad + lanes.offset, grad, ())
     taps = load_taps(wa, wb, lanes.channel, form)
     conditions = load_conditions((ma, va, ga, ba, epsa), ca, (mb, vb, gb, bb, epsb), cb, lanes.channel, form)
     starts = starts_of(conditions, form)
@@ -849,12 +849,12 @@ def gradient_kernel(
             back = step + i - P
             mine = lanes.exists & (step + i >= P) & (k_row - P < H)
             if form.normed:
-                first = load_row(Source(x.u, None, None), back, mine, lanes, 0, tile)
+                first = load_row(Source(x.u, x.u, ()), back, mine, lanes, 0, tile)
                 total = zero
                 product = zero
                 product2 = zero
                 if form.two:
-                    second = load_row(Source(x.v, None, None), back, mine, lanes, 0, tile)
+                    second = load_row(Source(x.v, x.v, ()), back, mine, lanes, 0, tile)
                 for j in tl.static_range(COLS):
                     value = tl.where(is_inside(mine, j, lanes, tile), done[j], 0.0)
                     total += value
