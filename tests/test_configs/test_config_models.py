@@ -30,12 +30,14 @@ ONLY_ANOTHER_CROP = [
 
 
 def distinct_models() -> list:
-    """One config name for each distinct model; those that differ from another in their crop only are slow tests."""
+    """One config name for each distinct model. Those that differ from another only in crop or depth are slow tests."""
     first: Dict[str, str] = {}
     for path in CONFIG_PATHS:
         first.setdefault(json.dumps(load(path).model.to_dict(), sort_keys=True), path.stem)
     return [
-        pytest.param(stem, marks=[pytest.mark.slow] if stem in ONLY_ANOTHER_CROP else [])
+        pytest.param(
+            stem, marks=[pytest.mark.slow] if stem in ONLY_ANOTHER_CROP or '_r101' in stem else []
+        )
         for stem in first.values()
     ]
 

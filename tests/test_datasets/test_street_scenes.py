@@ -18,6 +18,8 @@ from pycocotools.coco import COCO
 from mm_frelu.datasets.street_scenes import draw_scene, generate_street_scenes
 from mm_frelu.datasets.street_scenes.generate import PARAMETER_FILE
 
+pytestmark = pytest.mark.xdist_group('street_scenes')  # one process: the fixture is expensive
+
 TRAIN, VAL, SIZE = 24, 3, (256, 128)
 CATEGORIES = [
     'person',

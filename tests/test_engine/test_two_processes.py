@@ -19,6 +19,7 @@ from mm_frelu.engine import SyncStatisticsHook
 from mm_frelu.engine.sync_statistics import moving_statistics
 from mm_frelu.registry import MODELS
 
+pytestmark = pytest.mark.xdist_group('two_processes')  # one process: the fixture is expensive
 ACTIVATIONS = ('FReLU', 'DyReLUB')
 
 

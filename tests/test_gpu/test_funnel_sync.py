@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 pytestmark = [
     *RUNS_KERNELS,
+    pytest.mark.xdist_group('synchronised'),  # one process: the fixture is expensive
     pytest.mark.skipif(not INTERPRETED, reason='two processes of gloo on the CPU'),
 ]
 ALONE = Case((3, 2, 1, 5))

@@ -107,7 +107,9 @@ def test_two_machines(segmentor, tmp_path):
     assert (tmp_path / 'work/iter_2.pth').is_file()
 
 
-@pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_test.sh'])
+@pytest.mark.parametrize(
+    'script', ['slurm_train.sh', pytest.param('slurm_test.sh', marks=pytest.mark.slow)]
+)
 def test_slurm_scripts_pass_everything_on(script, segmentor, tmp_path):
     srun = tmp_path / 'bin' / 'srun'
     srun.parent.mkdir()

@@ -247,6 +247,7 @@ def test_labels_of_a_turned_image_that_were_not_turned(
     assert 'EXIF' in text
 
 
+@pytest.mark.slow
 def test_an_image_of_20000_pixels(tool, tmp_path, models, capsys):
     wide = photograph(tmp_path / 'wide.png', (20000, 700))
     labels = tmp_path / 'labels'
