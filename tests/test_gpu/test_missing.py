@@ -40,3 +40,15 @@ def test_importing_needs_no_triton_and_no_gpu():
 def test_without_a_gpu_the_reason_is_told(layer_class):
     with pytest.raises(RuntimeError, match='there is no CUDA device|triton is not installed'):
         layer_class(2, implementation='triton')(torch.rand(1, 2, 3, 4))
+
+
+def test_the_compiler_takes_the_reason_as_a_constant():
+    """As with torch's decorator, which would import torch._dynamo together with the package."""
+    from mm_frelu.ops.gpu.backend import missing
+
+    @torch.compiler.assume_constant_result
+    def decorated():
+        """Has what the decorator sets."""
+
+    assert vars(missing).keys() >= vars(decorated).keys()
+    assert all(vars(missing)[name] == value for name, value in vars(decorated).items())

@@ -85,6 +85,8 @@ def _draw_scores(axes: Axes, scores: Scores, label: str) -> None:
             va='center',
             fontsize=8,
             color=color,
+            # The number may lie on the line of the baseline.
+            bbox=dict(facecolor='white', edgecolor='none', pad=0.8),
         )
     axes.set_xlabel(label, fontsize=9)
     axes.margins(x=0.14)

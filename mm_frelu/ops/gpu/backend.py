@@ -31,10 +31,14 @@ def is_interpreted() -> bool:
     return os.environ.get('TRITON_INTERPRET') == '1'
 
 
-@torch.compiler.assume_constant_result  # torch.compile cannot trace it
 def missing() -> Optional[str]:
     """Return why this installation has no fused kernels, or None if it has them."""
     return _missing()
+
+
+# torch.compile cannot trace it. torch.compiler.assume_constant_result sets this attribute, too, but imports torch._dynamo, which takes
+# most of a second in every process.
+missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @cache
