@@ -330,7 +330,13 @@ def network(**options):
 
 
 @pytest.mark.parametrize(
-    'options', [dict(), dict(with_cp=True), dict(norm_eval=True)], ids=['train', 'with_cp', 'eval']
+    'options',
+    [
+        dict(),
+        pytest.param(dict(with_cp=True), marks=pytest.mark.slow),
+        pytest.param(dict(norm_eval=True), marks=pytest.mark.slow),
+    ],
+    ids=['train', 'with_cp', 'eval'],
 )
 def test_network_equals_eager(options, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)

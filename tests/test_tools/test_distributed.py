@@ -47,7 +47,8 @@ def test_two_processes_train_and_test(segmentor, tmp_path):
     assert one == two
 
 
-@pytest.mark.parametrize('by_option', [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('by_option', [True, False])
 def test_validation_while_training_is_that_of_the_checkpoint(by_option, street_scenes, tmp_path):
     """Every box of every image is equal, not only the metrics. The windows of two processes see different images."""
     settings = tiny_project.detection(street_scenes, activation='ReLU' if by_option else 'FReLU')

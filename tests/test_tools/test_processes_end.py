@@ -102,6 +102,7 @@ def start(tmp_path):
         training.torchrun.wait()
 
 
+@pytest.mark.slow
 def test_workers_end_when_torchrun_is_killed(street_scenes, start):
     training = start(street_scenes)
     workers = training.wait_until_it_trains()
