@@ -137,7 +137,7 @@ def is_plain_projection(conv: nn.Module) -> bool:
     )
 
 
-# --- plans of the backend 'recompute' ----------------------------------------------------------------------------------------------
+# --- plans of the backend 'recompute' ----------------------------------------------------------------------------------
 
 
 class RecomputePiecewisePlan(Plan):

@@ -408,7 +408,7 @@ def has_hooks(module: nn.Module) -> bool:
     )
 
 
-# --- modules that have no specification --------------------------------------------------------------------------------------
+# --- modules that have no specification --------------------------------------------------------------------------------
 
 
 def unsupported_modules(

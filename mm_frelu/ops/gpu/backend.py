@@ -36,8 +36,8 @@ def missing() -> Optional[str]:
     return _missing()
 
 
-# torch.compile cannot trace it. torch.compiler.assume_constant_result sets this attribute, too, but imports torch._dynamo, which takes
-# most of a second in every process.
+# torch.compile cannot trace it. torch.compiler.assume_constant_result sets this attribute too, but imports torch._dynamo, which delays
+# the start of every process.
 missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 

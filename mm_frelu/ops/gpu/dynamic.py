@@ -193,9 +193,8 @@ class TritonPoolPlan(Plan):
         self._means = cut.finish(not last, n * c)
         self._logits = cut.finish(last, n * h * w)
         self._weight = cut.finish(not last, c, n * (cut.chunks if last else cut.blocks))
-        self._backward: Dict[
-            Tuple[bool, ...], Launch
-        ] = {}  # one for each combination of missing gradients
+        # One for each combination of missing gradients.
+        self._backward: Dict[Tuple[bool, ...], Launch] = {}
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
         """Return x, its means and its projection, which is in float32."""

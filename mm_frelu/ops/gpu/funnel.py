@@ -143,12 +143,19 @@ class TritonFunnelPlan(Plan):
             )
         cut = self.gradient_cut = divide(*kind, True, multiprocessors(x.device))
         names: Tuple[str, ...] = ('u', 'v', 'grad', 'du', 'dv')
-        both = dict(BATCH=self.batch, SCALED=self.scaled, form=form, tile=cut.tile)
-        self.gradient = Launch(kernels.gradient_kernel, (cut.programs,), names, **both)
-        of_norms = 0 if self.batch else 2 * len(self.windows)
-        self.numbers = form.taps + of_norms + normed * (2 + self.two)
-        adds.update(BATCH=self.batch, form=form, PARTS=32 if cut.parts <= 32 else 128)
-        self.finish_gradient = Launch(kernels.finish_gradient_kernel, (*few, self.numbers), **adds)
+        values = form.taps + (0 if self.batch else 2 * form.windows)
+        self.numbers = values + normed * (2 + self.two)
+        both = dict(BATCH=self.batch, VALUES=values, COUNT=self.numbers, form=form)
+        self.gradient = Launch(
+            kernels.gradient_kernel,
+            (cut.programs,),
+            names,
+            SCALED=self.scaled,
+            tile=cut.tile,
+            **both,
+        )
+        both.update(CHANNELS=CHANNELS, PARTS=32 if cut.parts <= 32 else 128)
+        self.finish_gradient = Launch(kernels.finish_gradient_kernel, (*few, self.numbers), **both)
         n, c, h, w = x.shape
         grid, tile = (n * c, -(-h * w // NORM_POSITIONS)), dict(A=1, D=NORM_POSITIONS)
         if self.channels_last:

@@ -722,15 +722,15 @@ def gradient_kernel(
     u, v, grad, du, dv, partials, meansa, meansb, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
-    BATCH: tl.constexpr, SCALED: tl.constexpr, form: tl.constexpr, tile: tl.constexpr,
+    BATCH: tl.constexpr, SCALED: tl.constexpr, VALUES: tl.constexpr, COUNT: tl.constexpr, form: tl.constexpr, tile: tl.constexpr,
 ):
     """Compute the gradients of the branches, and parts of the gradients of the taps and of the norms.
 
     With ``SCALED`` the gradients of the branches, which have fixed norms, are stored in ``du`` and ``dv``; otherwise the gradient
     of x is stored in ``du``. With ``BATCH`` the windows have batch norms, and ``meansa`` and ``meansb`` are the means that these
-    subtract. The numbers of the parts are, in this order: the taps; without ``BATCH``, for each window the sum of the gradient
-    of its values, and of the products with the centred sums; with ``form.normed``, the sum of the gradient of x, and of the
-    products with each centred branch.
+    subtract. There are ``COUNT`` numbers, in this order: the taps; without ``BATCH``, for each window the sum of the gradient of its
+    values, and of the products with the centred sums; with ``form.normed``, from number ``VALUES`` on, the sum of the gradient of
+    x, and of the products with each centred branch.
 
     Row k of the sums contributes to the rows k - P to k + P of dx. These rows are accumulated until they are complete.
     """
@@ -740,8 +740,6 @@ def gradient_kernel(
     WINDOWS: tl.constexpr = form.windows
     TAPS: tl.constexpr = form.taps
     COLS: tl.constexpr = tile.columns
-    VALUES: tl.constexpr = TAPS if BATCH else TAPS + 2 * WINDOWS
-    COUNT: tl.constexpr = VALUES + ((3 if form.two else 2) if form.normed else 0)
     sizes = (planes, channels, H, width, B, R, rows, row_blocks, col_blocks)
     lanes = locate(sizes, tile, True)
     x = source_of(u, v, (m1, v1, g1, b1, eps1), (m2, v2, g2, b2, eps2), lanes, form)
@@ -903,15 +901,14 @@ def finish_window(
 def finish_gradient_kernel(
     partials, dwa, dwb, dga, dba, dca, dgb, dbb, dcb, va, ga, epsa, vb, gb, epsb,
     dg1, db1, v1, eps1, dg2, db2, v2, eps2, means, count, C, parts,
-    BATCH: tl.constexpr, form: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
+    BATCH: tl.constexpr, VALUES: tl.constexpr, COUNT: tl.constexpr, form: tl.constexpr,
+    CHANNELS: tl.constexpr, PARTS: tl.constexpr,
 ):
     """Add up the parts of :func:`gradient_kernel`. Each program has some channels of one number.
 
     If ``means`` (3, C) is given, the means that the batch norms of the branches subtract are stored in it.
     """
     TAPS: tl.constexpr = form.taps
-    VALUES: tl.constexpr = TAPS if BATCH else TAPS + 2 * form.windows
-    COUNT: tl.constexpr = VALUES + ((3 if form.two else 2) if form.normed else 0)
     OWN: tl.constexpr = TAPS // form.windows
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     there = channel < C

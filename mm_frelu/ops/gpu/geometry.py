@@ -10,6 +10,7 @@ from .launch import WIDE_BYTES
 LANES = 128
 """Lanes of a program, one for each thread. Two channels per thread in channels_last took the same time and more registers."""
 UNROLLED = 2
+"""Rows that a lane loads before it computes with them."""
 FORWARD_PROGRAMS, GRADIENT_PROGRAMS = 8, 4
 """Programs that run on a multiprocessor at a time, which depends on their registers."""
 OVERHEAD_ROWS = 3
