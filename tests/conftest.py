@@ -1,5 +1,6 @@
 """Fixtures for the whole suite."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -7,11 +8,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from yapf.yapflib import yapf_api
 
 # The models in the tests are too small to benefit from threads, and the machine may be shared.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import mm_frelu  # noqa: E402, F401  (before mmdet and mmseg: it supplies missing ops)
+
+# A run formats its config with yapf at its start and for each checkpoint, half a second each time. Format each text once.
+_format = yapf_api.FormatCode
+_formatted: dict = {}
+
+
+def _format_once(text, **options):
+    if text not in _formatted:
+        _formatted[text] = _format(text, **options)
+    return _formatted[text]
+
+
+yapf_api.FormatCode = _format_once
 
 
 def pytest_collection_modifyitems(items):
@@ -27,6 +42,12 @@ def pytest_collection_modifyitems(items):
         for word, reason in missing.items():
             if item.get_closest_marker(word) or word in values:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish():
+    """Take the imported modules out of garbage collection, which each dataset of MMEngine runs when it is built."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session')

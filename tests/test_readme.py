@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_project
 from markdown_pages import code_blocks, links, shell_lines
 from mmengine.config import Config
 from small_configs import write_small_config
@@ -40,24 +41,24 @@ def workspace(tmp_path_factory, street_scenes, coco):
     return folder
 
 
-def lend_checkpoint(workspace, path):
-    """Put the checkpoint of a short run where the full run would write it."""
-    target = workspace / path
+def lend_checkpoint(path):
+    """Put the checkpoint of a short run where the full run would write it. The current folder is the workspace."""
+    target = Path(path)
     if not target.exists():
         candidates = sorted(target.parent.glob('*_1.pth'))
         if not candidates:
-            train = ROOT / 'tools/train.py'
-            config = next(workspace.glob(f'configs/*/{target.parent.name}.py'))
-            command = [sys.executable, str(train), str(config.relative_to(workspace))]
-            subprocess.run(command, cwd=workspace, check=True, capture_output=True)
+            (config,) = Path().glob(f'configs/*/{target.parent.name}.py')
+            tiny_project.load_tool('train.py').main([str(config)])
+            tiny_project.forget_runs()
             candidates = sorted(target.parent.glob('*_1.pth'))
         shutil.copy(candidates[0], target)
 
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_command_runs(command, workspace, monkeypatch):
+    monkeypatch.chdir(workspace)
     for path in re.findall(r'work_dirs/\S+\.pth', command):
-        lend_checkpoint(workspace, path)
+        lend_checkpoint(path)
     words = shlex.split(command)
     if words[0] == 'python':
         words[0] = sys.executable
@@ -66,7 +67,7 @@ def test_command_runs(command, workspace, monkeypatch):
         words[-1] = '1'  # process, for two cores
         monkeypatch.setenv('PYTHON', sys.executable)
         monkeypatch.setenv('PORT', '29731')
-    result = subprocess.run(words, cwd=workspace, capture_output=True, text=True)
+    result = subprocess.run(words, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
 
 

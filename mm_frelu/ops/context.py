@@ -49,7 +49,7 @@ def is_exporting() -> bool:
     """Whether a graph is being traced by ``torch.jit`` or ``torch.fx``, or exported to ONNX."""
     if is_compiling():
         return False
-    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_fx_tracing()
+    return torch.jit.is_tracing() or is_fx_tracing()
 
 
 def is_torch_export() -> bool:

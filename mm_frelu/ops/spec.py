@@ -17,6 +17,7 @@ backward, they are the values that forward used.
 """
 
 from functools import reduce
+from operator import itemgetter
 from typing import Any, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -109,11 +110,22 @@ class FunnelSpec(NamedTuple):
         start = BRANCH_LENGTH * len(self.branches) + WINDOW_LENGTH * index
         return row[start], row[start + 1], NormTensors(*row[start + 2 : start + WINDOW_LENGTH])
 
+    @property
     def norm_starts(self) -> List[int]:
-        """Return the index in the row at which the tensors of each norm start."""
+        """Index in the row at which the tensors of each norm start."""
         split = BRANCH_LENGTH * len(self.branches)
         end = split + WINDOW_LENGTH * len(self.windows)
         return [*range(1, split, BRANCH_LENGTH), *range(split + 2, end, WINDOW_LENGTH)]
+
+    @property
+    def batch_norms(self) -> List[Tuple[Norm, int, Optional[int]]]:
+        """Norms with mode ``'batch'``, the index in the row of their tensors, and that of the convolution's bias."""
+        branches = len(self.branches)
+        return [
+            (norm, start, start - 1 if index >= branches else None)
+            for index, (norm, start) in enumerate(zip(self.norms, self.norm_starts))
+            if norm.mode == BATCH
+        ]
 
     def saved(self, row: Row, statistics: Sequence[Tensor]) -> List[Optional[Tensor]]:
         """Return the row to save for backward.
@@ -122,11 +134,11 @@ class FunnelSpec(NamedTuple):
             row: The row of forward.
             statistics: Mean and variance of each norm with mode ``'batch'``.
         """
-        kept, rest = list(row), iter(statistics)
-        for norm, start, _ in _norms_in_row(self):
-            if norm.mode == BATCH:
-                kept[start + 2], kept[start + 3] = next(rest), next(rest)
+        kept = list(row)
+        for start in self.norm_starts:
             kept[start + 4] = None
+        for index, (_, start, _) in enumerate(self.batch_norms):
+            kept[start + 2 : start + 4] = statistics[2 * index : 2 * index + 2]
         return kept
 
     def compute(self, row: Row) -> Tuple[Tensor]:
@@ -173,9 +185,8 @@ class FunnelSpec(NamedTuple):
             statistics: Mean and biased variance of each norm with mode ``'batch'``, without the bias of a convolution.
             counts: Number of values per channel for each of these norms; by default that of the first features.
         """
-        batch = [entry for entry in _norms_in_row(self) if entry[0].mode == BATCH]
         count = row[0].numel() // row[0].shape[1]
-        for index, (norm, start, bias) in enumerate(batch):
+        for index, (norm, start, bias) in enumerate(self.batch_norms):
             move_running(
                 norm,
                 NormTensors(*row[start : start + NORM_LENGTH]),
@@ -206,15 +217,6 @@ class FunnelSpec(NamedTuple):
             norm = Norm(MODES[mode], next(norms))
             windows.append(Window((kh, kw), (ph, pw), (dh, dw), norm))
         return cls(branches, tuple(windows), ('sum', 'max')[combine], DTYPES[dtype])
-
-
-def _norms_in_row(spec: FunnelSpec) -> List[Tuple[Norm, int, Optional[int]]]:
-    """Return each norm with the index of its tensors in the row, and the index of its convolution's bias."""
-    branches = len(spec.branches)
-    return [
-        (norm, start, start - 1 if index >= branches else None)
-        for index, (norm, start) in enumerate(zip(spec.norms, spec.norm_starts()))
-    ]
 
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -267,7 +269,8 @@ def move_running(
 
 # --- reading modules ---------------------------------------------------------------------------------------------------
 
-CONV_FIELDS = (
+# Each picks all its values in one call, because they are read in every call of a layer.
+CONV_FIELDS = itemgetter(
     'in_channels',
     'out_channels',
     'groups',
@@ -277,7 +280,7 @@ CONV_FIELDS = (
     'dilation',
     'padding_mode',
 )
-NORM_FIELDS = ('training', 'eps', 'momentum', 'track_running_stats', 'num_features')
+NORM_FIELDS = itemgetter('training', 'eps', 'momentum', 'track_running_stats', 'num_features')
 BATCH_NORM_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
 
@@ -321,8 +324,9 @@ def row_key(
     for _, norm in branches:
         key += _norm_key(norm)
     for conv, norm in windows:
-        fields = conv.__dict__
-        key += (type(conv), has_hooks(conv), *[fields.get(name) for name in CONV_FIELDS])
+        key += (type(conv), has_hooks(conv))
+        if type(conv) is nn.Conv2d:
+            key += CONV_FIELDS(conv.__dict__)
         key += _norm_key(norm)
     key += [None if tensor is None else facts(tensor) for tensor in row]
     return tuple(key)
@@ -334,8 +338,7 @@ def _norm_key(norm: Optional[nn.Module]) -> Tuple[Any, ...]:
     key = type(norm), has_hooks(norm)
     if not isinstance(norm, _BatchNorm):
         return key
-    fields = norm.__dict__
-    return (*key, group_of(norm), *[fields.get(name) for name in NORM_FIELDS])
+    return (*key, group_of(norm), *NORM_FIELDS(norm.__dict__))
 
 
 def facts(tensor: Tensor) -> Tuple[Hashable, ...]:
@@ -395,12 +398,13 @@ def group_of(norm: Optional[nn.Module]) -> Any:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether calling a module differs from the forward of its class, due to hooks or its own ``forward`` attribute."""
+    own = module.__dict__  # nn.Module.__getattr__ would take longer
     return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or 'forward' in module.__dict__
+        own['_forward_hooks']
+        or own['_forward_pre_hooks']
+        or own['_backward_hooks']
+        or own['_backward_pre_hooks']
+        or 'forward' in own
         or torch_module._global_forward_hooks
         or torch_module._global_forward_pre_hooks
         or torch_module._global_backward_hooks

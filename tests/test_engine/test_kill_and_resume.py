@@ -63,8 +63,8 @@ def kill(kind, activation, points, data, tmp_path):
         pytest.param('detection', 'DyReLUB', marks=pytest.mark.slow),
     ],
 )
-def test_a_few_points(kind, activation, street_scenes, tmp_path):
-    kill(kind, activation, 2, street_scenes, tmp_path)
+def test_one_point(kind, activation, street_scenes, tmp_path):
+    kill(kind, activation, 1, street_scenes, tmp_path)
 
 
 @pytest.mark.slow

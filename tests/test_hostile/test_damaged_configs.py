@@ -48,7 +48,7 @@ def no_training(monkeypatch):
     monkeypatch.setattr(IterBasedTrainLoop, 'run', lambda self: None)
 
 
-@pytest.mark.parametrize('count', [6, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('count', [3, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('kind', KINDS)
 def test_entries(street_scenes, tmp_path, no_training, kind, count):
     path = tmp_path / 'config.py'
@@ -63,7 +63,7 @@ def test_entries(street_scenes, tmp_path, no_training, kind, count):
     assert refused
 
 
-@pytest.mark.parametrize('count', [25, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('count', [15, pytest.param(300, marks=pytest.mark.slow)])
 def test_text(tmp_path, count):
     """Of a packaged config, with the files that it inherits from."""
     source = ROOT / 'configs/retinanet/retinanet_r50-frelu_fpn_1x_coco.py'

@@ -18,7 +18,7 @@ from mm_frelu.engine import UserError
 from mm_frelu.engine.read_errors import name_files
 
 LOADERS = ('train_dataloader', 'val_dataloader')
-CASES = [pytest.param(5, id='some'), pytest.param(300, marks=pytest.mark.slow, id='many')]
+CASES = [pytest.param(3, id='some'), pytest.param(300, marks=pytest.mark.slow, id='many')]
 
 
 @pytest.fixture(scope='module')

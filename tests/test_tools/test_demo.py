@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group('demo')  # one process: the fixtures are ex
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp('demo')
     command = [sys.executable, str(TOOLS / 'demo.py'), '--train', '8', '--val', '2']
-    command += ['--size', '128x64', '--pictures', '1', '--max-iters', '2']
+    command += ['--size', '128x64', '--pictures', '1', '--max-iters', '1']
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return folder, result.stdout

@@ -121,6 +121,7 @@ def test_all_end_when_one_worker_is_killed(street_scenes, start):
     assert 'Signal 9 (SIGKILL) received' in training.text()
 
 
+@pytest.mark.slow
 def test_all_end_at_the_error_of_one(street_scenes, start, tmp_path):
     """The process that reads the broken image fails, and the others end with it."""
     root = tmp_path / 'scenes'

@@ -81,7 +81,7 @@ class NumbaFunnelPlan(Plan):
         # Norms by their index in the kernels. In the row, the norms of the branches come first.
         numbers = [*range(FIRST_BRANCH, FIRST_BRANCH + len(spec.branches)), *range(len(windows))]
         norms = dict(zip(numbers, spec.norms))
-        self._starts = dict(zip(numbers, spec.norm_starts()))
+        self._starts = dict(zip(numbers, spec.norm_starts))
         over_batch = [k for k in numbers if norms[k].mode == BATCH]
         self._moments = [MOMENTS * k + moment for k in over_batch for moment in range(MOMENTS)]
         # A batch norm cancels the bias.

@@ -1,6 +1,7 @@
 """Run the funnel activation with the kernels of :mod:`.funnel_kernels`: order of the kernels, and their arguments."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from operator import itemgetter
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -95,11 +96,11 @@ class TritonFunnelPlan(Plan):
         x = row[0]
         self.channels = x.shape[1]
         self.count = x.numel() // x.shape[1]
-        self.zeros, self.ones = constants(x.device, self.channels)
+        self.statistics = spec.statistics
         self.channels_last = _is_channels_last(x)
         # A branch with a norm comes first, because the kernels support a norm of the first branch or of both.
         order = sorted(range(len(spec.branches)), key=lambda k: spec.branches[k].mode == NONE)
-        starts = spec.norm_starts()
+        starts = spec.norm_starts
         found = [2 * sum(norm.mode == BATCH for norm in spec.norms[:k]) for k in range(len(starts))]
         self.branches = [_Place(spec.branches[k], starts[k], found[k]) for k in order]
         self.windows = [
@@ -112,8 +113,68 @@ class TritonFunnelPlan(Plan):
         places = [place.start + step for place in self.branches for step in (0, 1)]
         places += [place.start + step for place in self.windows for step in (-2, -1, 0, 1)]
         self.per_channel = [index for index in places if row[index] is not None]
-        self.is_compiled = {'forward': False, 'backward': False}
+        self._set_arguments(row)
         self._set_launches(x)
+        first, self.by_address = (_Call(self.constants, by_address) for by_address in (False, True))
+        self.calls = {'forward': first, 'backward': first}
+
+    def _set_arguments(self, row: Row) -> None:
+        """Set functions that pick the arguments of the kernels from what :meth:`_Call.values` returns.
+
+        The kernels take two branches and two windows. Their arguments are named as in the kernels.
+        """
+        norms = (*self.branches, *self.windows)
+        self.constants = [*constants(row[0].device, self.channels), None, 0.0]
+        self.constants += [float(place.norm.eps) for place in norms]
+        zeros, ones, none, zero, first_eps = range(len(row), len(row) + 5)
+        gradients = len(row) + len(self.constants)  # those of the row follow in backward
+
+        def norm(place: _Place, eps: int) -> Tuple[int, ...]:
+            """Return the positions of mean, variance, scale, shift and epsilon."""
+            if place.norm.mode == NONE:
+                return identity
+            start = place.start
+            scale = ones if row[start] is None else start
+            shift = zeros if row[start + 1] is None else start + 1
+            return start + 2, start + 3, scale, shift, eps
+
+        def bias(place: _Place) -> int:
+            # A batch norm cancels it.
+            return zeros if self.batch or row[place.start - 1] is None else place.start - 1
+
+        def pair(entries: Sequence[Any], missing: Any) -> List[Any]:
+            return [*entries, missing][:2]
+
+        identity = (zeros, ones, ones, zeros, zero)
+        found = [norm(place, first_eps + index) for index, place in enumerate(norms)]
+        branches = pair(found[: len(self.branches)], identity)
+        windows = pair(found[len(self.branches) :], identity)
+        (m1, v1, g1, _, eps1), (m2, v2, g2, _, eps2) = branches
+        (ma, va, ga, ba, epsa), (mb, vb, gb, bb, epsb) = windows
+        ca, cb = pair([bias(place) for place in self.windows], zeros)
+        weights = pair([place.start - 2 for place in self.windows], none)
+        self.for_features = itemgetter(ones, none, *identity, *identity)
+        self.for_x = itemgetter(*weights, *branches[0], *branches[1])
+        self.for_windows = itemgetter(ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb)
+        self.for_norms = itemgetter(m1, v1, g1, eps1, m2, v2, g2, eps2)
+        # Gradients of scale and shift, and of the bias. Those of a batch norm of a window come from the sums.
+        starts = [gradients + place.start for place in self.windows]
+        self.for_sums = [
+            itemgetter(start, start + 1, window[1], window[4])
+            for start, window in zip(starts, windows)
+        ]
+        of_weights = pair([start - 2 for start in starts], none)
+        of_windows = [
+            (none, none, start - 1) if self.batch else (start, start + 1, start - 1)
+            for start in starts
+        ]
+        of_windows = pair(of_windows, (none,) * 3)
+        starts = [gradients + place.start for place in self.branches]
+        (dg1, db1), (dg2, db2) = pair([(start, start + 1) for start in starts], (none, none))
+        self.for_finish = itemgetter(
+            *of_weights, *of_windows[0], *of_windows[1], va, ga, epsa, vb, gb, epsb,
+            dg1, db1, v1, eps1, dg2, db2, v2, eps2,
+        )  # fmt: skip
 
     def _set_launches(self, x: Tensor) -> None:
         size = max(self.spec.windows[0].kernel_size)
@@ -168,15 +229,17 @@ class TritonFunnelPlan(Plan):
     ) -> Tuple[Outputs, List[Tensor]]:
         """See :meth:`.Plan.forward`. The input is not overwritten, because programs read neighbouring pixels."""
         with device_of(row[0]):
-            result = self._forward(row, _Call(self, 'forward'), moves_running_statistics)
-        self.is_compiled['forward'] = not INTERPRETED
+            result = self._forward(row, self.calls['forward'], moves_running_statistics)
+        if not INTERPRETED:
+            self.calls['forward'] = self.by_address
         return result
 
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> List[Optional[Tensor]]:
         """See :meth:`.Plan.backward`."""
         with device_of(row[0]):
-            result = self._backward(row, grads[0], _Call(self, 'backward'))
-        self.is_compiled['backward'] = not INTERPRETED
+            result = self._backward(row, grads[0], self.calls['backward'])
+        if not INTERPRETED:
+            self.calls['backward'] = self.by_address
         return result
 
     # --- forward -------------------------------------------------------------------------------------------------------
@@ -186,108 +249,58 @@ class TritonFunnelPlan(Plan):
         branches = [wide(row[place.start - 1]) for place in self.branches]
         u = branches[0]
         y = torch.empty_like(u)
-        features = [call.at(branch) for branch in branches] + [None] * (not self.two)
+        features = [*map(call.at, branches)] + [None] * (not self.two)
+        values = call.values(row)
         statistics: List[Tensor] = []
         parts = None
-        if self.spec.statistics:
-            statistics += u.new_empty((self.spec.statistics, c), dtype=torch.float32).unbind()
+        if self.statistics:
+            statistics += u.new_empty((self.statistics, c), dtype=torch.float32).unbind()
             partials = u.new_empty(3 * len(self.windows) * cut.parts * c, dtype=torch.float32)
             parts = call.at(partials)
-        moved: List[Tensor] = []
         for place, branch in zip(self.branches, features):
             if place.norm.mode == BATCH:
-                ones = call.at(self.ones)
-                call(
-                    self.measure,
-                    branch,
-                    None,
-                    parts,
-                    ones,
-                    None,
-                    *call.no_norm,
-                    *call.no_norm,
-                    *cut.sizes,
-                )
-                moved += self._finish(place, row, call, parts, 0, None, statistics, moves)
-        norms = self._branch_norms(row, call, statistics)
-        weights = self._weights(row, call)
+                call(self.measure, branch, None, parts, *self.for_features(values), *cut.sizes)
+                self._finish(place, row, values, call, parts, 0, statistics, moves)
+        for_x = self.for_x(values)
         if self.batch:
-            call(self.moments, *features, parts, *weights, *norms, *cut.sizes)
+            call(self.moments, *features, parts, *for_x, *cut.sizes)
             for index, place in enumerate(self.windows):
-                bias = row[place.start - 1]
-                moved += self._finish(place, row, call, parts, 3 * index, bias, statistics, moves)
-        conditions = self._conditions(row, call, statistics)
-        call(self.activate, *features, call.at(y), *weights, *norms, *conditions, *cut.sizes)
-        for tensor in moved:  # one at a time, because older torch versions take no list
-            torch.autograd.graph.increment_version(tensor)
+                self._finish(place, row, values, call, parts, 3 * index, statistics, moves)
+        call(self.activate, *features, call.at(y), *for_x, *self.for_windows(values), *cut.sizes)
         return (y,), statistics
 
     def _finish(
-        self, place: '_Place', row: Row, call: '_Call', parts: Any, first: int, bias: Optional[Tensor],
+        self, place: '_Place', row: Row, values: List[Any], call: '_Call', parts: Any, first: int,
         statistics: Sequence[Tensor], moves: bool,
-    ) -> List[Tensor]:  # fmt: skip
-        """Compute mean and variance from their parts, update the running statistics, and return those that were updated."""
-        norm = place.norm
+    ) -> None:  # fmt: skip
+        """Compute mean and variance from their parts, and update the running statistics.
+
+        Mean and variance replace the running statistics in ``values``.
+        """
+        norm, start = place.norm, place.start
         mean, var = statistics[place.found : place.found + 2]
-        to = call.at(mean), call.at(var)
-        running = row[place.start + 2 : place.start + 5] if moves else (None, None, None)
+        to_running = values[start + 2 : start + 5] if moves else [None, None, None]
+        to = values[start + 2 : start + 4] = call.at(mean), call.at(var)
         sizes = self.channels, self.cut.parts, first
+        has_bias = place in self.windows and row[start - 1] is not None
         if norm.group is not None:
             call(place.finish_moments, parts, *to, None, None, None, None, 0.0, *sizes)
             *joint, total = merge_moments(mean, var, self.count, norm.group)
             torch._foreach_copy_([mean, var], joint)
             if moves:
-                own = NormTensors(*row[place.start : place.start + 5])
-                move_running(norm, own, mean, var, total, bias)
-            return []
+                own = NormTensors(*row[start : start + 5])
+                move_running(norm, own, mean, var, total, row[start - 1] if has_bias else None)
+            return
         momentum = norm.momentum
         if momentum is None:
             momentum = 0.0
-            if running[2] is not None:
-                running[2].add_(1)  # all programs read the count, so none may change it
-        to_bias = None if running[0] is None or bias is None else call.at(bias)
-        moving = [None if tensor is None else call.at(tensor) for tensor in running]
-        call(place.finish_moments, parts, *to, *moving, to_bias, float(momentum), *sizes)
-        return [tensor for tensor in running if tensor is not None]
-
-    # --- arguments of the kernels for norms and windows ----------------------------------------------------------------
-
-    def _norm(
-        self, place: '_Place', row: Row, call: '_Call', statistics: Sequence[Tensor]
-    ) -> Tuple:
-        """Return mean, variance, scale, shift and epsilon of a norm, or those of the identity for a missing norm."""
-        norm, start = place.norm, place.start
-        if norm.mode == NONE:
-            return call.no_norm
-        mean, var = row[start + 2 : start + 4]
-        if statistics and norm.mode == BATCH:
-            mean, var = statistics[place.found : place.found + 2]
-        gamma = self.ones if row[start] is None else row[start]
-        beta = self.zeros if row[start + 1] is None else row[start + 1]
-        return call.at(mean), call.at(var), call.at(gamma), call.at(beta), float(norm.eps)
-
-    def _branch_norms(self, row: Row, call: '_Call', statistics: Sequence[Tensor] = ()) -> Tuple:
-        first = self._norm(self.branches[0], row, call, statistics)
-        second = self._norm(self.branches[1], row, call, statistics) if self.two else call.no_norm
-        return (*first, *second)
-
-    def _conditions(self, row: Row, call: '_Call', statistics: Sequence[Tensor] = ()) -> List[Any]:
-        """Return mean, variance, scale, shift, bias and epsilon for both windows."""
-        numbers: List[Any] = []
-        for place in self.windows:
-            *values, eps = self._norm(place, row, call, statistics)
-            bias = row[place.start - 1]
-            # A batch norm cancels the bias.
-            bias = self.zeros if bias is None or self.batch else bias
-            numbers += (*values, call.at(bias), eps)
-        if len(self.windows) == 1:
-            *values, eps = call.no_norm
-            numbers += (*values, call.at(self.zeros), eps)
-        return numbers
-
-    def _weights(self, row: Row, call: '_Call') -> List[Any]:
-        weights = [call.at(row[place.start - 2]) for place in self.windows]
-        return weights if len(weights) == 2 else [*weights, None]
+            if moves and row[start + 4] is not None:
+                row[start + 4].add_(1)  # all programs read the count, so none may change it
+        to_bias = values[start - 1] if has_bias and to_running[0] is not None else None
+        call(place.finish_moments, parts, *to, *to_running, to_bias, float(momentum), *sizes)
+        for tensor in row[start + 2 : start + 5] if moves else ():
+            if tensor is not None:  # one at a time, because older torch versions take no list
+                torch.autograd.graph.increment_version(tensor)
 
     # --- backward ------------------------------------------------------------------------------------------------------
 
@@ -296,15 +309,13 @@ class TritonFunnelPlan(Plan):
         branches = [wide(row[place.start - 1]) for place in self.branches]
         u = branches[0]
         grad = laid_out_as(u, grad)
-        norms = self._branch_norms(row, call)
-        weights, conditions = self._weights(row, call), self._conditions(row, call)
-        features = (
-            [call.at(branch) for branch in branches] + [None] * (not self.two) + [call.at(grad)]
-        )
+        features = [*map(call.at, branches)] + [None] * (not self.two) + [call.at(grad)]
         # All gradients are computed, wanted or not, because kernels are compiled for the tensors that exist.
         found: List[Any] = [None] * len(row)
         for index in self.per_channel:
             found[index] = torch.empty_like(row[index])
+        values = call.values(row, found)
+        for_x, for_windows = self.for_x(values), self.for_windows(values)
         # The workspace: parts of the gradients; means that the batch norms of the branches subtract; the same for the windows;
         # and the parts of the latter.
         ends = self.numbers * cut.parts * c
@@ -313,105 +324,55 @@ class TritonFunnelPlan(Plan):
         workspace = u.new_empty(ends[2] + parts_of_sums, dtype=torch.float32)
         means: List[Any] = [None, None]
         if self.batch:
-            means = self._means(found, call, workspace, ends, features, weights, norms, conditions)
+            of_sums = call.piece(workspace, ends[2])
+            call(self.sums, *features, of_sums, *for_x, *for_windows, *self.cut.sizes)
+            for index, place in enumerate(self.windows):
+                start = ends[1] + 2 * index * c
+                means[index] = call.piece(workspace, start)
+                call(
+                    place.finish_sums, of_sums, means[index], *self.for_sums[index](values), float(self.count), c,
+                    self.cut.parts, 2 * index,
+                )  # fmt: skip
+                if place.norm.group is not None:
+                    own = workspace[start : start + 2 * c].view(2, c)
+                    own.copy_(merge_means(own, self.count, place.norm.group))
         du = torch.empty_like(u)
         dv = torch.empty_like(u) if self.scaled and self.two else None
-        parts, to_du = call.at(workspace), call.at(du)
-        to_dv = None if dv is None else call.at(dv)
+        parts, to_dv = call.at(workspace), None if dv is None else call.at(dv)
         call(
-            self.gradient,
-            *features,
-            to_du,
-            to_dv,
-            parts,
-            *means,
-            *weights,
-            *norms,
-            *conditions,
-            *cut.sizes,
-        )
-        taken = (
-            workspace[ends[0] : ends[1]].view(3, c) if self.branches[0].norm.mode == BATCH else None
-        )
-        taken = self._finish_backward(found, call, parts, norms, conditions, taken)
-        if not self.scaled:
-            du, dv = self._through_norms(branches, du, taken, norms, call)
+            self.gradient, *features, call.at(du), to_dv, parts, *means, *for_x, *for_windows, *cut.sizes
+        )  # fmt: skip
+        taken = to_taken = None
+        if self.branches[0].norm.mode == BATCH:
+            taken = workspace[ends[0] : ends[1]].view(3, c)
+            to_taken = call.piece(workspace, ends[0])
+        call(
+            self.finish_gradient, parts, *self.for_finish(values), to_taken, float(self.count), c, cut.parts
+        )  # fmt: skip
+        if taken is not None:
+            group = self.branches[0].norm.group
+            taken = taken if group is None else merge_means(taken, self.count, group)
+            du, dv = self._through_norms(branches, du, taken, values, call)
+        elif not self.scaled:
+            dv = du
         for place, gradient in zip(self.branches, (du, dv)):
             found[place.start - 1] = gradient
         return found
 
-    def _means(
-        self, found: Sequence[Optional[Tensor]], call: '_Call', workspace: Tensor, ends: Sequence[int], features: Sequence,
-        weights: Sequence, norms: Sequence, conditions: Sequence,
-    ) -> List[Any]:  # fmt: skip
-        """Compute the means that the windows' batch norms subtract, and store gradients of scale and shift in ``found``."""
-        c, cut = self.channels, self.cut
-        parts = call.piece(workspace, ends[2])
-        call(self.sums, *features, parts, *weights, *norms, *conditions, *cut.sizes)
-        means: List[Any] = []
-        for index, place in enumerate(self.windows):
-            start = ends[1] + 2 * index * c
-            means.append(call.piece(workspace, start))
-            to = [None if t is None else call.at(t) for t in found[place.start : place.start + 2]]
-            call(
-                place.finish_sums, parts, means[-1], *to, conditions[6 * index + 1], float(place.norm.eps),
-                float(self.count), c, cut.parts, 2 * index,
-            )  # fmt: skip
-            if place.norm.group is not None:
-                own = workspace[start : start + 2 * c].view(2, c)
-                own.copy_(merge_means(own, self.count, place.norm.group))
-        return means if len(means) == 2 else [*means, None]
-
-    def _finish_backward(
-        self, found: List[Any], call: '_Call', parts: Any, norms: Sequence, conditions: Sequence,
-        means: Optional[Tensor],
-    ) -> Optional[Tensor]:  # fmt: skip
-        """Compute the gradients of all values per channel, and the means that the branches' batch norms subtract."""
-        weights: List[Any] = []
-        of_windows: List[Any] = []
-        for place in self.windows:
-            start = place.start
-            weights.append(call.at(found[start - 2]))
-            own = [None, None] if self.batch else found[start : start + 2]
-            of_windows += [None if t is None else call.at(t) for t in (*own, found[start - 1])]
-        missing = 2 - len(weights)
-        of_branches = []
-        for place, first in zip(self.branches, (0, 5)):
-            own = found[place.start : place.start + 2]
-            of_branches += [None if t is None else call.at(t) for t in own]
-            of_branches += [norms[first + 1], norms[first + 4]]
-        if not self.two:
-            of_branches += [None, None, norms[6], norms[9]]
-        call(
-            self.finish_gradient, parts, *weights, *[None] * missing, *of_windows, *[None] * (3 * missing),
-            conditions[1], conditions[2], conditions[5], conditions[7], conditions[8], conditions[11],
-            *of_branches, None if means is None else call.at(means), float(self.count), self.channels,
-            self.gradient_cut.parts,
-        )  # fmt: skip
-        group = self.branches[0].norm.group
-        return means if means is None or group is None else merge_means(means, self.count, group)
-
     def _through_norms(
-        self,
-        branches: Sequence[Tensor],
-        dx: Tensor,
-        means: Optional[Tensor],
-        norms: Sequence,
-        call: '_Call',
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+        self, branches: Sequence[Tensor], dx: Tensor, means: Tensor, values: Sequence, call: '_Call'
+    ) -> Tuple[Tensor, Tensor]:
         """Compute the gradients of the branches from that of x."""
-        if means is None:
-            return dx, dx
         is_shortcut = self.two and self.branches[1].norm.mode == NONE
         du = torch.empty_like(dx) if is_shortcut else dx
-        dv = torch.empty_like(dx) if self.two and not is_shortcut else None
-        second = [None, None] if dv is None else [call.at(branches[1]), call.at(dv)]
+        dv = torch.empty_like(dx) if self.two and not is_shortcut else dx
+        second = [None, None] if dv is dx else [call.at(branches[1]), call.at(dv)]
         positions = self.count if self.channels_last else self.count // dx.shape[0]
         call(
             self.norms, call.at(dx), call.at(branches[0]), second[0], call.at(du), second[1], call.at(means),
-            norms[0], norms[1], norms[2], norms[4], norms[5], norms[6], norms[7], norms[9], self.channels, positions,
+            *self.for_norms(values), self.channels, positions,
         )  # fmt: skip
-        return du, dx if is_shortcut else dv
+        return du, dv
 
 
 class _Place:
@@ -433,23 +394,36 @@ class _Place:
 
 
 class _Call:
-    """Launches kernels of a plan in forward or backward: by address, or with tensors until they are compiled."""
+    """Launches kernels of a plan: by address, or with tensors until they are compiled.
 
-    def __init__(self, plan: TritonFunnelPlan, direction: str) -> None:
-        is_compiled = plan.is_compiled[direction]
-        self.at = Tensor.data_ptr if is_compiled else _itself
-        self._start = Launch.at if is_compiled else Launch.__call__
-        zeros, ones = self.at(plan.zeros), self.at(plan.ones)
-        self.no_norm = zeros, ones, ones, zeros, 0.0
+    Args:
+        constants: Tensors and numbers that replace missing tensors of a row.
+        by_address: Whether the kernels are compiled.
+
+    Attributes:
+        at: Function that returns what a kernel takes for a tensor.
+    """
+
+    def __init__(self, constants: Sequence[Any], by_address: bool) -> None:
+        self.at: Callable[[Tensor], Any] = Tensor.data_ptr if by_address else _itself
+        self._by_address = by_address
+        self._start = Launch.at if by_address else Launch.__call__
+        self._constants = [self.at(c) if isinstance(c, Tensor) else c for c in constants]
 
     def __call__(self, launch: Launch, *args: Any) -> None:
         self._start(launch, *args)
 
+    def values(self, row: Row, gradients: Row = ()) -> List[Any]:
+        """Return what kernels take for the tensors of a row, then the constants, then the gradients of the row."""
+        at = self.at
+        values = [None if tensor is None else at(tensor) for tensor in row]
+        values += self._constants
+        values += [None if tensor is None else at(tensor) for tensor in gradients]
+        return values
+
     def piece(self, workspace: Tensor, start: int) -> Any:
-        """Return the workspace from the value ``start`` on."""
-        if self.at is _itself:
-            return workspace[start:]
-        return workspace.data_ptr() + 4 * start
+        """Return what kernels take for the workspace from the value ``start`` on."""
+        return workspace.data_ptr() + 4 * start if self._by_address else workspace[start:]
 
 
 def _itself(tensor: Tensor) -> Tensor:
