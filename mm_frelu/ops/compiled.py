@@ -14,7 +14,7 @@ from .autograd import Outputs, Plan
 from .context import is_torch_export
 from .dispatch import APART, BACKENDS, Choice, requested
 from .dynamic import PiecewiseSpec
-from .spec import FunnelSpec, Row, facts
+from .spec import Description, FunnelSpec, Row, facts
 
 SPECS = (FunnelSpec, PiecewiseSpec)
 """Classes of specifications. An operator gets the index of one."""
@@ -25,7 +25,7 @@ HAS_OPERATORS = hasattr(torch.library, 'custom_op')
 def select_compiled(
     implementation: str,
     row: Row,
-    describe: Callable[[], Tuple[Any, Optional[str]]],
+    describe: Callable[[], Description],
     has_norms: bool = False,
 ) -> Tuple[Choice, Any]:
     """Choose a backend like :func:`.dispatch.select`, in a compiled graph.

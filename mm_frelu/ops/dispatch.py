@@ -15,12 +15,12 @@ The environment variable ``MM_FRELU_IMPLEMENTATION`` overrides the config of a l
 import os
 from collections import OrderedDict
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
 
 from . import cpu, gpu, recompute
 from .autograd import Plan
 from .context import Context
-from .spec import Row
+from .spec import Description, Row
 
 IMPLEMENTATIONS = ('auto', 'eager', 'recompute', 'numba', 'triton')
 """Values of ``implementation``: the backends, and ``'auto'``, which chooses one."""
@@ -88,7 +88,7 @@ def select(
     implementation: str,
     key: Hashable,
     row: Row,
-    describe: Callable[[], Tuple[Any, Optional[str]]],
+    describe: Callable[[], Description],
     has_norms: bool = False,
 ) -> Tuple[Choice, Optional[Plan]]:
     """Choose the backend for a layer and a kind of input. The choice is cached for each key.

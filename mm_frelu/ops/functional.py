@@ -14,7 +14,7 @@ from .context import convolution_dtype, is_compiling, is_exporting
 from .dispatch import APART, Choice, select
 from .dynamic import PiecewiseSpec, PoolSpec, ProjectSpec, is_plain_projection
 from .eager import Branch, WindowModules
-from .spec import FunnelSpec, Row, facts, read_row, read_spec, row_key, unsupported_modules
+from .spec import Description, Row, facts, read_row, read_spec, row_key, unsupported_modules
 
 
 def activate(
@@ -48,7 +48,7 @@ def activate(
     x = branches[0][0]
     dtype, is_cast = convolution_dtype(x)
 
-    def describe() -> Tuple[Optional[FunnelSpec], Optional[str]]:
+    def describe() -> Description:
         reason = unsupported_modules(branches, windows, dtype, is_cast)
         if reason is not None:
             return None, reason
@@ -181,7 +181,7 @@ def piecewise_max(
 def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Tuple], Choice]:
     """Compute with a backend, or return None if eager was chosen."""
 
-    def describe() -> Tuple[Any, Optional[str]]:
+    def describe() -> Description:
         return spec, _unsupported_features(row[0]) or spec.unsupported_reason(row)
 
     if is_exporting():  # before any property of the traced tensors is read

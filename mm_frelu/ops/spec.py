@@ -35,6 +35,9 @@ MODES = (NONE, FIXED, BATCH)
 Row = Sequence[Any]
 """Tensors, or None for those that a layer does not have. The specification determines which are None."""
 
+Description = Tuple[Any, Optional[str]]
+"""A specification and None, or None and the reason why there is no specification."""
+
 NORM_LENGTH, BRANCH_LENGTH, WINDOW_LENGTH = 5, 6, 7
 
 
