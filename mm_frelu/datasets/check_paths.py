@@ -37,8 +37,8 @@ def require_folder(key: str, path: str, content: str) -> None:
     raise UserError(
         f'{key}: the folder {path} {what} (looked for {folder.absolute()}). Expected there: {content}.'
         f'{_nearest_parent(folder)} Put the data there, link it (ln -s), or give its folder: the configs of '
-        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT, IMAGENET_ROOT and STREET_SCENES_ROOT; '
-        'others have data_root.'
+        'mm_frelu read the environment variables CITYSCAPES_DATASET, COCO_ROOT, IMAGENET_ROOT, OWN_DATA_ROOT, '
+        'POSED_PEOPLE_ROOT and STREET_SCENES_ROOT; others have data_root.'
     )
 
 
