@@ -24,13 +24,14 @@ class Backend(NamedTuple):
 
 
 class Plan:
-    """How a backend computes one specification for one kind of input. It holds no tensors.
+    """How a backend computes one specification for one kind of input. It holds no tensors of a call, because layers share it.
 
-    Attributes:
+    Args:
         spec: The specification: :class:`.FunnelSpec` or another one.
+        row: Tensors of that kind.
     """
 
-    def __init__(self, spec: Any) -> None:
+    def __init__(self, spec: Any, row: Row) -> None:
         self.spec = spec
 
     def forward(
@@ -66,8 +67,7 @@ def run(plan: Plan, row: Row) -> Outputs:
     """Compute a plan, with gradients if they are enabled, and update running statistics."""
     if not torch.is_grad_enabled():
         return plan.forward(row, may_overwrite=True)[0]
-    outputs = _apply(plan, *row)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    return _apply(plan, *row)
 
 
 class Fused(torch.autograd.Function):
@@ -80,7 +80,7 @@ class Fused(torch.autograd.Function):
         ctx.plan = plan
         ctx.save_for_backward(*plan.spec.saved(row, statistics))
         ctx.set_materialize_grads(False)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Optional[Tensor]) -> Tuple[Optional[Tensor], ...]:

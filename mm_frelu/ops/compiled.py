@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .autograd import Outputs, Plan
 from .context import is_torch_export
-from .dispatch import APART, BACKENDS, Choice, requested
+from .dispatch import APART, BACKENDS, MAX_PLANS, Choice, requested
 from .dynamic import PiecewiseSpec
 from .spec import Description, FunnelSpec, Row, facts
 
@@ -84,15 +84,22 @@ def _spec_of(integers: Tuple[int, ...], floats: Tuple[float, ...]) -> Any:
     return SPECS[integers[0]].of_numbers(integers[1:], floats)
 
 
-def _apart(tensors: Sequence[Tensor]) -> List[Tensor]:
-    """Clone tensors that share memory, because the outputs of an operator must not."""
-    apart: List[Tensor] = []
+def _as_declared(tensors: Sequence[Tensor], likes: Sequence[Tensor]) -> List[Tensor]:
+    """Return the outputs of an operator as its fake implementation declares them.
+
+    They have type and strides of ``torch.empty_like``, and do not share memory.
+    """
+    declared: List[Tensor] = []
     seen = set()
-    for tensor in tensors:
+    for tensor, like in zip(tensors, likes):
+        if tensor.dtype != like.dtype or tensor.stride() != like.stride():
+            expected = torch.empty_like(like)  # dense, even if ``like`` has gaps
+            if tensor.dtype != expected.dtype or tensor.stride() != expected.stride():
+                tensor = expected.copy_(tensor)
         memory = tensor.untyped_storage().data_ptr()
-        apart.append(tensor.clone() if memory in seen else tensor)
+        declared.append(tensor.clone() if memory in seen else tensor)
         seen.add(memory)
-    return apart
+    return declared
 
 
 def _row_of(tensors: Sequence[Tensor], present: Sequence[bool]) -> List[Optional[Tensor]]:
@@ -104,11 +111,17 @@ _plans: Dict[Hashable, Plan] = {}
 
 
 def _plan(name: str, row: Row, integers: Sequence[int], floats: Sequence[float]) -> Plan:
-    """Return the plan for a kind of input. It is separate from those of eager mode: it never updates running statistics."""
+    """Return the plan for a kind of input.
+
+    It is separate from those of eager mode: there the kernels are compiled with running statistics, here without.
+    """
     kinds = tuple(None if tensor is None else facts(tensor) for tensor in row)
-    key = name, tuple(integers), tuple(floats), kinds
+    numbers = tuple(integers), tuple(floats)
+    key = name, numbers, kinds
     if key not in _plans:
-        _plans[key] = BACKENDS[name].plan(_spec_of(*key[1:3]), row)
+        if len(_plans) >= MAX_PLANS:
+            _plans.pop(next(iter(_plans)))
+        _plans[key] = BACKENDS[name].plan(_spec_of(*numbers), row)
     return _plans[key]
 
 
@@ -129,7 +142,8 @@ if HAS_OPERATORS:
         row = _row_of(tensors, present)
         plan = _plan(name, row, integers, floats)
         outputs, statistics = plan.forward(row, moves_running_statistics=False)
-        return _apart([*outputs, *statistics])
+        likes: List[Any] = [row[0]] * len(outputs) + statistics
+        return _as_declared([*outputs, *statistics], likes)
 
     @fused.register_fake
     def _(tensors, present, name, integers, floats):
@@ -148,7 +162,8 @@ if HAS_OPERATORS:
     ) -> List[Tensor]:
         """Compute the gradients of the tensors of the row that need one."""
         found: List[Any] = _plan(name, row, integers, floats).backward(row, grads, wanted)
-        return _apart([grad for grad, want in zip(found, wanted) if want])
+        pairs = [(grad, tensor) for grad, tensor, want in zip(found, row, wanted) if want]
+        return _as_declared(*zip(*pairs)) if pairs else []
 
     @fused_backward.register_fake
     def _(row, grads, name, integers, floats, wanted):

@@ -101,7 +101,7 @@ def select(
         implementation: Value in the config of the layer.
         key: Everything that the choice depends on, except ``implementation`` and the context.
         row: The tensors, features first.
-        describe: Function that returns the specification, or None and the reason.
+        describe: Function that returns a :data:`.Description`.
         has_norms: Whether the specification includes norms before the activation. A backend that does not support them may
             support the activation alone.
 

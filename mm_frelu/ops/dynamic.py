@@ -1,4 +1,4 @@
-r"""Specifications of DY-ReLU without its tensors, and how torch's operators compute it with less memory.
+r"""Specifications of DY-ReLU without their tensors, and how torch's operators compute it with less memory.
 
 ==========================  ==================================  ======================
 specification               row                                 outputs
@@ -17,6 +17,7 @@ one write.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar, List, Optional, Sequence, Tuple
 
 import torch
@@ -147,8 +148,8 @@ class RecomputePiecewisePlan(Plan):
     """
 
     def __init__(self, spec: Any, row: Row) -> None:
-        super().__init__(spec)
-        self._blocks = recompute.channel_blocks(row[0], whole=False)
+        super().__init__(spec, row)
+        self._blocks = recompute.channel_blocks(row[0])
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
         """Compute y."""
@@ -164,7 +165,7 @@ class RecomputePiecewisePlan(Plan):
     def backward(self, row: Row, grads: Row, wanted: Sequence[bool]) -> Gradients:
         """Compute the gradients of x, slopes, intercepts and attention."""
         x, slopes, intercepts, attention = row
-        grad = _laid_out_as(x, *grads)
+        grad = _laid_out_as(x, grads[0])
         of_attention: List[Any] = []  # one sum over the channels of each block
 
         def compute(channels: slice) -> recompute.Results:
@@ -212,11 +213,7 @@ def _line(x: Tensor, slope: Tensor, intercept: Optional[Tensor] = None) -> Tenso
 
 
 def _maximum(x: Tensor, pieces: Sequence[Piece]) -> Tensor:
-    first, *others = pieces
-    best = _line(x, *first)
-    for piece in others:
-        best = torch.maximum(best, _line(x, *piece))
-    return best
+    return reduce(torch.maximum, (_line(x, *piece) for piece in pieces))
 
 
 def _gradients(
@@ -265,9 +262,6 @@ def _share_out(grad: Tensor, wins: Sequence[Tensor]) -> List[Tensor]:
 
 class RecomputePoolPlan(Plan):
     """Plan for the channel means, with or without a projection. Backward adds their gradients to that of x."""
-
-    def __init__(self, spec: Any, row: Row) -> None:
-        super().__init__(spec)
 
     def forward(self, row: Row, *_: bool, **__: bool) -> Tuple[Outputs, List[Tensor]]:
         """Return x, its means and its projection."""

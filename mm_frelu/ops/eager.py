@@ -24,7 +24,7 @@ def sum_of_norms(branches: Sequence[Branch]) -> Tensor:
 
     Args:
         branches: Features of one shape (N, C, H, W), each with its norm. The output of the first norm is overwritten,
-            because norms do not need their output in backward.
+            because norms do not need their output in backward; the features are not.
 
     Returns:
         The sum, of shape (N, C, H, W).
@@ -33,7 +33,7 @@ def sum_of_norms(branches: Sequence[Branch]) -> Tensor:
     x = u if first is None else first(u)
     for u, norm in others:
         value = u if norm is None else norm(u)
-        if first is None:
+        if x is branches[0][0]:
             x = x + value
         else:
             x += value

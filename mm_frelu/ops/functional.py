@@ -63,9 +63,12 @@ def activate(
     else:
         key = (row_key(branches, windows, row), combine, dtype, is_cast, inplace)
         choice, plan = select(implementation, key, row, describe, has_norms)
-        # For at most one value per channel, eager is used. If a norm does not support it, torch raises the error.
-        if plan is not None and x.numel() > x.shape[1]:
-            return run(plan, row)[0], choice
+        if plan is not None:
+            is_shared = any(norm.group is not None for norm in plan.spec.norms)
+            if x.numel() > x.shape[1] or is_shared:
+                return run(plan, row)[0], choice
+            # If a norm does not support this, torch raises the error.
+            choice = Choice('eager', 'the input has at most one value per channel')
     x = eager.sum_of_norms(branches)
     if choice.name == APART:
         return activate([(x, None)], windows, combine, implementation, inplace)
@@ -121,15 +124,15 @@ def pool_and_project(
     Returns:
         x, to continue with; the means, of shape (N, C); and the projection of x, of shape (N, 1, H, W).
     """
-    outputs = None
-    dtype, is_cast = convolution_dtype(x)
-    if is_plain_projection(projection) and (is_cast or projection.weight.dtype == x.dtype):
-        row = [x, projection.weight]
-        outputs, _ = _compute(ProjectSpec(dtype), row, implementation)
-    if outputs is None:
-        x, means = pool(x, implementation)
-        outputs = x, means, projection(x)
-    return outputs
+    if not is_exporting() and is_plain_projection(projection):
+        dtype, is_cast = convolution_dtype(x)
+        if is_cast or projection.weight.dtype == x.dtype:
+            row = [x, projection.weight]
+            outputs, _ = _compute(ProjectSpec(dtype), row, implementation)
+            if outputs is not None:
+                return outputs
+    x, means = pool(x, implementation)
+    return x, means, projection(x)
 
 
 def activate_piecewise(
@@ -142,8 +145,8 @@ def activate_piecewise(
     """Compute :func:`piecewise_max`, and say which backend was chosen.
 
     Args:
-        x: Features of shape (N, C, H, W).
-        slopes: As in :func:`piecewise_max`.
+        x: As in :func:`.eager.piecewise_max`.
+        slopes: As there.
         intercepts: As there.
         attention: As there.
         implementation: As in :func:`activate`.

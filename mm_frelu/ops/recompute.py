@@ -42,19 +42,18 @@ Moments = Tuple[Tensor, Tensor, Any]
 """Mean and biased variance of a batch, and its number of values per channel."""
 
 
-def channel_blocks(x: Tensor, whole: bool) -> List[slice]:
+def channel_blocks(x: Tensor) -> List[slice]:
     """Divide the channels into blocks that are computed together.
 
     Args:
         x: Features of shape (N, C, H, W).
-        whole: Whether there must be a single block.
 
     Returns:
         Slices of the channels. There is one slice of all channels on a GPU and for channels_last, where the memory of a block
         would not be contiguous.
     """
     last = x.is_contiguous(memory_format=torch.channels_last)
-    if whole or x.device.type != 'cpu' or last or not x.is_contiguous():
+    if x.device.type != 'cpu' or last or not x.is_contiguous():
         return [slice(None)]
     width = BLOCK_BYTES // max(x[:, :1].numel() * x.element_size(), 1) // LANES * LANES
     width = max(width, LANES)
@@ -92,9 +91,9 @@ class RecomputeFunnelPlan(Plan):
     """Plan that computes a :class:`.FunnelSpec` with torch's operators. It does not overwrite its inputs."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
-        super().__init__(spec)
+        super().__init__(spec, row)
         is_shared = any(norm.group is not None for norm in spec.norms)
-        self._blocks = channel_blocks(row[0], whole=is_shared)
+        self._blocks = [slice(None)] if is_shared else channel_blocks(row[0])
 
     def forward(
         self, row: Row, may_overwrite: bool = False, moves_running_statistics: bool = True

@@ -1,4 +1,4 @@
-r"""Specification of a funnel activation with the norms before it, without its tensors. Only this file reads modules.
+r"""Specification of a funnel activation with the norms before it, without its tensors. Only this file reads its modules.
 
 .. math::
     x = \sum_i \mathrm{norm}_i(u_i), \qquad y = \max(x,\ T(x))
@@ -36,7 +36,7 @@ Row = Sequence[Any]
 """Tensors, or None for those that a layer does not have. The specification determines which are None."""
 
 Description = Tuple[Any, Optional[str]]
-"""A specification and None, or None and the reason why there is no specification."""
+"""A specification (None if the modules have none), and the reason why it cannot be computed by a backend, or None."""
 
 NORM_LENGTH, BRANCH_LENGTH, WINDOW_LENGTH = 5, 6, 7
 
@@ -315,8 +315,8 @@ def _norm_tensors(norm: Optional[nn.Module]) -> Tuple[Optional[Tensor], ...]:
     affine = _parameter(norm, 'weight'), _parameter(norm, 'bias')
     if norm.training and not norm.track_running_stats:  # nothing to update
         return (*affine, None, None, None)
-    running = held.get('running_mean'), held.get('running_var'), held.get('num_batches_tracked')
-    return (*affine, *running)
+    batches = held.get('num_batches_tracked') if norm.training else None
+    return (*affine, held.get('running_mean'), held.get('running_var'), batches)
 
 
 def row_key(
@@ -386,7 +386,10 @@ def _spec_of(norm: Optional[nn.Module]) -> Norm:
         return Norm(NONE)
     if not norm.training and norm.running_mean is not None:
         return Norm(FIXED, norm.eps)
-    return Norm(BATCH, norm.eps, norm.momentum, group_of(norm))
+    momentum = norm.momentum
+    if momentum is None and norm.num_batches_tracked is None:
+        momentum = 0.0  # like torch: without a counter there is no cumulative average
+    return Norm(BATCH, norm.eps, momentum, group_of(norm))
 
 
 def group_of(norm: Optional[nn.Module]) -> Any:
@@ -438,8 +441,8 @@ def unsupported_modules(
     for u, norm in branches:
         if u.dim() != 4 or not u.is_floating_point():
             return f'it takes feature maps of shape (N, C, H, W), not {u.dtype} of {u.dim()} dimensions'
-        if u.shape != x.shape or u.dtype != x.dtype:
-            return 'the branches differ in shape or type'
+        if u.shape != x.shape or u.dtype != x.dtype or u.device != x.device:
+            return 'the branches differ in shape, type or device'
         reason = None if norm is None else _unsupported_norm(norm, u, u.dtype)
         if reason is not None:
             return reason

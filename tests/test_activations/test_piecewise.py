@@ -67,7 +67,7 @@ def test_blocks_of_channels_change_nothing(own, attention, channels, monkeypatch
     monkeypatch.setattr(recompute, 'BLOCK_BYTES', 1)
     dispatch._selected.clear()  # plans keep their blocks
     inputs, grad = leaves((2, channels, 5, 4), 3, own, True, attention)
-    assert len(recompute.channel_blocks(inputs[0], whole=False)) == -(-channels // 16)
+    assert len(recompute.channel_blocks(inputs[0])) == -(-channels // 16)
     found = values_and_gradients(piecewise_max, inputs, grad, implementation='recompute')
     torch.testing.assert_close(found, values_and_gradients(maximum_of_a_stack, inputs, grad))
 

@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import FReLU, ResNet
 from mm_frelu.analysis.kept_for_backward import kept_bytes
+from mm_frelu.ops.spec import read_row, read_spec
 
 pytestmark = RUNS_KERNELS
 SHORTCUT = Case((1, 2, 4, 4), ('batch', None))
@@ -239,6 +240,18 @@ def test_compiles_without_a_break(backend, case):
         return torch.compile(site, fullgraph=True, backend=backend)
 
     compare(by_kernels(case, wrap=wrap), by_kernels(case), 1e-6)
+
+
+def test_operators_of_compiled_graphs_return_what_they_declare():
+    """Features of channels_last with gaps, which the kernels do not read, become NCHW."""
+    windows = FReLU(2).to(DEVICE).windows
+    x = random(Case((1, 4, 3, 4), last=True))[:, :2]
+    row = [t if t is None else t.detach() for t in read_row([(x, None)], windows)]
+    integers, floats = read_spec([(x, None)], windows, 'sum', x.dtype).numbers()
+    tensors, present = [t for t in row if t is not None], [t is not None for t in row]
+    arguments = tensors, present, 'triton', [0, *integers], floats
+    fused = torch.ops.mm_frelu.fused.default
+    torch.library.opcheck(fused, arguments, test_utils='test_faketensor')
 
 
 @ON_A_GPU

@@ -59,7 +59,8 @@ def assert_equal_to_eager(layer, x, **tolerance):
     # As far from constant as the input is: the gradient of a constant vanishes behind a norm.
     weights = torch.randn_like(x)
     found, expected = results(layer, x, weights), results(reference, x, weights)
-    assert layer.live.name == layer.implementation
+    is_single = x.numel() <= x.shape[1]  # one value per channel
+    assert layer.live.name == ('eager' if is_single else layer.implementation)
     for name, value in expected.items():
         assert found[name].dtype == value.dtype, name
         assert found[name].stride() == value.stride(), name

@@ -211,3 +211,17 @@ def test_layers_under_vmap(layer_class):
     x = features(3, 2, 4, 3, 3).detach()
     expected = torch.stack([layer(each) for each in x])
     torch.testing.assert_close(torch.func.vmap(layer)(x), expected)
+
+
+def test_symbolic_graphs_are_eager():
+    class Attend(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 1, 1, bias=False)
+
+        def forward(self, x):
+            x, means, projection = pool_and_project(x, self.conv)
+            return x * means[:, :, None, None] * projection
+
+    module, x = Attend(), torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(torch.fx.symbolic_trace(module)(x), module(x))

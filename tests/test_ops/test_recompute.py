@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
@@ -15,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import DyReLUB, DyReLUC, FReLU
 from mm_frelu.ops import IMPLEMENTATIONS, recompute
+from mm_frelu.ops.spec import read_row, read_spec
 
 # Loops in double precision are compiled once for the tests of this file.
 pytestmark = pytest.mark.xdist_group('numba')
@@ -76,7 +78,7 @@ def test_blocks_of_channels_change_nothing(layer, training, channels, monkeypatc
     torch.manual_seed(0)
     monkeypatch.setattr(recompute, 'BLOCK_BYTES', 1)
     x = torch.randn(2, channels, 5, 4, dtype=torch.float64)
-    assert len(recompute.channel_blocks(x, whole=False)) == -(-channels // 16)
+    assert len(recompute.channel_blocks(x)) == -(-channels // 16)
     assert_equal_to_eager(build(layer, 'BN', channels, training), x, rtol=1e-9, atol=1e-11)
 
 
@@ -254,3 +256,27 @@ def test_compiles_without_graph_break(implementation, training):
         assert_close(ours.grad, expected.grad)
     for ours, expected in zip(compiled.buffers(), layer.buffers()):
         assert_close(ours, expected)
+
+
+@pytest.mark.whole_graph
+@pytest.mark.parametrize(
+    ('norm', 'dtype', 'layout'),
+    [
+        ('BN', torch.float32, torch.channels_last),  # of the weights alone
+        ('no norm', torch.bfloat16, torch.contiguous_format),
+    ],
+)
+def test_operators_of_compiled_graphs_return_what_they_declare(norm, dtype, layout):
+    """Inductor relies on the types and strides of the fake implementations."""
+    layer = build('FReLU', norm, 16, True, dtype).to(memory_format=layout)
+    x = torch.randn(2, 16, 8, 6, dtype=dtype)
+    row = [t if t is None else t.detach() for t in read_row([(x, None)], layer.windows)]
+    spec = read_spec([(x, None)], layer.windows, 'sum', dtype)
+    integers, floats = spec.numbers()
+    code = 'recompute', [0, *integers], floats
+    tensors, present = [t for t in row if t is not None], [t is not None for t in row]
+    check = partial(torch.library.opcheck, test_utils='test_faketensor')
+    check(torch.ops.mm_frelu.fused.default, (tensors, present, *code))
+    y, *statistics = torch.ops.mm_frelu.fused(tensors, present, *code)
+    saved, wanted = spec.saved(row, statistics), [index in (0, 6, 7) for index in range(len(row))]
+    check(torch.ops.mm_frelu.fused_backward.default, (saved, [y], *code, wanted))

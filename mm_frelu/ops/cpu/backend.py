@@ -74,7 +74,7 @@ class NumbaFunnelPlan(Plan):
     """Plan that computes a :class:`.FunnelSpec` with one kernel for forward and one for backward."""
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
-        super().__init__(spec)
+        super().__init__(spec, row)
         windows, (images, channels, height, width) = spec.windows, row[0].shape
         self._windows = len(windows)
         self._features = slice(0, BRANCH_LENGTH * len(spec.branches), BRANCH_LENGTH)
@@ -87,6 +87,7 @@ class NumbaFunnelPlan(Plan):
         # A batch norm cancels the bias.
         self._biased = set(range(len(windows))) - set(over_batch)
         every = [norms.get(k, Norm(NONE)) for k in range(NORMS)]
+        # The kernels take two windows. If there is one, it fills the second place.
         steps, halo = zip(*((w.dilation, w.padding) for w in (*windows, windows[-1])))
         halo = np.max(halo, axis=0)
         self._constants = np.array(steps[:2]), halo, spec.combine == 'max'

@@ -379,7 +379,7 @@ def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, mo
         eps: Value that each norm adds to the variance, (4,).
         modes: Mode of each norm, (4,): no norm, fixed statistics, or statistics of the batch.
         moments: Output for batch norms: mean and biased variance, (8, C).
-        workspace: One row for each thread, see :meth:`.backend.NumbaFunnelPlan.forward`.
+        workspace: One row for each thread; :class:`.backend.NumbaFunnelPlan` computes its size.
     """
     channels = taps1.shape[0]
     threads = workspace.shape[0]
@@ -630,7 +630,7 @@ def backward(
         dtaps1: Output: gradient of the first window.
         dtaps2: Output: gradient of the second window.
         gradients: Output: gradients of bias, scale and shift, (12, C), of each window and of each branch with a norm.
-        workspace: One row for each thread, see :meth:`.backend.NumbaFunnelPlan.backward`.
+        workspace: One row for each thread; :class:`.backend.NumbaFunnelPlan` computes its size.
     """
     channels = taps1.shape[0]
     threads = workspace.shape[0]

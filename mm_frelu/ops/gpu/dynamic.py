@@ -15,7 +15,7 @@ from .dynamic_kernels import (
     pool_gradient_kernel,
     pool_kernel,
 )
-from .launch import TYPES, Launch, laid_out_as, wide
+from .launch import TYPES, Launch, is_channels_last, laid_out_as, wide
 
 MAX_PIECES = 8
 """The sums of backward for more pieces do not fit into registers."""
@@ -66,7 +66,7 @@ class Cut(NamedTuple):
     def of(cls, x: Tensor, is_wide: bool = False) -> 'Cut':
         """Divide features of shape (N, C, H, W)."""
         n, c, h, w = x.shape
-        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        last = is_channels_last(x)
         rows, columns = (h * w, c) if last else (c, h * w)
         v = next(width for width in WIDTHS if columns % width == 0)
         choices = (*BLOCKS[last], WIDEST) if is_wide and not last else BLOCKS[last]
@@ -124,7 +124,7 @@ class TritonPiecewisePlan(Plan):
     """Plan that computes a :class:`.PiecewiseSpec`."""
 
     def __init__(self, spec: PiecewiseSpec, row: Row) -> None:
-        super().__init__(spec)
+        super().__init__(spec, row)
         x, slopes, intercepts, _ = row
         self._cut = cut = Cut.of(x)
         self._numbers = spec.pieces if intercepts is None else 2 * spec.pieces
@@ -183,7 +183,7 @@ class TritonPoolPlan(Plan):
     """Plan that computes the channel means and, for a :class:`.ProjectSpec`, the projection."""
 
     def __init__(self, spec: Any, row: Row) -> None:
-        super().__init__(spec)
+        super().__init__(spec, row)
         x = row[0]
         n, c, h, w = x.shape
         self._cut = cut = Cut.of(x, is_wide=len(row) > 1)

@@ -26,6 +26,7 @@ from .launch import (
     Launch,
     constants,
     device_of,
+    is_channels_last,
     laid_out_as,
     multiprocessors,
     wide,
@@ -40,10 +41,9 @@ NORM_POSITIONS = 2048
 
 def unsupported_reason(spec: FunnelSpec, row: Row) -> Optional[str]:
     """Return why the kernels do not support a specification, or None if they do."""
-    for tensor in row[: BRANCH_LENGTH * len(spec.branches) : BRANCH_LENGTH]:
-        if tensor.dtype not in DTYPES:
-            return f'the input is {tensor.dtype}, but the kernels support float32, float16 and bfloat16'
     x = row[0]
+    if x.dtype not in DTYPES:
+        return f'the input is {x.dtype}, but the kernels support float32, float16 and bfloat16'
     if x.numel() == 0:
         return 'the input is empty'
     if max(x[0].numel(), x[:, 0].numel()) >= 2**31:
@@ -66,17 +66,12 @@ def unsupported_reason(spec: FunnelSpec, row: Row) -> Optional[str]:
 
 
 def _unsupported_branches(spec: FunnelSpec, row: Row) -> Optional[str]:
-    modes = {norm.mode for norm in spec.branches}
     if len(spec.branches) > 2:
         return f'{len(spec.branches)} branches are added before it'
-    if len(modes - {NONE}) > 1:
+    if len({(norm.mode, norm.group) for norm in spec.branches if norm.mode != NONE}) > 1:
         return 'the norms of the branches differ in kind'
-    orders = {_is_channels_last(row[BRANCH_LENGTH * index]) for index in range(len(spec.branches))}
+    orders = {is_channels_last(row[BRANCH_LENGTH * index]) for index in range(len(spec.branches))}
     return 'the branches differ in memory format' if len(orders) > 1 else None
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 class TritonFunnelPlan(Plan):
@@ -92,19 +87,24 @@ class TritonFunnelPlan(Plan):
     """
 
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
-        super().__init__(spec)
+        super().__init__(spec, row)
         x = row[0]
         self.channels = x.shape[1]
         self.count = x.numel() // x.shape[1]
         self.statistics = spec.statistics
-        self.channels_last = _is_channels_last(x)
+        self.channels_last = is_channels_last(x)
         # A branch with a norm comes first, because the kernels support a norm of the first branch or of both.
         order = sorted(range(len(spec.branches)), key=lambda k: spec.branches[k].mode == NONE)
         starts = spec.norm_starts
-        found = [2 * sum(norm.mode == BATCH for norm in spec.norms[:k]) for k in range(len(starts))]
-        self.branches = [_Place(spec.branches[k], starts[k], found[k]) for k in order]
+        first = [2 * sum(norm.mode == BATCH for norm in spec.norms[:k]) for k in range(len(starts))]
+        self.branches = [_Place(spec.branches[k], starts[k], first[k]) for k in order]
         self.windows = [
-            _Place(window.norm, starts[k], found[k])
+            _Place(
+                window.norm,
+                starts[k],
+                first[k],
+                None if row[starts[k] - 1] is None else starts[k] - 1,
+            )
             for k, window in enumerate(spec.windows, start=len(order))
         ]
         self.batch = self.windows[0].norm.mode == BATCH
@@ -115,8 +115,9 @@ class TritonFunnelPlan(Plan):
         self.per_channel = [index for index in places if row[index] is not None]
         self._set_arguments(row)
         self._set_launches(x)
-        first, self.by_address = (_Call(self.constants, by_address) for by_address in (False, True))
-        self.calls = {'forward': first, 'backward': first}
+        by_tensor = _Call(self.constants, by_address=False)
+        self.calls = {'forward': by_tensor, 'backward': by_tensor}
+        self.by_address = _Call(self.constants, by_address=True)
 
     def _set_arguments(self, row: Row) -> None:
         """Set functions that pick the arguments of the kernels from what :meth:`_Call.values` returns.
@@ -138,26 +139,24 @@ class TritonFunnelPlan(Plan):
             shift = zeros if row[start + 1] is None else start + 1
             return start + 2, start + 3, scale, shift, eps
 
-        def bias(place: _Place) -> int:
-            # A batch norm cancels it.
-            return zeros if self.batch or row[place.start - 1] is None else place.start - 1
-
         def pair(entries: Sequence[Any], missing: Any) -> List[Any]:
             return [*entries, missing][:2]
 
         identity = (zeros, ones, ones, zeros, zero)
-        found = [norm(place, first_eps + index) for index, place in enumerate(norms)]
-        branches = pair(found[: len(self.branches)], identity)
-        windows = pair(found[len(self.branches) :], identity)
+        positions = [norm(place, first_eps + index) for index, place in enumerate(norms)]
+        branches = pair(positions[: len(self.branches)], identity)
+        windows = pair(positions[len(self.branches) :], identity)
         (m1, v1, g1, _, eps1), (m2, v2, g2, _, eps2) = branches
         (ma, va, ga, ba, epsa), (mb, vb, gb, bb, epsb) = windows
-        ca, cb = pair([bias(place) for place in self.windows], zeros)
+        # A batch norm cancels the bias.
+        biases = [zeros if self.batch or p.bias is None else p.bias for p in self.windows]
+        ca, cb = pair(biases, zeros)
         weights = pair([place.start - 2 for place in self.windows], none)
-        self.for_features = itemgetter(ones, none, *identity, *identity)
+        self.for_measure = itemgetter(ones, none, *identity, *identity)
         self.for_x = itemgetter(*weights, *branches[0], *branches[1])
         self.for_windows = itemgetter(ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb)
         self.for_norms = itemgetter(m1, v1, g1, eps1, m2, v2, g2, eps2)
-        # Gradients of scale and shift, and of the bias. Those of a batch norm of a window come from the sums.
+        # finish_sums computes the gradients of scale and shift of a window's batch norm, finish_gradient all others.
         starts = [gradients + place.start for place in self.windows]
         self.for_sums = [
             itemgetter(start, start + 1, window[1], window[4])
@@ -259,7 +258,7 @@ class TritonFunnelPlan(Plan):
             parts = call.at(partials)
         for place, branch in zip(self.branches, features):
             if place.norm.mode == BATCH:
-                call(self.measure, branch, None, parts, *self.for_features(values), *cut.sizes)
+                call(self.measure, branch, None, parts, *self.for_measure(values), *cut.sizes)
                 self._finish(place, row, values, call, parts, 0, statistics, moves)
         for_x = self.for_x(values)
         if self.batch:
@@ -278,25 +277,25 @@ class TritonFunnelPlan(Plan):
         Mean and variance replace the running statistics in ``values``.
         """
         norm, start = place.norm, place.start
-        mean, var = statistics[place.found : place.found + 2]
+        mean, var = statistics[place.first_statistic : place.first_statistic + 2]
         to_running = values[start + 2 : start + 5] if moves else [None, None, None]
         to = values[start + 2 : start + 4] = call.at(mean), call.at(var)
         sizes = self.channels, self.cut.parts, first
-        has_bias = place in self.windows and row[start - 1] is not None
+        bias = place.bias
         if norm.group is not None:
             call(place.finish_moments, parts, *to, None, None, None, None, 0.0, *sizes)
             *joint, total = merge_moments(mean, var, self.count, norm.group)
             torch._foreach_copy_([mean, var], joint)
             if moves:
                 own = NormTensors(*row[start : start + 5])
-                move_running(norm, own, mean, var, total, row[start - 1] if has_bias else None)
+                move_running(norm, own, mean, var, total, None if bias is None else row[bias])
             return
         momentum = norm.momentum
         if momentum is None:
             momentum = 0.0
             if moves and row[start + 4] is not None:
                 row[start + 4].add_(1)  # all programs read the count, so none may change it
-        to_bias = values[start - 1] if has_bias and to_running[0] is not None else None
+        to_bias = None if bias is None or to_running[0] is None else values[bias]
         call(place.finish_moments, parts, *to, *to_running, to_bias, float(momentum), *sizes)
         for tensor in row[start + 2 : start + 5] if moves else ():
             if tensor is not None:  # one at a time, because older torch versions take no list
@@ -381,7 +380,8 @@ class _Place:
     Attributes:
         norm: The norm.
         start: Index of its tensors in the row.
-        found: Index of its statistics among those of all norms.
+        first_statistic: Index of its mean and variance among the statistics of all norms.
+        bias: Index in the row of the bias of a window's convolution, or None.
         finish_moments: Kernel that adds up the parts of the statistics.
         finish_sums: Kernel that adds up the parts of the means that a window's norm subtracts in backward.
     """
@@ -389,8 +389,11 @@ class _Place:
     finish_moments: Launch
     finish_sums: Launch
 
-    def __init__(self, norm: Norm, start: int, found: int) -> None:
-        self.norm, self.start, self.found = norm, start, found
+    def __init__(
+        self, norm: Norm, start: int, first_statistic: int, bias: Optional[int] = None
+    ) -> None:
+        self.norm, self.start, self.bias = norm, start, bias
+        self.first_statistic = first_statistic
 
 
 class _Call:

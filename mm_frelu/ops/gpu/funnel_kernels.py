@@ -27,9 +27,6 @@ import triton.language as tl
 
 from .launch import INTERPRETED
 
-SIZES = ('planes', 'channels', 'H', 'width', 'B', 'R', 'rows', 'row_blocks', 'col_blocks')
-"""Arguments on whose values Triton must not specialise a kernel."""
-NUMBERS = (*SIZES, 'parts', 'count', 'C', 'first', 'positions')
 SATURATE = tl.constexpr(not INTERPRETED)
 
 
@@ -328,7 +325,7 @@ def load_rows_above(source, lanes, ABOVE: tl.constexpr, HALO: tl.constexpr, COUN
 
 
 @triton.jit
-def last_rows(window, FIRST: tl.constexpr, COUNT: tl.constexpr):
+def rows_from(window, FIRST: tl.constexpr, COUNT: tl.constexpr):
     """Return ``COUNT`` rows of the window from row ``FIRST`` on."""
     kept = ()
     for i in tl.static_range(COUNT):
@@ -494,7 +491,7 @@ def shares_of(gradient, sums, conditions, x, form: tl.constexpr):
 # --- forward -----------------------------------------------------------------------------------------------------------
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def moments_kernel(
     u, v, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     planes, channels, H, width, B, R, rows, row_blocks, col_blocks,
@@ -540,7 +537,7 @@ def moments_kernel(
                     grown = grown + (totals[2 * k] + own, totals[2 * k + 1] + own * own)
                 totals = grown
                 count += tl.where(mask, 1.0, 0.0)
-        window = last_rows(window, U, 2 * P)
+        window = rows_from(window, U, 2 * P)
     parts = ()
     for k in tl.static_range(WINDOWS):
         s = totals[2 * k]
@@ -554,7 +551,7 @@ def moments_kernel(
     put_parts(partials, parts, sizes, tile, 3 * WINDOWS, False)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def finish_moments_kernel(
     partials, mean, variance, running_mean, running_var, batches, bias, momentum, C, parts, first,
     COUNT: tl.constexpr, CUMULATIVE: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
@@ -604,7 +601,7 @@ def finish_moments_kernel(
                 tl.store(batches, tl.load(batches) + 1)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def activate_kernel(
     u, v, y, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
@@ -637,13 +634,13 @@ def activate_kernel(
                     values = values + (sums[k] * conditions[k][1] + conditions[k][2],)
                 out = out + (larger(window[i + P][j + P], condition_of(values, form)),)
             store_row(y + lanes.offset + (step + i) * lanes.pitch, out, 1.0, here, lanes, tile)
-        window = last_rows(window, U, 2 * P)
+        window = rows_from(window, U, 2 * P)
 
 
 # --- backward ----------------------------------------------------------------------------------------------------------
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def sums_kernel(
     u, v, grad, partials, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
@@ -680,7 +677,7 @@ def sums_kernel(
                 for k in tl.static_range(WINDOWS):
                     grown = grown + (totals[2 * k] + shares[k], totals[2 * k + 1] + shares[k] * sums[k])
                 totals = grown
-        window = last_rows(window, U, 2 * P)
+        window = rows_from(window, U, 2 * P)
     put_parts(partials, totals, sizes, tile, 2 * WINDOWS, False)
 
 
@@ -695,7 +692,7 @@ def total_of_parts(partials, channel, there, number, C, parts, COUNT: tl.constex
     return tl.sum(total, axis=0)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def finish_sums_kernel(
     partials, means, of_scale, of_shift, variance, eps, count, C, parts, first,
     COUNT: tl.constexpr, CHANNELS: tl.constexpr, PARTS: tl.constexpr,
@@ -717,7 +714,7 @@ def finish_sums_kernel(
         tl.store(of_shift + channel, plain, mask=there)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def gradient_kernel(
     u, v, grad, du, dv, partials, meansa, meansb, wa, wb, m1, v1, g1, b1, eps1, m2, v2, g2, b2, eps2,
     ma, va, ga, ba, ca, epsa, mb, vb, gb, bb, cb, epsb,
@@ -842,7 +839,7 @@ def gradient_kernel(
                     next_row = next_row + (value,)
                 next_rows = next_rows + (next_row,)
             done = next_rows[0]
-            growing = last_rows(next_rows, 1, 2 * P)
+            growing = rows_from(next_rows, 1, 2 * P)
             # Row k - P is complete.
             back = step + i - P
             mine = lanes.exists & (step + i >= P) & (k_row - P < H)
@@ -870,7 +867,7 @@ def gradient_kernel(
                     store_row(dv + at, done, x.norms[4], mine, lanes, tile)
             else:
                 store_row(du + at, done, 1.0, mine, lanes, tile)
-        window = last_rows(window, U, 2 * P)
+        window = rows_from(window, U, 2 * P)
     put_parts(partials, totals, sizes, tile, COUNT, True)
 
 
@@ -897,7 +894,7 @@ def finish_window(
         put(of_scale, total * reciprocal, channel, there)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def finish_gradient_kernel(
     partials, dwa, dwb, dga, dba, dca, dgb, dbb, dcb, va, ga, epsa, vb, gb, epsb,
     dg1, db1, v1, eps1, dg2, db2, v2, eps2, means, count, C, parts,
@@ -951,7 +948,7 @@ def finish_gradient_kernel(
                 put(dg2, total * reciprocal, channel, there)
 
 
-@triton.jit(do_not_specialize=NUMBERS)
+@triton.jit
 def norms_kernel(
     dx, u, v, du, dv, means, m1, v1, g1, eps1, m2, v2, g2, eps2, C, positions,
     LAST: tl.constexpr, A: tl.constexpr, D: tl.constexpr,

@@ -16,7 +16,9 @@ FORWARD_PROGRAMS, GRADIENT_PROGRAMS = 8, 4
 OVERHEAD_ROWS = 3
 """Cost of the start and the sums of a program, in rows."""
 ROW_BLOCKS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+"""Numbers of blocks of rows that are tried, in NCHW."""
 MIN_ROWS = 8
+"""Minimum number of rows of a strip, in channels_last."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def divide(
         multiprocessors: Number of multiprocessors of the device.
     """
     halo = 2 * (kernel_size // 2) if is_gradient else kernel_size // 2
-    # The rows of a strip, and of its halo in the gradient, are a multiple of what is unrolled.
+    # The rows of a strip, with its halo in the gradient kernel, are a multiple of UNROLLED.
     halo_rows = halo if is_gradient else 0
     at_once = multiprocessors * (GRADIENT_PROGRAMS if is_gradient else FORWARD_PROGRAMS)
     how = _channels_last if channels_last else _nchw
@@ -124,7 +126,7 @@ def _nchw(shape: Sequence[int], itemsize: int, halo: int, halo_rows: int, at_onc
     abreast = min(groups, LANES)
     col_blocks = -(-groups // abreast)
     best: Tuple = ()  # the lowest cost, and the division
-    for strips in range(1, max(1, min(LANES // abreast, h)) + 1):
+    for strips in range(1, min(LANES // abreast, h) + 1):
         owned = LANES if col_blocks > 1 else _power_of_two(abreast * strips)
         for blocks in ROW_BLOCKS if owned == LANES else (1,):
             rows = _rows(-(-h // (strips * blocks)), halo_rows)

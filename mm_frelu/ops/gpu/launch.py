@@ -133,6 +133,11 @@ def device_of(x: Tensor) -> ContextManager:
     return torch.cuda.device(x.device)
 
 
+def is_channels_last(x: Tensor) -> bool:
+    """Whether features are in channels_last and not in NCHW as well, as those of one channel or one pixel are."""
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
 def wide(x: Tensor) -> Tensor:
     """Return features that kernels can read: dense NCHW or channels_last, aligned to 16 bytes."""
     if not x.is_contiguous() and not x.is_contiguous(memory_format=torch.channels_last):
