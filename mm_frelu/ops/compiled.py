@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .autograd import Outputs, Plan
 from .context import is_torch_export
-from .dispatch import APART, BACKENDS, MAX_PLANS, Choice, requested
+from .dispatch import APART, BACKENDS, MAX_PLANS, Choice, requested, unsupported_error
 from .dynamic import PiecewiseSpec
 from .spec import Description, FunnelSpec, Row, facts
 
@@ -53,9 +53,7 @@ def select_compiled(
     if has_norms:
         return Choice(APART, reason), None
     if word != 'auto':
-        raise RuntimeError(
-            f"{source} does not support this layer ({reason}). Use 'auto', which falls back, or 'eager'."
-        )
+        raise unsupported_error(source, reason)
     return Choice('eager', f'{source}; not triton: {reason}'), None
 
 

@@ -47,6 +47,8 @@ class Choice(NamedTuple):
     reason: str
 
 
+EXPORTED = Choice('eager', 'the graph is traced or exported')
+
 BACKENDS = MappingProxyType(
     {'triton': gpu.BACKEND, 'numba': cpu.BACKEND, 'recompute': recompute.BACKEND}
 )
@@ -145,10 +147,15 @@ def _choose(
     if has_norms and refusals:
         return Choice(APART, _explain(source, refusals)), None
     if word != 'auto':
-        raise RuntimeError(
-            f"{source} does not support this layer ({next(iter(refusals))}). Use 'auto', which falls back, or 'eager'."
-        )
+        raise unsupported_error(source, next(iter(refusals)))
     return Choice('eager', _explain(source, refusals)), None
+
+
+def unsupported_error(source: str, reason: str) -> RuntimeError:
+    """Return the error for a requested backend that does not support a layer."""
+    return RuntimeError(
+        f"{source} does not support this layer ({reason}). Use 'auto', which falls back, or 'eager'."
+    )
 
 
 def _explain(source: str, refusals: Dict[str, List[str]]) -> str:

@@ -11,10 +11,19 @@ from . import eager
 from .autograd import run
 from .compiled import run_compiled, select_compiled
 from .context import convolution_dtype, is_compiling, is_exporting
-from .dispatch import APART, Choice, select
+from .dispatch import APART, EXPORTED, Choice, select
 from .dynamic import PiecewiseSpec, PoolSpec, ProjectSpec, is_plain_projection
 from .eager import Branch, WindowModules
-from .spec import Description, Row, facts, read_row, read_spec, row_key, unsupported_modules
+from .spec import (
+    Description,
+    Row,
+    facts,
+    read_row,
+    read_spec,
+    row_key,
+    unsupported_features,
+    unsupported_modules,
+)
 
 
 def activate(
@@ -44,7 +53,7 @@ def activate(
     """
     if is_exporting():  # before any property of the traced tensors is read
         x = eager.sum_of_norms(branches)
-        return eager.funnel(x, windows, combine), Choice('eager', 'the graph is traced or exported')
+        return eager.funnel(x, windows, combine), EXPORTED
     x = branches[0][0]
     dtype, is_cast = convolution_dtype(x)
 
@@ -185,10 +194,10 @@ def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Tuple],
     """Compute with a backend, or return None if eager was chosen."""
 
     def describe() -> Description:
-        return spec, _unsupported_features(row[0]) or spec.unsupported_reason(row)
+        return spec, unsupported_features(row[0]) or spec.unsupported_reason(row)
 
     if is_exporting():  # before any property of the traced tensors is read
-        return None, Choice('eager', 'the graph is traced or exported')
+        return None, EXPORTED
     if is_compiling():
         # An operator must not return one of its inputs, and the compiler optimises pooling itself.
         if type(spec) is not PiecewiseSpec:
@@ -198,9 +207,3 @@ def _compute(spec: Any, row: Row, implementation: str) -> Tuple[Optional[Tuple],
     key = (spec, *(None if tensor is None else facts(tensor) for tensor in row))
     choice, plan = select(implementation, key, row, describe)
     return None if plan is None or row[0].numel() == 0 else run(plan, row), choice
-
-
-def _unsupported_features(x: Tensor) -> Optional[str]:
-    if x.dim() == 4 and x.is_floating_point():
-        return None
-    return f'it takes feature maps of shape (N, C, H, W), not {x.dtype} of {x.dim()} dimensions'

@@ -439,8 +439,9 @@ def unsupported_modules(
     """
     x = branches[0][0]
     for u, norm in branches:
-        if u.dim() != 4 or not u.is_floating_point():
-            return f'it takes feature maps of shape (N, C, H, W), not {u.dtype} of {u.dim()} dimensions'
+        reason = unsupported_features(u)
+        if reason is not None:
+            return reason
         if u.shape != x.shape or u.dtype != x.dtype or u.device != x.device:
             return 'the branches differ in shape, type or device'
         reason = None if norm is None else _unsupported_norm(norm, u, u.dtype)
@@ -451,6 +452,13 @@ def unsupported_modules(
         if reason is not None:
             return reason
     return None
+
+
+def unsupported_features(x: Tensor) -> Optional[str]:
+    """Return why a tensor is not a feature map, or None if it is."""
+    if x.dim() == 4 and x.is_floating_point():
+        return None
+    return f'it takes feature maps of shape (N, C, H, W), not {x.dtype} of {x.dim()} dimensions'
 
 
 def _unsupported_convolution(conv: nn.Module, x: Tensor, is_cast: bool) -> Optional[str]:

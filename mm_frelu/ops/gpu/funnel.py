@@ -198,6 +198,7 @@ class TritonFunnelPlan(Plan):
             place.finish_moments = Launch(
                 kernels.finish_moments_kernel, few, COUNT=count, CUMULATIVE=cumulative, **adds
             )
+        for place in self.windows:
             place.finish_sums = Launch(
                 kernels.finish_sums_kernel, few, COUNT=2 * len(self.windows), **adds
             )
@@ -383,7 +384,7 @@ class _Place:
         first_statistic: Index of its mean and variance among the statistics of all norms.
         bias: Index in the row of the bias of a window's convolution, or None.
         finish_moments: Kernel that adds up the parts of the statistics.
-        finish_sums: Kernel that adds up the parts of the means that a window's norm subtracts in backward.
+        finish_sums: Kernel that adds up the parts of the means that the norm of a window subtracts in backward. Branches have none.
     """
 
     finish_moments: Launch
