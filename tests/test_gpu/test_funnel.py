@@ -4,7 +4,7 @@ import pytest
 import torch
 from devices import ON_A_GPU, RUNS_KERNELS
 from fused_funnel_cases import BRAIN, FLOAT, HALF, Case, check
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 pytestmark = RUNS_KERNELS
@@ -135,7 +135,12 @@ NORMS_BEFORE = [(None,), ('batch',), ('fixed',), ('batch', None), (None, 'fixed'
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, database=None)
+@settings(
+    max_examples=12,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much],
+)
 @given(
     case=st.builds(
         Case,
