@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 import torch
 from torch import Tensor
 
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote
+from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, weights_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.safe_load import load_or_refuse
 from mm_frelu.engine.write_file import write_file
@@ -31,19 +31,10 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
         raise UserError(f'{key}: {path} is a URL; download it and give the file.')
     check_checkpoint_file(path, key)
     content = load_or_refuse(Path(path).expanduser(), key)
-    if isinstance(content, dict) and 'state_dict' not in content and is_state_dict(content):
-        content = dict(state_dict=content)
-    weights = content.get('state_dict') if isinstance(content, dict) else None
-    if not is_state_dict(weights):
-        found = (
-            sorted(map(str, content))[:6] if isinstance(content, dict) else type(content).__name__
-        )
-        raise UserError(
-            f'{key}: {path} has no weights: expected a state_dict of tensors, found {found}. '
-            'Give the checkpoint of a model.'
-        )
-    meta = content.get('meta')
-    return {**content, 'meta': dict(meta) if isinstance(meta, dict) else {}}
+    weights = weights_of(content, f'{key}: {path}')
+    others = {} if weights is content else content
+    meta = others.get('meta')
+    return {**others, 'state_dict': weights, 'meta': dict(meta) if isinstance(meta, dict) else {}}
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
@@ -85,13 +76,3 @@ def compact(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         else value
         for name, value in weights.items()
     }
-
-
-def is_state_dict(content: Any) -> bool:
-    """Whether an object is a non-empty dict of names and tensors."""
-    return (
-        isinstance(content, dict)
-        and len(content) > 0
-        and all(isinstance(name, str) for name in content)
-        and all(isinstance(value, Tensor) for value in content.values())
-    )

@@ -8,10 +8,9 @@ from typing import Any, Dict, Optional
 import torch
 from torch import Tensor
 
-from ..engine.checkpoint_file import check_checkpoint_file, is_remote
+from ..engine.checkpoint_file import check_checkpoint_file, is_remote, is_state_dict
 from ..engine.errors import UserError
 from ..engine.safe_load import UNREADABLE, first_line, unknown_kind
-from .files import is_state_dict
 
 WRAPPERS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'net', 'network', 'weights')
 """Keys under which training scripts store the state dict, the most common ones first."""

@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple, Union
 
+from torch import Tensor
+
 from .errors import UserError
 from .remote_weights import require_fetchable
 from .safe_load import load_safely
@@ -50,6 +52,46 @@ def check_checkpoint_file(path: str, key: str) -> None:
             f'{where} is not a PyTorch checkpoint (it starts with {start[:12]!r}; expected the '
             'file that torch.save writes).'
         )
+
+
+def is_state_dict(content: Any) -> bool:
+    """Whether an object is a non-empty dict of names and tensors."""
+    return (
+        isinstance(content, dict)
+        and len(content) > 0
+        and all(isinstance(name, str) for name in content)
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def weights_of(checkpoint: Any, where: str) -> Dict[str, Tensor]:
+    """Return the weights of a checkpoint: its ``state_dict``, or the checkpoint itself if it is a plain state dict.
+
+    Args:
+        checkpoint (Any): Content of a file.
+        where (str): The file, and the option or config key that names it, for the message.
+
+    Raises:
+        UserError: When it has no weights, or an entry of its ``state_dict`` is not a tensor.
+    """
+    weights = (
+        checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    )
+    if is_state_dict(weights):
+        return weights
+    if isinstance(weights, dict):
+        odd = [
+            f'{name} ({type(value).__name__})'
+            for name, value in weights.items()
+            if not (isinstance(name, str) and isinstance(value, Tensor))
+        ]
+        found = ', '.join(odd[:4]) + (', ...' if len(odd) > 4 else '') or 'an empty dict'
+    else:
+        found = f'a {type(weights).__name__}'
+    raise UserError(
+        f'{where} has no weights that can be loaded: expected a state_dict of tensors, found {found}. Give the checkpoint of a '
+        'model. If its weights are inside another entry, save that entry alone.'
+    )
 
 
 def read_meta(path: Path) -> Dict[str, Any]:

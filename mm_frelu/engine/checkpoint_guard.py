@@ -6,20 +6,24 @@ and "only the head is new" look alike, and ``tools/test.py`` then reports an mIo
 
 import logging
 from collections import Counter
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
 
 from mm_frelu.activations.builder import is_activation
 from mm_frelu.registry import HOOKS
 
+from .checkpoint_file import weights_of
 from .disagreement import disagreement
 from .errors import UserError
 from .resume_guard import check_resumable
 from .trained_classes import compare_classes
+
+Shape = Union[Tuple[int, ...], str]
+"""Shape of a tensor, or the type of an entry that is not a tensor."""
 
 
 @HOOKS.register_module()
@@ -46,6 +50,7 @@ class CheckpointGuardHook(Hook):
         useless if the weights do not fit.
         """
         source = runner.cfg.get('load_from') or f'the last checkpoint of {runner.work_dir}'
+        weights = weights_of(checkpoint, str(source))
         model = unwrap(runner.model)
         message = disagreement(str(source), checkpoint, runner.cfg, model)
         if message:
@@ -55,14 +60,11 @@ class CheckpointGuardHook(Hook):
             if message:
                 warn(message)
         resuming = bool(runner.cfg.get('resume'))
-        weights = checkpoint.get('state_dict', checkpoint)
         renamed = unwrapped(weights)
         if renamed.keys() != weights.keys():
             weights.clear()
             weights.update(renamed)  # for the Runner, which loads them next
-        shapes = {
-            key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')
-        }
+        shapes = shapes_of(weights)
 
         def report_once(module: nn.Module, incompatible) -> None:
             handle.remove()
@@ -80,7 +82,7 @@ class Fit:
 
     Args:
         model (nn.Module): The model that the weights were loaded into.
-        shapes (Dict[str, Tuple[int, ...]]): Names and shapes in the checkpoint.
+        shapes (Dict[str, Shape]): Names and shapes in the checkpoint.
         missing (Sequence[str]): Names that only the model has.
         unexpected (Sequence[str]): Names that only the checkpoint has.
         what (str): Name of the model in messages.
@@ -89,20 +91,19 @@ class Fit:
     def __init__(
         self,
         model: nn.Module,
-        shapes: Dict[str, Tuple[int, ...]],
+        shapes: Dict[str, Shape],
         missing: Sequence[str],
         unexpected: Sequence[str],
         what: str = 'this model',
     ) -> None:
         self.what = what
-        expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        expected = shapes_of(model.state_dict())
         prefixes, harmless = _activation_prefixes(model)
         missing = [key for key in missing if 'num_batches_tracked' not in key]
         self.windows = [key for key in missing if key.startswith(prefixes)]
         self.identity_windows = all(key.startswith(harmless) for key in self.windows)
         # A window without its norm is folded. With a freshly initialised norm it would compute another function.
-        there = {key.rsplit('.', 2)[0] for key in shapes if key.startswith(prefixes)}
-        self.folded = [key for key in self.windows if key.rsplit('.', 2)[0] in there]
+        self.folded = [key for key in self.windows if _window_of(key) in shapes]
         self.missing = [key for key in missing if not key.startswith(prefixes)]
         # Weights of a whole part that the model lacks, e.g. of an auxiliary head left out for testing, are harmless.
         parts = {key.split('.')[0] for key in expected}
@@ -205,20 +206,33 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
         source (str): Its file name, for messages.
 
     Raises:
-        UserError: When a weight is missing, unexpected or of another shape.
+        UserError: When it has no weights, or a weight is missing, unexpected or of another shape.
     """
-    weights = unwrapped(checkpoint.get('state_dict', checkpoint))
-    shapes = {key: tuple(value.shape) for key, value in weights.items() if hasattr(value, 'shape')}
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    weights = unwrapped(weights_of(checkpoint, source))
+    shapes, expected = shapes_of(weights), shapes_of(model.state_dict())
     # PyTorch raises on a wrong shape before it reports what is missing; Fit reports both.
     fitting = {
         key: value
         for key, value in weights.items()
-        if shapes.get(key) == expected.get(key, shapes.get(key))
+        if shapes[key] == expected.get(key, shapes[key])
     }
     result = model.load_state_dict(fitting, strict=False)
     missing = [key for key in result.missing_keys if key not in shapes]
     Fit(model, shapes, missing, result.unexpected_keys).report(source, strict=True)
+
+
+def shapes_of(weights: Mapping[str, Any]) -> Dict[str, Shape]:
+    """Return the shape of each tensor of a state dict, and the type of an entry that is not a tensor."""
+    return {
+        key: tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        for key, value in weights.items()
+    }
+
+
+def _window_of(key: str) -> str:
+    """Return the name of the window before the norm that a weight belongs to: ``act1.conv2.weight`` for ``act1.norm2.bias``."""
+    layer, _, name = key.rpartition('.')[0].rpartition('.')
+    return f'{layer}.{name.replace("norm", "conv")}.weight' if name.startswith('norm') else ''
 
 
 def _activation_prefixes(model: nn.Module) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:

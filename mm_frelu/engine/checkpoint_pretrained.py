@@ -13,7 +13,7 @@ from mmengine.model import PretrainedInit
 from torch import nn
 
 from .checkpoint_file import is_remote, read_meta
-from .checkpoint_guard import Fit, unwrap, warn
+from .checkpoint_guard import Fit, Shape, shapes_of, unwrap, warn
 from .disagreement import disagreement
 from .errors import UserError
 from .remote_weights import cached_file
@@ -63,7 +63,7 @@ class Watch:
         self.source = str(init_cfg['checkpoint'])
         self.prefix = init_cfg.get('prefix')
         self.fit: Optional[Fit] = None
-        self._shapes: Dict[str, tuple] = {}
+        self._shapes: Optional[Dict[str, Shape]] = None
         # The first hook sees the weights before PyTorch matches them, the second sees what did not match.
         self._hooks = [
             module._register_load_state_dict_pre_hook(self._note_shapes),
@@ -72,10 +72,10 @@ class Watch:
 
     def _note_shapes(self, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
         if not prefix:
-            self._shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
+            self._shapes = shapes_of(state_dict)
 
     def _note_fit(self, module: nn.Module, incompatible: Any) -> None:
-        if self.fit is None and self._shapes:
+        if self.fit is None and self._shapes is not None:
             missing, unexpected = incompatible.missing_keys, incompatible.unexpected_keys
             self.fit = Fit(module, self._shapes, missing, unexpected, self.place)
             self.stop()

@@ -3,6 +3,7 @@
 import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,8 +12,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from mm_frelu import FReLU, replace_activations
+from mm_frelu import DyReLUB, FReLU, replace_activations
 from mm_frelu.engine import CheckpointGuardHook, UserError
+from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.launch import add_hook
 
 
@@ -147,6 +149,40 @@ def test_where_nothing_fits_nothing_is_promised_of_the_windows(warnings):
     with pytest.raises(UserError, match='fits 0 of the'):
         load(Net(FReLU(4, init='identity')), weights, strict=False)
     assert warnings == []
+
+
+def test_weights_of_another_activation_are_not_taken_for_folded_ones(warnings):
+    """FReLU's weights have the same prefix as those of DyReLU-B, but other names."""
+    weights = Net(FReLU(4)).state_dict()
+    load(Net(DyReLUB(4)), weights, strict=False)
+    assert 'no weights for the activations of this model (4 missing: backbone.1.' in warnings[0]
+    assert '7 of backbone unexpected, e.g. backbone.1.conv.weight' in warnings[1]
+    cfg = dict(load_from='weights.pth', resume=True)
+    with pytest.raises(UserError, match='must continue with the activations that it started with'):
+        load(Net(DyReLUB(4)), weights, strict=True, cfg=cfg)
+
+
+@pytest.mark.parametrize('strict', [True, False])
+@pytest.mark.parametrize(
+    ('checkpoint', 'found'),
+    [
+        ([1, 2], 'a list'),
+        (dict(state_dict=None), 'a NoneType'),
+        (dict(state_dict={}), 'an empty dict'),
+        (dict(model=Net().state_dict(), epoch=3), r'model \(OrderedDict\), epoch \(int\)'),
+        ({1: torch.zeros(3)}, r'1 \(Tensor\)'),
+        # PyTorch skips them with a message in the log; the metrics would be those of an untrained layer.
+        ({**Net().state_dict(), 'head.bias': np.zeros(3)}, r'head.bias \(ndarray\)'),
+        (dict(state_dict={**Net().state_dict(), 'head.bias': None}), r'head.bias \(NoneType\)'),
+    ],
+)
+def test_what_is_no_state_dict_is_an_error_about_the_file(checkpoint, found, strict):
+    runner = SimpleNamespace(model=Net(), cfg=dict(load_from='weights.pth'), work_dir='.')
+    message = rf'^weights.pth has no weights that can be loaded: .* found {found}\. '
+    with pytest.raises(UserError, match=message):
+        CheckpointGuardHook(strict).after_load_checkpoint(runner, checkpoint)
+    with pytest.raises(UserError, match=message):
+        load_strictly(Net(), checkpoint, 'weights.pth')
 
 
 def test_windows_that_the_model_lacks_are_an_error_in_testing():

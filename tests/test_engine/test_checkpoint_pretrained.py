@@ -148,6 +148,17 @@ def test_weights_of_which_nothing_fits_stop_the_training(weights, tmp_path):
         initialise(path, depth=18, prefix='net.')
 
 
+def test_entries_that_are_no_tensors_are_named_with_their_type(weights, warnings, tmp_path):
+    state = dict(weights[18])
+    state['conv1.weight'] = state['conv1.weight'].numpy()  # PyTorch does not load it
+    initialise(write(tmp_path / 'a.pth', state), depth=18)
+    assert 'conv1.weight expected (4, 3, 7, 7) found ndarray' in warnings[0]
+    for content in (dict(model=weights[18]), {}):
+        torch.save(content, tmp_path / 'b.pth')
+        with pytest.raises(UserError, match='fits 0 of the .* tensors of model.backbone'):
+            initialise(str(tmp_path / 'b.pth'), depth=18)
+
+
 def test_only_files_that_are_here_are_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     (tmp_path / 'checkpoints').mkdir()
