@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from mm_frelu.registry import HOOKS
 
+from .errors import UserError
 from .validation_due import validation_follows
 from .write_file import write_file
 
@@ -87,7 +88,17 @@ class CheckpointHook(MMEngineCheckpointHook):
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: Dict[str, Any]) -> None:
-        """Save the best checkpoint. :meth:`after_val` saves the last one again, after all hooks have received the metrics."""
+        """Save the best checkpoint. :meth:`after_val` saves the last one again, after all hooks have received the metrics.
+
+        Raises:
+            UserError: When ``save_best`` names a metric that the evaluator does not compute.
+        """
+        unknown = [name for name in self.save_best or () if name not in (*metrics, 'auto')]
+        if unknown and metrics:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best={unknown[0]!r}: validation computes no such metric, but '
+                f'{", ".join(metrics)}. Use one of them, and continue with --resume.'
+            )
         self._validating = True
         try:
             super().after_val_epoch(runner, metrics)

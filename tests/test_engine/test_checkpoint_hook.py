@@ -313,3 +313,15 @@ def test_the_backend_writes_through_a_link_and_replaces_whole(tmp_path):
 def test_it_is_the_hook_that_the_scope_names():
     assert HOOKS.get('mm_frelu.CheckpointHook') is CheckpointHook
     assert HOOKS.get('CheckpointHook') is MMEngineCheckpointHook
+
+
+def test_a_best_metric_that_is_not_computed_is_named(tmp_path):
+    cfg = config(tmp_path, [0.1], save_best='Score', rule='greater')
+    message = "save_best='Score': validation computes no such metric, but score. Use one of them"
+    with pytest.raises(UserError, match=message):
+        train(cfg)
+    assert (tmp_path / 'iter_2.pth').is_file()  # to resume from
+    cfg = config(tmp_path, [0.1, 0.2, 0.3], save_best='score', rule='greater')
+    resume(cfg, 'auto')
+    train(cfg)
+    assert 'best_score_iter_6.pth' in names(tmp_path)
