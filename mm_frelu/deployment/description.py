@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mm_frelu.analysis.input_shape import test_pipeline
 from mm_frelu.engine.arguments import task_of
+from mm_frelu.engine.config_entries import kind_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.version import __version__
 from mm_frelu.visualization.palette import as_palette
@@ -56,7 +57,7 @@ def resizing(cfg: Config) -> List[Dict[str, Any]]:
     arguments = ('scale', 'keep_ratio', 'edge', 'crop_size')
     steps = []
     for step in test_pipeline(cfg):
-        kind = str(step.get('type')).rsplit('.', 1)[-1]
+        kind = kind_of(step)
         if kind in known:
             steps.append(dict(type=kind, **{key: step[key] for key in arguments if key in step}))
     return steps

@@ -22,6 +22,7 @@ from mm_frelu.engine.arguments import require_library
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.launch import require_keys
 from mm_frelu.engine.output_names import image_paths
+from mm_frelu.engine.unlabelled import without_labels
 from mm_frelu.visualization.image_files import find_images
 
 from .evaluation import quiet, rgb
@@ -30,7 +31,6 @@ from .packages import require_package
 METHODS = {'minmax': 'MinMax', 'entropy': 'Entropy', 'percentile': 'Percentile'}
 """Methods of onnxruntime to determine the range of a feature map."""
 
-_OF_LABELS = ('LoadAnnotations', 'CheckLabelIds')
 _FIRST_OPSET = 13
 """The first opset that supports one scale per channel."""
 
@@ -62,12 +62,7 @@ def calibration_images(cfg: Config, number: int, files: Sequence[str] = ()) -> L
         raise UserError(
             f'{cfg.filename}: the training set does not give the files of its images. Give some with --images PATH ...'
         )
-    steps = [
-        step
-        for step in test_pipeline(cfg)
-        if str(step.get('type')).rsplit('.', 1)[-1] not in _OF_LABELS
-    ]
-    prepare = Compose(steps)
+    prepare = Compose(without_labels(test_pipeline(cfg)))
     chosen = np.linspace(0, len(paths) - 1, min(number, len(paths))).round().astype(int)
     return [_read(prepare, paths[index]) for index in track(chosen, 'Reading images')]
 

@@ -56,7 +56,8 @@ def add_hook(cfg: Config, kind: str, **settings: Any) -> None:
 
 def use_safe_checkpoint_hook(cfg: Config) -> None:
     """Replace MMEngine's default CheckpointHook with :class:`~mm_frelu.engine.checkpoint_hook.CheckpointHook`."""
-    hooks = cfg.setdefault('default_hooks', {})
+    cfg['default_hooks'] = cfg.get('default_hooks') or {}
+    hooks = cfg['default_hooks']  # a Config stores a copy
     hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
     if isinstance(hook, dict) and hook.get('type') in (
         'CheckpointHook',

@@ -7,7 +7,10 @@ from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config
 
+from mm_frelu.datasets.check_dataset import leaf_datasets
+
 from .arguments import task_of
+from .config_entries import as_list, kind_of
 from .errors import UserError
 from .output_folder import require_writable
 from .write_file import partial_file, require_target
@@ -64,16 +67,18 @@ def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
     partial = None
     task = task_of(cfg)
     pickled = out.endswith(('.pkl', '.pickle'))
-    evaluators = _as_list(cfg.test_evaluator)
+    evaluators = as_list(cfg.test_evaluator)
     if task == 'segmentation':
         if pickled or os.path.isfile(out):
             raise UserError(
                 f'--out {out}: for segmentation this is a DIRECTORY, which gets one PNG per image. Give a folder name.'
             )
-        writers = [item for item in evaluators if item['type'] in ('CityscapesMetric', 'IoUMetric')]
+        writers = [
+            item for item in evaluators if kind_of(item) in ('CityscapesMetric', 'IoUMetric')
+        ]
         if not writers:
             raise UserError(
-                f'--out: no metric of test_evaluator writes PNG files; it has {[item["type"] for item in evaluators]}. '
+                f'--out: no metric of test_evaluator writes PNG files; it has {[kind_of(item) for item in evaluators]}. '
                 "Add dict(type='IoUMetric', iou_metrics=['mIoU'])."
             )
         require_writable('--out', out)
@@ -111,11 +116,13 @@ def apply_show(cfg: Config, show: bool, show_dir: Optional[str], wait_time: floa
         and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
     ):
         raise UserError('--show: there is no display (DISPLAY is not set). Use --show-dir FOLDER.')
-    # Set, then read back: a Config stores copies of the dicts that it is given.
-    cfg.setdefault('default_hooks', {})
-    cfg.default_hooks.setdefault('visualization', dict(type=_HOOKS[task]))
-    cfg.setdefault('visualizer', dict(type=_VISUALIZERS[task], name='visualizer'))
-    hook = cfg.default_hooks['visualization']
+    # Set, then read back: a Config stores copies of the dicts that it is given. None switches a default off in MMEngine.
+    cfg.default_hooks = cfg.get('default_hooks') or {}
+    cfg.default_hooks.visualization = cfg.default_hooks.get('visualization') or dict(
+        type=_HOOKS[task]
+    )
+    cfg.visualizer = cfg.get('visualizer') or dict(type=_VISUALIZERS[task], name='visualizer')
+    hook = cfg.default_hooks.visualization
     switch = 'enable' if task in _OUT_DIR else 'draw'
     hook.update({switch: True, 'interval': 1})
     if show:
@@ -156,7 +163,7 @@ def apply_tta(cfg: Config) -> None:
             f'--tta: the config has no {" and no ".join(missing)}. Add tta_model = dict(type={kind!r}) and a tta_pipeline '
             f"whose step dict(type='TestTimeAug', transforms=[...]) lists scales and flips."
         )
-    leaves = _leaves(cfg.test_dataloader.dataset)
+    leaves = [leaf for _, leaf in leaf_datasets(cfg.test_dataloader.dataset, '')]
     if 'tta_model' not in cfg:
         merge = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
         cfg.tta_model = dict(type='DetTTAModel', tta_cfg=merge)
@@ -181,15 +188,3 @@ def _flip_pipeline(pipeline: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     )
     pack = dict(type='PackDetInputs', meta_keys=keys)
     return [*pipeline[:-1], dict(type='TestTimeAug', transforms=[flips, [pack]])]
-
-
-def _leaves(dataset: Dict[str, Any]) -> List[Dict[str, Any]]:
-    if isinstance(dataset.get('dataset'), dict):
-        return _leaves(dataset['dataset'])
-    if dataset.get('datasets'):
-        return [leaf for child in dataset['datasets'] for leaf in _leaves(child)]
-    return [dataset]
-
-
-def _as_list(evaluators: Any) -> List[Any]:
-    return list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]

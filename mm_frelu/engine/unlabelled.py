@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
+from .config_entries import as_list, kind_of
 from .errors import UserError
 
 _NEED_LABELS = ('LoadAnnotations', 'CheckLabelIds')
@@ -23,20 +24,21 @@ def take_out_labels(cfg: Config) -> None:
         if prefix.get('seg_map_path', '') is None:
             found = True
             del prefix['seg_map_path']
-            leaf['pipeline'] = _without_labels(leaf.get('pipeline') or [])
+            leaf['pipeline'] = without_labels(leaf.get('pipeline') or [])
     if found and cfg.get('tta_pipeline'):
-        cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
+        cfg.tta_pipeline = without_labels(cfg.tta_pipeline)
 
 
-def _without_labels(steps: Any) -> Any:
+def without_labels(steps: Any) -> Any:
+    """Return a pipeline, or a step of it, without the steps that read or check labels."""
     if isinstance(steps, dict):
         transforms = steps.get('transforms')
-        return {**steps, 'transforms': _without_labels(transforms)} if transforms else steps
+        return {**steps, 'transforms': without_labels(transforms)} if transforms else steps
     kept = []
     for step in steps:
-        if isinstance(step, dict) and str(step.get('type')).rpartition('.')[2] in _NEED_LABELS:
+        if isinstance(step, dict) and kind_of(step) in _NEED_LABELS:
             continue
-        step = _without_labels(step)
+        step = without_labels(step)
         # TestTimeAug takes the product of its lists, so an empty one would give no results.
         if step:
             kept.append(step)
@@ -50,9 +52,8 @@ def require_output(cfg: Config) -> None:
         UserError: For a metric with ``format_only=True`` but no output path, which would otherwise fail after the last image; and
             for a CityscapesMetric that would delete its output folder at the end, with everything in it.
     """
-    evaluators = cfg.test_evaluator
-    for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        kind = str(metric.get('type')).rpartition('.')[2]
+    for metric in as_list(cfg.test_evaluator):
+        kind = kind_of(metric)
         folder = metric.get('output_dir')
         filled = folder and os.path.isdir(folder) and os.listdir(folder)
         deleted = kind == 'CityscapesMetric' and folder and not metric.get('keep_results')

@@ -203,6 +203,34 @@ def test_print_config_prints_and_saves_the_merged_config(segmentor, tmp_path, ca
     assert [path.name for path in target.parent.iterdir()] == ['full.py']
 
 
+@pytest.mark.parametrize('key', ['visualizer', 'default_hooks', 'default_hooks.visualization'])
+@pytest.mark.parametrize('kind', ['segmentation', 'detection'])
+def test_show_dir_switches_the_pictures_on_again(kind, key, street_scenes):
+    """With None in a config, MMEngine draws nothing."""
+    from mmengine.config import Config
+
+    from mm_frelu.engine.test_options import apply_show
+
+    cfg = Config(getattr(tiny_project, kind)(street_scenes))
+    cfg.merge_from_dict({key: None})
+    apply_show(cfg, show=False, show_dir='pictures', wait_time=0)
+    assert cfg.default_hooks.visualization.draw is True
+    assert (
+        cfg.visualizer.type == ('SegLocal' if kind == 'segmentation' else 'DetLocal') + 'Visualizer'
+    )
+
+
+def test_out_knows_a_metric_with_its_scope(street_scenes, tmp_path):
+    from mmengine.config import Config
+
+    from mm_frelu.engine.test_options import apply_out
+
+    cfg = Config(tiny_project.segmentation(street_scenes))
+    cfg.test_evaluator.type = 'mmseg.IoUMetric'
+    apply_out(cfg, str(tmp_path / 'out'))
+    assert cfg.test_evaluator[0].output_dir == str(tmp_path / 'out')
+
+
 def test_the_folder_of_out_exists_before_a_rank_writes_into_it(street_scenes, tmp_path):
     """IoUMetric creates the folder in rank 0 only, and a faster rank would stop with FileNotFoundError."""
     from mmengine.config import Config
