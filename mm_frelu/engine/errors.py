@@ -42,7 +42,7 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return main(*args, **kwargs)
         except ValueError as error:
-            if not isinstance(error, UserError) and not _speaks_of_the_config(error):
+            if not isinstance(error, UserError) and not is_refused_setting(error):
                 raise
             rank = os.environ.get('RANK', '0')
             who = 'error' if rank == '0' else f'error (rank {rank})'
@@ -55,8 +55,10 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def _speaks_of_the_config(error: ValueError) -> bool:
+def is_refused_setting(error: Exception) -> bool:
     """Whether a layer or backbone of this package refused a setting. Its message is complete; a traceback would not help."""
+    if not isinstance(error, ValueError):
+        return False
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

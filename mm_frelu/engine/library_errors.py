@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .errors import UserError
+from .errors import UserError, is_refused_setting
 
 
 @contextmanager
@@ -47,6 +47,8 @@ def explained(cfg: Config, loader: str) -> Iterator[List[Runner]]:
             ) from error
         if pictures:
             print_log(f'The last batch before the error: {pictures}.', 'current', logging.ERROR)
+        elif is_refused_setting(error):
+            raise UserError(f'config {cfg.filename}: {error}') from error
         elif _is_of_the_config(error):
             raise UserError(_cannot_be_built(error, cfg)) from error
         raise
@@ -95,7 +97,7 @@ def _cannot_be_built(error: Exception, cfg: Config) -> str:
     frames = _frames(error)
     last = frames[-1] if frames else None
     where = f' in {last.f_globals.get("__name__")}, {last.f_code.co_name}()' if last else ''
-    message = ' '.join(str(error).split())
+    message = ' '.join(str(error).split()).rstrip('.')
     shown = message if len(message) <= 400 else f'{message[:400]} ...'
     return (
         f'config {cfg.filename}: it cannot be built: {type(error).__name__}{where}: {shown}. Look for an entry that is missing, '
@@ -110,8 +112,8 @@ def _misspelt(text: str, cfg: Config) -> Optional[str]:
         place = _place_of(cfg, lambda key, value: key == 'type' and value == unknown[1])
         if place is not None:
             return (
-                f'{place}={unknown[1]!r} is not registered in {unknown[2]}. Check the spelling. If it is your own class, import its '
-                'module with custom_imports in the config.'
+                f'{place}={unknown[1]!r} is not registered in {unknown[2]}. Check the spelling, and that of '
+                f'default_scope={cfg.get("default_scope")!r}. If it is your own class, import its module with custom_imports in the config.'
             )
     refused = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if refused is not None:

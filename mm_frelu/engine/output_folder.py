@@ -17,7 +17,7 @@ def require_writable(option: str, folder: Union[str, Path]) -> None:
     Raises:
         UserError: When it is a file or lies below one, or when this user may not write there.
     """
-    place = Path(folder).expanduser().absolute()
+    place = Path(folder).absolute()
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():

@@ -40,6 +40,8 @@ class SettingsAction(DictAction):
                     '(a.b.0.scale=(64,32)), or write the dict into a config that has this one as its _base_.',
                 )
             try:
+                if '' in word.partition('=')[0].split('.'):
+                    raise ValueError('a part of the key is empty')
                 super().__call__(parser, namespace, [word], option_string)
             except (ValueError, AssertionError):
                 # argparse repeats the option in front.
@@ -61,15 +63,18 @@ def merge_settings(
         option: The option, for the message.
 
     Raises:
-        UserError: For a key below a value that has no keys, or for an element that a list does not have.
+        UserError: For a key below a value that has no keys, for an element that a list does not have, or for two settings of
+            which one replaces what the other changes.
     """
     try:
         cfg.merge_from_dict(settings or {})
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         reasons = {key: _dead_end(cfg, key) for key in settings or {}}
         key = next((key for key, reason in reasons.items() if reason), None)
-        if key is None:
-            raise
+        if key is None:  # each setting alone fits the config
+            raise UserError(
+                f'{option} {" ".join(reasons)}: one of these settings replaces what another one changes ({error}). Leave one out.'
+            ) from error
         raise UserError(
             f'{option} {key}: {reasons[key]} tools/misc/print_config.py prints the config with its keys.'
         ) from error

@@ -37,12 +37,21 @@ def cfg(street_scenes, tmp_path):
         ),
         ('train_dataloader.batchsize', 2, 'train_dataloader.batchsize: DataLoader has no argument'),
         ('default_hooks.own', dict(type='Own'), "default_hooks.own.type='Own' is not registered"),
+        ('model.backbone.depth', 19, 'config None: ResNet has no depth 19; use one of [^.]*[.]$'),
     ],
 )
 def test_words_that_the_libraries_do_not_know(cfg, key, value, said):
     cfg.merge_from_dict({key: value})
     with pytest.raises(UserError, match=f'^{said}'):
         train(cfg)
+
+
+@pytest.mark.parametrize('key', ['default_hooks', 'default_hooks.checkpoint', 'visualizer'])
+def test_a_default_that_is_switched_off(cfg, key):
+    """MMEngine accepts None."""
+    tiny_project.forget_runs()
+    cfg.merge_from_dict({key: None})
+    assert train(cfg).iter == 2
 
 
 def fail(cfg, error, *runners):
@@ -63,6 +72,15 @@ def test_other_errors_keep_their_kind_and_the_log_names_the_pictures(error, cfg,
     with pytest.raises(type(error)):
         fail(cfg, error, SimpleNamespace(batch=dict(data_samples=[sample, [sample]])))
     assert said == ['The last batch before the error: a/b.png.']
+
+
+def test_a_wrong_scope_makes_every_type_unknown(cfg):
+    cfg.default_scope = 'mmsge'
+    error = KeyError('EncoderDecoder is not in the mmengine::model registry. Please check ...')
+    with pytest.raises(
+        UserError, match=r"^model\.type='EncoderDecoder' .* default_scope='mmsge'\."
+    ):
+        fail(cfg, error)
 
 
 def test_one_value_for_a_norm(cfg):

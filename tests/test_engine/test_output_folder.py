@@ -22,6 +22,13 @@ def test_a_file_in_the_way_is_named(tmp_path):
         require_writable('--out', file / 'a' / 'b')
 
 
+def test_a_tilde_is_a_name_as_it_is_to_mmengine(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    require_writable('work_dir', '~/file')  # the Runner would make the folder ./~/file
+
+
 def test_a_folder_of_somebody_else_is_named(tmp_path, monkeypatch):
     # Asked of the system, not tried with chmod: for root every folder is writable.
     monkeypatch.setattr(os, 'access', lambda path, mode: False)

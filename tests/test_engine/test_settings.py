@@ -28,7 +28,7 @@ def test_a_path_stays_what_it_is(folder):
     assert parse(f'data_root={folder}') == dict(data_root=folder)
 
 
-@pytest.mark.parametrize('word', ['a', 'a=[1,(2', '--'])
+@pytest.mark.parametrize('word', ['a', 'a=[1,(2', '--', '=1', 'a..b=1', 'a.=1'])
 def test_a_word_that_cannot_be_read_is_named(word, capsys):
     with pytest.raises(SystemExit):
         parse('b=1', word)
@@ -46,6 +46,14 @@ def test_a_dict_in_a_value_is_told(word, capsys):
     message = ' '.join(capsys.readouterr().err.split())
     assert 'has a dict in its value' in message
     assert '_base_' in message
+
+
+def test_settings_that_contradict_each_other_are_named():
+    cfg = Config(dict(model=dict(head=dict(type='A'))))
+    with pytest.raises(
+        UserError, match=r'--cfg-options model\.head model\.head\.type: one of these'
+    ):
+        merge_settings(cfg, {'model.head': 1, 'model.head.type': 'B'})
 
 
 def test_settings_are_merged_together():
