@@ -135,7 +135,10 @@ def _record_preprocessing(
 def _config_name(meta: Dict[str, Any], source: str, notes: List[str]) -> str:
     """Return the name of the config: MMEngine names an experiment after its config and starting time."""
     experiment = meta.get('experiment_name')
-    named = re.fullmatch(r'(.+)_\d{8}_\d{6}', experiment) if isinstance(experiment, str) else None
+    # The name of a checkpoint from elsewhere must not lead out of OUT.
+    named = re.fullmatch(
+        r'([^/\\]+)_\d{8}_\d{6}', experiment if isinstance(experiment, str) else ''
+    )
     if named:
         return named.group(1)
     notes.append('The checkpoint does not have the name of its config, so the file keeps its name.')

@@ -50,21 +50,24 @@ class Preprocessing:
         return self.rgb != other.rgb or any(abs(a - b) > tolerance for a, b in pairs)
 
 
-def from_dict(cfg: Optional[Dict[str, Any]]) -> Optional[Preprocessing]:
+def from_dict(cfg: Any) -> Optional[Preprocessing]:
     """Read a ``data_preprocessor`` config, or the ``preprocessing`` entry that a converter writes.
 
     Args:
-        cfg (dict, optional): Keys ``mean``, ``std`` (default: 0 and 1) and one of ``bgr_to_rgb``, ``to_rgb`` (mmpretrain),
+        cfg (Any): A dict with the keys ``mean``, ``std`` (default: 0 and 1) and one of ``bgr_to_rgb``, ``to_rgb`` (mmpretrain),
             ``channel_order='rgb' | 'bgr'``.
 
     Returns:
-        Preprocessing, optional: None if ``cfg`` is empty or does not have three channels.
+        Preprocessing, optional: None if ``cfg`` is not such a dict, is empty or does not have three channels.
     """
-    if not cfg:
+    if not isinstance(cfg, dict) or not cfg:
         return None
-    mean, std = cfg.get('mean') or (0.0,), cfg.get('std') or (1.0,)
-    mean = tuple(float(value) for value in mean) * (3 if len(mean) == 1 else 1)
-    std = tuple(float(value) for value in std) * (3 if len(std) == 1 else 1)
+    try:
+        mean = tuple(float(value) for value in cfg.get('mean') or (0.0,))
+        std = tuple(float(value) for value in cfg.get('std') or (1.0,))
+    except (TypeError, ValueError):  # the meta of a checkpoint from elsewhere may hold anything
+        return None
+    mean, std = (values * 3 if len(values) == 1 else values for values in (mean, std))
     if len(mean) != 3 or len(std) != 3:
         return None
     order = str(cfg.get('channel_order', '')).lower()
@@ -74,40 +77,42 @@ def from_dict(cfg: Optional[Dict[str, Any]]) -> Optional[Preprocessing]:
 
 def of_config(cfg: Dict[str, Any]) -> Optional[Preprocessing]:
     """Return the preprocessing of a loaded config: the model's own, otherwise the top-level default."""
-    return from_dict(_find(cfg.get('model'))) or from_dict(cfg.get('data_preprocessor'))
+    return from_dict(find_config(cfg))
 
 
 def find_config(cfg: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """Return the config of the data preprocessor: the model's own, otherwise the top-level default."""
-    return _find(cfg.get('model')) or cfg.get('data_preprocessor')
+    return find_entry(cfg.get('model'), 'data_preprocessor') or cfg.get('data_preprocessor')
 
 
 def of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[Preprocessing]:
     """Return the preprocessing that a checkpoint was trained with, if it is recorded.
 
-    A converter's ``meta['preprocessing']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
-    The text is parsed, never executed, because checkpoints may be untrusted.
+    A converter's ``meta['preprocessing']`` comes first, then the config text in ``meta['cfg']``.
     """
     meta = checkpoint.get('meta') or {}
     recorded = from_dict(meta.get('preprocessing'))
-    return recorded if recorded is not None else of_config(_config_text(meta))
+    return recorded if recorded is not None else of_config(recorded_config(meta))
 
 
 def style_of_checkpoint(checkpoint: Dict[str, Any]) -> Optional[str]:
     """Return the ResNet style of a checkpoint, ``'pytorch'`` or ``'caffe'``, if it is recorded.
 
-    A converter's ``meta['backbone']`` comes first, then the config text that MMEngine stores in ``meta['cfg']``.
+    A converter's ``meta['backbone']`` comes first, then the config text in ``meta['cfg']``.
     """
     meta = checkpoint.get('meta') or {}
     backbone = meta.get('backbone')
     if not isinstance(backbone, dict):
-        backbone = _find(_config_text(meta).get('model'), 'backbone')
+        backbone = find_entry(recorded_config(meta).get('model'), 'backbone')
     style = (backbone or {}).get('style')
     return style if isinstance(style, str) else None
 
 
-def _config_text(meta: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the settings in the config text of a checkpoint, literals only; empty if there is no text."""
+def recorded_config(meta: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the settings in the config text that MMEngine stores in ``meta['cfg']``: literals only, empty without such a text.
+
+    The text is parsed, never executed, because checkpoints may be untrusted.
+    """
     if not isinstance(meta.get('cfg'), str):
         return {}
     try:
@@ -116,18 +121,18 @@ def _config_text(meta: Dict[str, Any]) -> Dict[str, Any]:
             for node in ast.parse(meta['cfg']).body
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return {}
 
 
-def _find(cfg: Any, key: str = 'data_preprocessor') -> Optional[Dict[str, Any]]:
-    """Return the first dict with that key in a model config. Wrappers (TTA, ReplaceActivation) nest the model."""
+def find_entry(cfg: Any, key: str) -> Optional[Dict[str, Any]]:
+    """Return the first dict with that key in a config. Wrappers (TTA, ReplaceActivation) nest the model."""
     if not isinstance(cfg, dict):
         return None
     if isinstance(cfg.get(key), dict):
         return cfg[key]
     for value in cfg.values():
-        found = _find(value, key)
+        found = find_entry(value, key)
         if found is not None:
             return found
     return None

@@ -5,14 +5,15 @@ these checks MMEngine continues with another learning rate, or stops with a KeyE
 and schedules of the config with those of the checkpoint without a message.
 """
 
-import ast
 from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from .config_entries import kind_of
 from .errors import UserError
+from .preprocessing import find_entry, recorded_config
 
 _RUNNING = ('last_step', '_global_step', '_last_value', 'base_values', 'verbose', '_last_lr')
 """Entries of a scheduler's state that change while it runs."""
@@ -34,7 +35,10 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
         UserError: When the checkpoint has weights only, lacks a part of the run, contains NaN, is past the end of the config, or its
             optimizer does not match the config.
     """
-    if 'message_hub' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+    if (
+        'message_hub' not in checkpoint
+        or not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys()
+    ):
         raise UserError(
             f'--resume: {source} has weights only, not the state of a run (found: {", ".join(checkpoint)}). Start a new run '
             f'from them: --cfg-options load_from={source}, without --resume.'
@@ -65,7 +69,7 @@ def _progress(runner: Runner, meta: Dict[str, Any], source: str) -> Optional[str
     """Compare the checkpoint's epoch or iteration with the end of training in the config."""
     loop = runner.train_loop
     if isinstance(loop, EpochBasedTrainLoop):
-        unit, done, end = 'epoch', meta.get('epoch', 0), loop.max_epochs
+        unit, done, end = 'epoch', meta['epoch'], loop.max_epochs
     else:
         unit, done, end = 'iter', meta['iter'], loop.max_iters
     if done > end:
@@ -110,7 +114,7 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
         return None
-    old, new = _name_in_text(checkpoint['meta'].get('cfg')), _name_in_config(runner.cfg)
+    old, new = (_optimizer_name(cfg) for cfg in (recorded_config(checkpoint['meta']), runner.cfg))
     reason: Optional[str]
     if old is not None and new is not None and old != new:
         reason = f'has the state of the optimizer {old}, and the config has {new}'
@@ -134,32 +138,9 @@ def _compare_optimizers(runner: Runner, checkpoint: Dict[str, Any], source: str)
     )
 
 
-def _name_in_config(cfg: Any) -> Optional[str]:
-    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else None
-
-
-def _name_in_text(text: Any) -> Optional[str]:
-    """Return the optimizer type in the config text that a checkpoint stores. The text is parsed: executing it would run code."""
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, TypeError, ValueError, RecursionError):
-        return None
-    for statement in statements:
-        if (
-            isinstance(statement, ast.Assign)
-            and ast.unparse(statement.targets[0]) == 'optim_wrapper'
-        ):
-            kind = _entry(_entry(statement.value, 'optimizer'), 'type')
-            value = getattr(kind, 'value', None)
-            return value.rpartition('.')[2] if isinstance(value, str) else None
-    return None
-
-
-def _entry(node: Optional[ast.AST], key: str) -> Optional[ast.AST]:
-    """Return an entry of ``dict(...)`` in a syntax tree."""
-    keywords = node.keywords if isinstance(node, ast.Call) else ()
-    return next((keyword.value for keyword in keywords if keyword.arg == key), None)
+def _optimizer_name(cfg: Any) -> Optional[str]:
+    optimizer = find_entry(cfg.get('optim_wrapper'), 'optimizer')
+    return kind_of(optimizer) if optimizer and optimizer.get('type') else None
 
 
 def _other_optimizer(saved: List[Dict[str, Any]], optimizer: Any) -> Optional[str]:

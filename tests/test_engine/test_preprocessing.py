@@ -30,6 +30,14 @@ def test_no_mean_and_std_is_raw_pixels():
     assert str(raw) == 'BGR with mean=[0, 0, 0], std=[1, 1, 1]'
 
 
+@pytest.mark.parametrize(
+    'odd', [None, {}, 'imagenet', [1], dict(mean=5), dict(mean='abc'), dict(mean=[1, 2])]
+)
+def test_what_is_no_preprocessing_is_none(odd):
+    """The meta of a checkpoint from elsewhere may have an entry of this name."""
+    assert of_checkpoint(dict(meta=dict(preprocessing=odd))) is None
+
+
 def test_it_is_found_inside_wrapped_models_and_at_the_top_level():
     expected = from_dict(IMAGENET)
     assert (

@@ -35,7 +35,7 @@ def checkpoint(of):
             weight.grad = torch.ones_like(weight)
     of.optim_wrapper.optimizer.step()
     schedulers = [scheduler.state_dict() for scheduler in of.param_schedulers or ()]
-    run = dict(meta=dict(iter=1), message_hub={})
+    run = dict(meta=dict(epoch=0, iter=1), message_hub={})
     return dict(run, optimizer=of.optim_wrapper.state_dict(), param_schedulers=schedulers)
 
 

@@ -94,6 +94,15 @@ def test_name_from_out(tool, tmp_path, capsys):
     assert re.fullmatch(r'resnet50-frelu_20240229-[0-9a-f]{8}\.pth', path.name)
 
 
+@pytest.mark.parametrize('name', ['../../elsewhere', 'folder/name', '/elsewhere'])
+def test_a_name_from_the_checkpoint_stays_in_out(name, tool, tmp_path, capsys):
+    meta = dict(experiment_name=f'{name}_20240229_120000', time='20240229_120000')
+    source = save(tmp_path / 'a.pth', state_dict=dict(w=torch.ones(2)), meta=meta)
+    path = publish(tool, capsys, source, tmp_path / 'zoo')
+    assert path.parent == tmp_path / 'zoo'
+    assert path.name.startswith('a_20240229-')
+
+
 def test_averaged_weights(tool, tmp_path, capsys):
     """MMEngine's EMAHook writes the averages as state_dict and the optimizer's weights as ema_state_dict."""
     average, last = dict(w=torch.ones(2), n=torch.tensor(3)), dict(w=torch.zeros(2))
