@@ -1,6 +1,5 @@
 """Fold the norms of a trained network's funnel activations, and check that its output is unchanged before saving."""
 
-import logging
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mm_frelu.activations.funnel_activation import FunnelActivation
@@ -68,8 +66,7 @@ def deploy(cfg: Config, source: str, out: str, shape: Tuple[int, int] = (256, 51
     checkpoint = read_checkpoint(source, 'CKPT')
     task = task_of(cfg)
     original = build_model(cfg)
-    load_strictly(original, checkpoint, source)
-    _warn_about_pixels(checkpoint, cfg, source)
+    load_strictly(original, checkpoint, source, cfg)
     image = image_like(shape, cfg)
     expected = outputs_of(original, image, task)
 
@@ -206,16 +203,6 @@ def _targets(out: str) -> Tuple[Path, Path]:
                 'Give another OUT, or remove the file.'
             )
     return target, config
-
-
-def _warn_about_pixels(checkpoint: Dict[str, Any], cfg: Config, source: str) -> None:
-    trained, fed = preprocessing.of_checkpoint(checkpoint), preprocessing.of_config(cfg)
-    if trained and fed and trained.differs(fed):
-        print_log(
-            f'Preprocessing differs: {source} was trained on {trained}, this config feeds {fed}.',
-            'current',
-            logging.WARNING,
-        )
 
 
 def _write_config(cfg: Config, path: Path, source: str) -> None:

@@ -97,7 +97,7 @@ def _export(cfg: Config, source: str, options: Options, say: Callable[[str], Any
     checkpoint = read_checkpoint(source, 'CKPT')
     say(f'Building {cfg.filename}')
     model = build_model(cfg)
-    load_strictly(model, checkpoint, source)
+    load_strictly(model, checkpoint, source, cfg)
     with _explained(cfg, model, options):
         network = network_of(model, cfg, options.part, options.output)
     if options.format == 'exported' and isinstance(network, DetectionBoxes):

@@ -6,7 +6,7 @@ and "only the head is new" look alike, and ``tools/test.py`` then reports an mIo
 
 import logging
 from collections import Counter
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -197,13 +197,16 @@ class Fit:
         )
 
 
-def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> None:
+def load_strictly(
+    model: nn.Module, checkpoint: Dict[str, Any], source: str, cfg: Optional[Dict[str, Any]] = None
+) -> None:
     """Load weights without a Runner, and require that every one of them fits.
 
     Args:
         model (nn.Module): The model.
         checkpoint (Dict[str, Any]): A checkpoint, or a bare state dict.
         source (str): Its file name, for messages.
+        cfg (Config, optional): The config of the model. A warning says if the weights were trained with other preprocessing.
 
     Raises:
         UserError: When it has no weights, or a weight is missing, unexpected or of another shape.
@@ -219,6 +222,9 @@ def load_strictly(model: nn.Module, checkpoint: Dict[str, Any], source: str) -> 
     result = model.load_state_dict(fitting, strict=False)
     missing = [key for key in result.missing_keys if key not in shapes]
     Fit(model, shapes, missing, result.unexpected_keys).report(source, strict=True)
+    message = None if cfg is None else disagreement(source, checkpoint, cfg, model)
+    if message:
+        warn(message)
 
 
 def shapes_of(weights: Mapping[str, Any]) -> Dict[str, Shape]:

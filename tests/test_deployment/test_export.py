@@ -117,6 +117,24 @@ def test_channels_in_the_order_of_the_network(tmp_path):
     assert words['mean'] == [110.0, 60.0, 10.0]
 
 
+def test_weights_of_another_preprocessing_are_a_warning(tmp_path, monkeypatch):
+    """The file has the preprocessing of the config, and --verify compares it with the same one."""
+    found = []
+    monkeypatch.setattr(
+        'mm_frelu.engine.checkpoint_guard.print_log',
+        lambda message, *_, **__: found.append(message),
+    )
+    files = random_checkpoints.segmentor(tmp_path)
+    exported(files, verify=False)
+    assert found == []
+    checkpoint = torch.load(files.checkpoint, weights_only=False)
+    checkpoint['meta']['preprocessing'] = dict(mean=[0.0] * 3, std=[1.0] * 3, bgr_to_rgb=False)
+    torch.save(checkpoint, files.checkpoint)
+    exported(files, verify=False)
+    assert len(found) == 1
+    assert found[0].startswith('Preprocessing differs')
+
+
 def test_half_precision_takes_half_the_space(tmp_path):
     files = random_checkpoints.detector(tmp_path)
     full, half = exported(files, verify=False), exported(files, fp16=True)
