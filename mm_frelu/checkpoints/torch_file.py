@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..engine.checkpoint_file import check_checkpoint_file, is_remote, is_state_dict
-from ..engine.errors import UserError
-from ..engine.safe_load import UNREADABLE, first_line, unknown_kind
+from ..engine.errors import UserError, first_line
+from ..engine.safe_load import UNREADABLE, unknown_kind
 
 WRAPPERS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'net', 'network', 'weights')
 """Keys under which training scripts store the state dict, the most common ones first."""

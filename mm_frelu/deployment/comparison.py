@@ -14,7 +14,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement
 
 from mm_frelu.datasets.street_scenes.scene import draw_scene
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.model_builder import forward_tensors
 
 from .networks import flat
@@ -158,7 +158,7 @@ def compare(
         try:
             found = run(image.transpose(2, 0, 1)[None].astype(np.float32))
         except Exception as error:  # runtimes raise different errors
-            rows.append(Comparison(size, f'does not run: {_first_line(error)}', False))
+            rows.append(Comparison(size, f'does not run: {first_line(error)}', False))
             continue
         rows.append(Comparison(size, *_compare(found, wanted, tolerance)))
     return rows
@@ -230,7 +230,3 @@ def _sample(task: str, metainfo: Dict[str, Any]) -> BaseDataElement:
     else:
         from mmpretrain.structures import DataSample as Sample
     return Sample(metainfo=metainfo)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

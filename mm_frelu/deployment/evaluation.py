@@ -16,7 +16,7 @@ from rich.progress import track
 
 from mm_frelu.datasets.check_dataset import check_datasets
 from mm_frelu.engine.arguments import require_library, task_of
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.launch import require_keys
 
 from .runtime import Run
@@ -119,9 +119,8 @@ def predict(run: Run, pixels: torch.Tensor, name: str) -> Dict[str, np.ndarray]:
         return run(rgb(pixels))
     except Exception as error:  # onnxruntime has its own error types
         size = 'x'.join(map(str, pixels.shape[1:]))
-        reason = str(error).strip().splitlines()[0][:160]
         raise UserError(
-            f'{name} does not run on an image of {size} pixels, the output of the test pipeline of the config ({reason}). '
+            f'{name} does not run on an image of {size} pixels, the output of the test pipeline of the config ({first_line(error)}). '
             'Export it with --dynamic, or with that --shape.'
         ) from error
 

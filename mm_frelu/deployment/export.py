@@ -13,9 +13,8 @@ from mm_frelu.checkpoints.deploy import fold
 from mm_frelu.checkpoints.files import read_checkpoint
 from mm_frelu.engine.arguments import task_of
 from mm_frelu.engine.checkpoint_guard import load_strictly
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.model_builder import build_model
-from mm_frelu.engine.safe_load import first_line
 
 from .comparison import TOLERANCES, Comparison, compare, expected_of, pictures, sizes_to_compare
 from .description import describe

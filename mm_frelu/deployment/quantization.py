@@ -19,7 +19,7 @@ from rich.progress import track
 from mm_frelu.analysis.input_shape import test_pipeline
 from mm_frelu.datasets.check_dataset import check_datasets
 from mm_frelu.engine.arguments import require_library
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.launch import require_keys
 from mm_frelu.engine.output_names import image_paths
 from mm_frelu.engine.unlabelled import without_labels
@@ -118,9 +118,8 @@ def quantize(content: bytes, images: Sequence[np.ndarray], method: str = 'minmax
                 calibrate_method=getattr(quantization.CalibrationMethod, METHODS[method]),
             )
         except Exception as error:  # onnxruntime has its own error types
-            reason = str(error).strip().splitlines()[0][:160]
             raise UserError(
-                f'onnxruntime cannot quantise this model ({reason}). If the images have other sizes than its input, export '
+                f'onnxruntime cannot quantise this model ({first_line(error)}). If the images have other sizes than its input, export '
                 'it with --dynamic.'
             ) from error
         quantized = onnx.load(target)

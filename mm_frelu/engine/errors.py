@@ -25,6 +25,13 @@ class UserError(ValueError):
         super().__init__(message)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 160 characters; its type if the message is empty."""
+    # When torch refuses to load a file, it writes its advice on options first and the reason after it.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    return reason.splitlines()[0][:160] if reason else type(error).__name__
+
+
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the ``main`` of a tool to print a :class:`UserError` as one paragraph, without a traceback.
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, Optional
 import cv2
 from mmengine.logging import print_log
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 
 class NamingTransform:
@@ -70,7 +70,7 @@ class NamingTransform:
             return
         raise UserError(
             f'img_path {results.get("img_path")} ({width}x{height}, width x height): '
-            f'{type(self.transform).__name__} cannot process it ({type(error).__name__}: {_first_line(error)}). An image that '
+            f'{type(self.transform).__name__} cannot process it ({type(error).__name__}: {first_line(error)}). An image that '
             'is one pixel high or wide, or that resizing makes smaller than a pixel, is too narrow: remove it from the dataset.'
         ) from error
 
@@ -85,11 +85,7 @@ def _reason(path: Any, error: Exception) -> str:
             return f'there is no such file (looked for {os.path.abspath(path)})'
         if not os.path.getsize(path):
             return 'the file is empty (0 bytes)'
-    return f'it cannot be read; it may be cut off or of another format ({type(error).__name__}: {_first_line(error)})'
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), '')
+    return f'it cannot be read; it may be cut off or of another format ({type(error).__name__}: {first_line(error)})'
 
 
 def name_files(dataset: Any) -> None:

@@ -13,8 +13,8 @@ from typing import List, Optional, Tuple
 from mmengine.config import Config
 
 from .checkpoint_file import is_remote
-from .errors import UserError
-from .safe_load import first_line, load_safely, unknown_kind
+from .errors import UserError, first_line
+from .safe_load import load_safely, unknown_kind
 
 _LONGEST_PATH = 4096
 

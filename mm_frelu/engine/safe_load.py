@@ -14,7 +14,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch._weights_only_unpickler import _get_allowed_globals
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 # MMEngine stores its log in checkpoints and registers the number types in it as safe globals, but not float32, which mmseg logs,
 # nor uint8, the type of mmpose's keypoint colours. Without this line, such checkpoints are loaded unsafely, with a warning about
@@ -105,13 +105,6 @@ def unknown_kind(error: BaseException) -> str:
     """Return the type that torch refused to build, from its long message; empty if that was not the reason."""
     found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
     return found.group(1) if found and isinstance(error, pickle.UnpicklingError) else ''
-
-
-def first_line(error: BaseException) -> str:
-    """Return the reason for an error, without torch's advice on options."""
-    # torch puts the reason after its advice.
-    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
-    return reason.splitlines()[0][:160] if reason else type(error).__name__
 
 
 def _known_types() -> Dict[Tuple[str, str], Any]:

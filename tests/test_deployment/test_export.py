@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mm_frelu.activations import DyReLUA, DyReLUB, DyReLUC, FReLU, LightFReLU
 from mm_frelu.deployment import export as exporting
 from mm_frelu.deployment.comparison import sizes_to_compare
+from mm_frelu.deployment.evaluation import predict
 from mm_frelu.deployment.export import Options, export
 from mm_frelu.deployment.onnx_file import max_opset, to_onnx
 from mm_frelu.deployment.torch_files import DESCRIPTION
@@ -133,6 +134,16 @@ def test_weights_of_another_preprocessing_are_a_warning(tmp_path, monkeypatch):
     exported(files, verify=False)
     assert len(found) == 1
     assert found[0].startswith('Preprocessing differs')
+
+
+def test_an_error_without_a_message_is_named_by_its_type():
+    def run(image):
+        raise AssertionError
+
+    with pytest.raises(
+        UserError, match=r'a.onnx does not run .* 4x5 pixels, .* \(AssertionError\)'
+    ):
+        predict(run, torch.zeros(3, 4, 5), 'a.onnx')
 
 
 def test_half_precision_takes_half_the_space(tmp_path):

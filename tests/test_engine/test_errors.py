@@ -1,6 +1,7 @@
 """UserError survives DataLoader workers and ends a tool with exit code 1."""
 
 import pickle
+import re
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from mm_frelu.engine import NamingTransform, UserError, exit_on_user_error
+from mm_frelu.engine.errors import first_line
 from mm_frelu.engine.read_errors import name_files
 
 
@@ -70,8 +72,29 @@ def test_a_config_whose_base_is_missing_names_it(tmp_path):
     config.write_text("_base_ = './nowhere.py'")
     with pytest.raises(UserError, match=r'does not exist .*: .*nowhere\.py'):
         read_config(str(config))
-    with pytest.raises(UserError, match='is a folder, not a config file'):
-        read_config(str(tmp_path))
+    (tmp_path / 'psp').mkdir()
+    (tmp_path / 'psp/psp_r50.py').write_text('')
+    nearest = re.escape(str(tmp_path / 'psp/psp_r50.py'))
+    with pytest.raises(
+        UserError, match=rf'is a folder, not a config file .* Did you mean {nearest}\?'
+    ):
+        read_config(str(tmp_path / 'psp'))
+    with pytest.raises(UserError, match=r'there is no such file .*nowhere\.py\)\.$'):
+        read_config(str(tmp_path / 'nowhere.py'))
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (ValueError('  a\nb'), 'a'),
+        (AssertionError(), 'AssertionError'),
+        (RuntimeError('\n'), 'RuntimeError'),
+        (OSError('x' * 300), 'x' * 160),
+        (ValueError('Use weights_only=False.\nWeightsUnpickler error: bad opcode'), 'bad opcode'),
+    ],
+)
+def test_first_line(error, line):
+    assert first_line(error) == line
 
 
 def test_ctrl_c_is_no_traceback(capsys):

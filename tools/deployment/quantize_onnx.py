@@ -20,6 +20,7 @@ from mm_frelu.deployment.quantization import METHODS, calibration_images, check_
 from mm_frelu.deployment.runtime import open_onnx
 from mm_frelu.engine import UserError, exit_on_user_error
 from mm_frelu.engine.arguments import read_config, task_of
+from mm_frelu.engine.errors import first_line
 from mm_frelu.engine.settings import SettingsAction, merge_settings
 from mm_frelu.engine.write_file import require_target, write_file
 
@@ -75,7 +76,7 @@ def read_model(path: str) -> bytes:
         raise
     except Exception as error:  # onnxruntime raises its own types
         raise UserError(
-            f'MODEL {path} cannot be read as ONNX ({str(error).splitlines()[0][:160]}). Create it with export_onnx.py.'
+            f'MODEL {path} cannot be read as ONNX ({first_line(error)}). Create it with export_onnx.py.'
         ) from error
     return content
 
