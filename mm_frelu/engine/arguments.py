@@ -91,9 +91,10 @@ def read_config(path: str) -> Config:
     let_mmengine_load_safely()  # every tool starts here, and loads checkpoints later
     file = locate(path) if is_packaged(path) else Path(path)
     if not file.is_file():
-        names = [entry.name for entry in file.parent.glob('*.py')] if file.parent.is_dir() else []
-        nearest = difflib.get_close_matches(file.name, names, n=1, cutoff=0.3)
-        hint = f' Did you mean {file.parent / nearest[0]}?' if nearest else ''
+        folder = file if file.is_dir() else file.parent
+        names = [entry.stem for entry in folder.glob('*.py')]
+        nearest = difflib.get_close_matches(file.stem, names, n=1, cutoff=0.4)
+        hint = f' Did you mean {folder / nearest[0]}.py?' if nearest else ''
         what = 'is a folder, not a config file' if file.is_dir() else 'there is no such file'
         raise UserError(f'config {path}: {what} (looked for {file.absolute()}).{hint}')
     try:

@@ -107,7 +107,7 @@ def _cannot_be_built(error: Exception, cfg: Config) -> str:
 
 def _misspelt(text: str, cfg: Config) -> Optional[str]:
     """Build a message about a type or a setting that the libraries do not know; None if that is not the error."""
-    unknown = re.match(r"'?([\w.]+) is not in the ([\w:]+) registry", text)
+    unknown = re.match(r"'?([\w.]+) is not in the ([\w: ]+) registry", text)
     if unknown is not None:
         place = _place_of(cfg, lambda key, value: key == 'type' and value == unknown[1])
         if place is not None:

@@ -298,12 +298,13 @@ def _build(
         try:
             layers[site.name] = build_activation(dict(act_cfg), site.channels or 0, **defaults)
         except (TypeError, ValueError) as error:
-            known = [name for name in _arguments(kind) if name != 'inplace']
             channels = f' ({site.channels} channels)' if site.channels else ''
+            takes = ''
+            if isinstance(error, TypeError):  # of Python: an argument that the class does not have
+                known = [name for name in _arguments(kind) if name != 'inplace']
+                takes = f' {kind.__name__} takes {", ".join(known) or "nothing"}.'
             raise UserError(
-                f'act_cfg {dict(act_cfg)} does not work at {site.name}{channels}: {str(error).rstrip(".")}. '
-                f'{kind.__name__} takes '
-                f'{", ".join(known) or "nothing"}.'
+                f'act_cfg {dict(act_cfg)} does not work at {site.name}{channels}: {str(error).rstrip(".")}.{takes}'
             ) from error
     return layers
 

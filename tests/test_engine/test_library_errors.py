@@ -26,6 +26,11 @@ def cfg(street_scenes, tmp_path):
             "model.type='EncodrDecoder' is not registered in mmseg::model",
         ),
         (
+            'train_dataloader.sampler.type',
+            'InfinitSampler',
+            "train_dataloader.sampler.type='InfinitSampler' is not registered in mmseg::data sampler",
+        ),
+        (
             'model.decode_head.chanels',
             8,
             r"model.decode_head.chanels: \w+ has no argument 'chanels'",

@@ -133,7 +133,7 @@ def test_nothing_replaced_is_an_error():
     [
         (
             dict(type='FReLU', kernal_size=3),
-            r"at backbone\.1 \(8 channels\): .*'kernal_size'.* FReLU takes .*kernel_size",
+            r'at backbone\.1 \(8 channels\): .*does not take kernal_size\. Its arguments are: .*kernel_size.*act_cfg\.$',
         ),
         (dict(type='FReLU', kernel_size=4), r'kernel_size must be odd'),
         (
