@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running code from them, written completely or not at all."""
+"""Read checkpoint files without running code from them, and what is needed to publish them: hashes, tensors without spare memory."""
 
 import hashlib
 import pickle
@@ -11,7 +11,6 @@ from torch import Tensor
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file, is_remote, weights_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.safe_load import load_or_refuse
-from mm_frelu.engine.write_file import write_file
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
@@ -35,13 +34,6 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     others = {} if weights is content else content
     meta = others.get('meta')
     return {**others, 'state_dict': weights, 'meta': dict(meta) if isinstance(meta, dict) else {}}
-
-
-def write_checkpoint(checkpoint: Dict[str, Any], target: Path) -> None:
-    """Write a checkpoint with :func:`~mm_frelu.engine.write_file.write_file`. The bytes do not depend on the file name."""
-    # torch.save stores the name of a file in it, but not for a stream.
-    with write_file(target, 'wb') as stream:
-        torch.save(checkpoint, stream)
 
 
 def loads_as_weights_only(path: Path) -> bool:

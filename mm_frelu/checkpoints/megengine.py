@@ -1,7 +1,7 @@
 """Convert the official FReLU weights (megvii-model/FunnelAct) to a checkpoint for mmengine, mmdet, mmseg and mmpretrain."""
 
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ CONVERTER_VERSION = 1
 
 # Pixels as read by OpenCV: the official test.py of the released weights does not normalise (earlier revisions did).
 PREPROCESSING = dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
+
+ADVICE = 'Give the complete official FReLU checkpoint. Weights with another activation or other layers cannot be converted.'
 
 
 def convert_megengine(source: Path, arch: Optional[str] = None) -> dict:
@@ -73,8 +75,8 @@ def convert_state_dict(
         {name: architecture.official_name(name) for name in shapes if name.startswith('head.')}
     )
     expected = {*official.values(), *biases}
-    _refuse_names(source, architecture, 'lacks', sorted(expected - set(weights)))
-    _refuse_names(source, architecture, 'has', sorted(set(weights) - expected))
+    refuse_names(source, architecture.name, 'lacks', sorted(expected - set(weights)), ADVICE)
+    refuse_names(source, architecture.name, 'has', sorted(set(weights) - expected), ADVICE)
 
     state = {
         name: _tensor(weights, official[name], shape, source) for name, shape in shapes.items()
@@ -113,7 +115,7 @@ def _head_shapes(
 ) -> Dict[str, tuple]:
     """Return the shapes of the head. The file determines the number of classes, the backbone that of the channels."""
     name = architecture.official_name('head.fc.weight')
-    _refuse_names(source, architecture, 'lacks', [] if name in weights else [name])
+    refuse_names(source, architecture.name, 'lacks', [] if name in weights else [name], ADVICE)
     shapes: Dict[str, tuple] = {}
     shapes['head.fc.weight'] = (weights[name].shape[0], architecture.num_features())
     if architecture.biased:
@@ -129,13 +131,3 @@ def _tensor(weights: Dict[str, np.ndarray], name: str, shape: tuple, source: str
             f'SRC: {source}: the tensor {name} has a wrong shape: {error}. The file is damaged or of another network.'
         ) from error
     return require_sane(tensor, name, source)
-
-
-def _refuse_names(source: str, architecture: Architecture, verb: str, names: List[str]) -> None:
-    refuse_names(
-        source,
-        architecture.name,
-        verb,
-        names,
-        'Give the complete official FReLU checkpoint. Weights with another activation or other layers cannot be converted.',
-    )

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import torch
+
 from ..engine import preprocessing
 from ..engine.errors import UserError
-from ..engine.write_file import require_target
-from .files import write_checkpoint
+from ..engine.write_file import require_target, write_file
 
 
 def check_target(path: Path, option: str, source: Path) -> None:
@@ -19,17 +20,13 @@ def check_target(path: Path, option: str, source: Path) -> None:
     Raises:
         UserError: If ``path`` is a folder or the source itself, or its folder cannot be created or written to.
     """
-    if path.is_dir():
-        raise UserError(
-            f'{option}: {path} is a folder. Give the name of the file to write, e.g. {path / (source.stem + ".pth")}.'
-        )
     require_target(f'{option}:', path)
     if path.exists() and source.exists() and path.samefile(source):
         raise UserError(f'{option}: {path} is the source file itself. Give another name.')
 
 
 def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
-    """Write a checkpoint completely or not at all.
+    """Write a checkpoint completely or not at all. The bytes do not depend on the file name.
 
     Args:
         checkpoint: Content of the file.
@@ -40,7 +37,9 @@ def save_checkpoint(checkpoint: dict, path: Path, option: str) -> None:
         UserError: If the file cannot be written. An existing file is then unchanged, and no partial file is left.
     """
     try:
-        write_checkpoint(checkpoint, path)
+        # torch.save stores the name of a file in it, but not for a stream.
+        with write_file(path, 'wb') as stream:
+            torch.save(checkpoint, stream)
     except RuntimeError as error:  # torch's writer raises RuntimeError if the disk is full
         raise UserError(
             f'{option}: {path} cannot be written ({error}). Free space on that disk, or give another name.'
