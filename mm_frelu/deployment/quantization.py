@@ -138,14 +138,17 @@ def check_model(content: bytes, task: str) -> None:
         task: Task of the config that is used for testing.
 
     Raises:
-        UserError: If the model has half precision, an old opset, or outputs of another task.
+        UserError: If the model has half precision, an old opset, outputs of another task, or is not of export_onnx.py.
     """
     model = require_package('onnx').load_model_from_string(content)
-    described = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    if described.get('task') != task:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if 'mm_frelu' not in metadata.get('made_by', ''):  # others have a "task" too
+        raise UserError('MODEL was not written by export_onnx.py. Export it with that tool.')
+    described = {key: json.loads(value) for key, value in metadata.items()}
+    if described['task'] != task:
         raise UserError(
-            f'MODEL is for {described.get("task", "an unknown task")}, but the config is for {task}. Both files are tested on the '
-            'test set of the config. Give the file of export_onnx.py for the complete model of this config.'
+            f'MODEL is for {described["task"]}, but the config is for {task}. Both files are tested on the test set of the '
+            'config. Give the file of export_onnx.py for the complete model of this config.'
         )
     if described['precision'] != 'float32':
         raise UserError(

@@ -273,6 +273,8 @@ def test_what_run_onnx_refuses(run_onnx, exported, street_scenes, tmp_path, caps
     plain = onnx.load(exported.segmentor)
     del plain.metadata_props[:]
     onnx.save(plain, 'plain.onnx')
+    onnx.helper.set_model_props(plain, dict(task='detect', stride='32'))  # as other exporters write
+    onnx.save(plain, 'other.onnx')
     model = exported.segmentor
     for arguments, message in (
         (['no.png', model], 'IMAGE no.png: there is no such file or folder'),
@@ -280,6 +282,7 @@ def test_what_run_onnx_refuses(run_onnx, exported, street_scenes, tmp_path, caps
         ([model, image], 'Give images first, the model last'),
         ([image, 'no.onnx'], 'MODEL no.onnx: there is no such file'),
         ([image, 'plain.onnx'], 'Export it with tools/deployment/export_onnx.py'),
+        ([image, 'other.onnx'], 'MODEL other.onnx was not written by tools/deployment/export_onnx'),
         ([image, model, '--out-dir', 'file'], '--out-dir: file'),
     ):
         error = refused(run_onnx.main, arguments, capsys)
@@ -296,7 +299,11 @@ def test_what_quantize_onnx_refuses(quantize, tool, exported, segmentor, tmp_pat
     tool.main([str(segmentor.config), str(segmentor.checkpoint), str(half), '--fp16'])
     out = tmp_path / 'int8.onnx'
     (tmp_path / 'bad.onnx').write_text('no model')
+    other = onnx.load(exported.segmentor)
+    onnx.helper.set_model_props(other, dict(task='detect', stride='32'))
+    onnx.save(other, tmp_path / 'other.onnx')
     for model, message in (
+        (tmp_path / 'other.onnx', 'MODEL was not written by export_onnx.py'),
         (half, 'Export it without --fp16'),
         (exported.detector, 'MODEL is for detection, but the config is for segmentation'),
         (tmp_path / 'no.onnx', 'there is no such file'),

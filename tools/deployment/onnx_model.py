@@ -56,9 +56,10 @@ class OnnxModel:
                 f'MODEL {path} cannot be read as ONNX ({first_line(error)}). Give images first, the model last.'
             ) from None
         described = self.session.get_modelmeta().custom_metadata_map
-        if 'task' not in described:
+        if 'mm_frelu' not in described.get('made_by', ''):  # others have a "task" too
             raise OnnxError(
-                f'MODEL {path} has no task in its metadata. Export it with tools/deployment/export_onnx.py.'
+                f'MODEL {path} was not written by tools/deployment/export_onnx.py: its metadata have no made_by="mm_frelu ...". '
+                'Export it with tools/deployment/export_onnx.py.'
             )
         self._described = {key: json.loads(value) for key, value in described.items()}
         self.task: str = self._described['task']

@@ -33,14 +33,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     cfg = read_config(args.config)
     merge_settings(cfg, args.cfg_options)
-    print(cfg.pretty_text)
+    text = cfg.pretty_text
+    print(text)
     if args.save_path is None:
         return
     target = Path(args.save_path)
     if target.suffix not in ('.py', '.json', '.yml', '.yaml'):
         raise UserError(f'--save-path {target}: expected a name that ends with .py, .json or .yml.')
     require_target('--save-path', target)
-    text = cfg.pretty_text
     if target.suffix != '.py':
         text = mmengine.dump(cfg.to_dict(), file_format=target.suffix[1:])
     with write_file(target) as stream:
