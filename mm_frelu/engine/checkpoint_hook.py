@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mm_frelu.registry import HOOKS
 
 from .errors import UserError
+from .resume_file import name_pattern
 from .validation_due import validation_follows
 from .write_file import write_file
 
@@ -162,8 +163,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def _is_own_name(self, name: str) -> bool:
         """Whether this hook gives such names. A checkpoint from elsewhere must not be able to remove other files."""
-        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
-        return re.fullmatch(rf'(best_.+_)?{step}', name) is not None
+        return re.fullmatch(rf'(best_.+_)?{name_pattern(self.filename_tmpl)}', name) is not None
 
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))

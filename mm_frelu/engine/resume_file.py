@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from string import Formatter
 from typing import List, Optional, Tuple
 
 from mmengine.config import Config
@@ -60,6 +61,17 @@ def newest_whole_checkpoint(cfg: Config) -> Tuple[Optional[str], List[str]]:
     return None, notices
 
 
+def name_pattern(template: str) -> str:
+    """Return the regular expression of the file names that a template such as ``iter_{}.pth`` or ``iter_{:06d}.pth`` gives.
+
+    Group 1 is the number of the epoch or iteration, if the template has it.
+    """
+    return ''.join(
+        re.escape(text) + ('' if field is None else r'(\d+)')
+        for text, field, _, _ in Formatter().parse(template)
+    )
+
+
 def damage(path: Path) -> str:
     """Describe what is wrong with a checkpoint, as a sentence without its subject; empty for an intact one."""
     try:
@@ -109,9 +121,9 @@ def _folder(work_dir: str, out_dir: Optional[str]) -> str:
 
 def _candidates(work_dir: Path, folder: Path, template: str) -> Tuple[List[Path], List[str]]:
     """Return the checkpoints in the order in which to try them, and what is wrong with ``last_checkpoint``."""
-    pattern = re.escape(template).replace(re.escape('{}'), r'(\d+)')
+    pattern = name_pattern(template)
     numbers = {
-        path: int(found[1])
+        path: int(found[1]) if found.lastindex else 0
         for path in (folder.iterdir() if folder.is_dir() else ())
         for found in [re.fullmatch(pattern, path.name)]
         if found and path.is_file()

@@ -8,6 +8,7 @@ and schedules of the config with those of the checkpoint without a message.
 from typing import Any, Dict, List, Optional
 
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -28,8 +29,8 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
         source: Its file name, for messages.
 
     Returns:
-        A message about config settings that the checkpoint overrides, parts that start from the beginning, or a run that is already
-            complete; None if the run continues unchanged.
+        A message about config settings that the checkpoint overrides, parts that start from the beginning, averaged weights, or a run
+            that is already complete; None if the run continues unchanged.
 
     Raises:
         UserError: When the checkpoint has weights only, lacks a part of the run, contains NaN, is past the end of the config, or its
@@ -46,7 +47,11 @@ def check_resumable(runner: Runner, checkpoint: Dict[str, Any], source: str) -> 
     # EMAHook runs before this hook and has swapped the two.
     for weights in ('state_dict', 'ema_state_dict'):
         _require_numbers(checkpoint.get(weights, {}), source)
-    notices = [_progress(runner, checkpoint['meta'], source), _left_out(runner, checkpoint, source)]
+    notices = [
+        _progress(runner, checkpoint['meta'], source),
+        _left_out(runner, checkpoint, source),
+        _averages(runner, checkpoint, source),
+    ]
     saved = checkpoint.get('optimizer')
     if isinstance(saved, dict) and 'param_groups' in saved:
         notices.append(_compare_optimizers(runner, checkpoint, source))
@@ -106,6 +111,18 @@ def _left_out(runner: Runner, checkpoint: Dict[str, Any], source: str) -> Option
         f'--resume: {source} was saved without {what}, like best_*.pth: the run cannot continue. Resume from iter_*.pth or '
         f'epoch_*.pth (--resume without a path takes the newest), or start a new run from these weights with --cfg-options '
         f'load_from={source} and without --resume.'
+    )
+
+
+def _averages(runner: Runner, checkpoint: Dict[str, Any], source: str) -> Optional[str]:
+    """Report that a run would continue from averages. EMAHook saves them as the weights, and swaps them when it resumes."""
+    if 'ema_state_dict' not in checkpoint or any(
+        isinstance(hook, EMAHook) for hook in runner.hooks
+    ):
+        return None
+    return (
+        f'--resume: {source} was saved with EMAHook, which the config does not have: the run continues from the averaged weights, '
+        "not from the optimizer's. Add dict(type='EMAHook') to custom_hooks to continue as before."
     )
 
 

@@ -325,3 +325,11 @@ def test_a_best_metric_that_is_not_computed_is_named(tmp_path):
     resume(cfg, 'auto')
     train(cfg)
     assert 'best_score_iter_6.pth' in names(tmp_path)
+
+
+def test_it_knows_its_names_with_leading_zeros():
+    hook = CheckpointHook(filename_tmpl='iter_{:06d}.pth')
+    for name in ('iter_000020.pth', 'best_score_iter_000020.pth', 'iter_1234567.pth'):
+        assert hook._is_own_name(name)
+    for name in ('iter_.pth', 'iter_{:06d}.pth', 'notes.txt'):
+        assert not hook._is_own_name(name)

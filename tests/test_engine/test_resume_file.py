@@ -80,6 +80,14 @@ def test_checkpoints_of_an_older_run_with_more_iterations_are_not_newer(work):
     assert find(work)[0] == str(work / 'iter_4.pth')
 
 
+@pytest.mark.parametrize('template', ['iter_{:06d}.pth', 'model.pth', 'a{0}.b.pth'])
+def test_checkpoints_are_found_by_any_template(template, tmp_path):
+    for number in (999, 1000):
+        write(tmp_path / template.format(number), number)
+    expected = str(tmp_path / template.format(1000))
+    assert find(tmp_path, filename_tmpl=template) == (expected, [])
+
+
 def test_a_work_folder_that_was_moved_is_found(work):
     name_last(work, '/not/here/any/more/iter_4.pth')
     assert find(work) == (str(work / 'iter_4.pth'), [])

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.optim import LinearLR, MultiStepLR, OptimWrapper
 from torch import nn
 
@@ -21,6 +22,7 @@ def runner(make, groups=1, schedule=None, parameters=4, cfg=None, end=10):
         optim_wrapper=OptimWrapper(optimizer),
         param_schedulers=schedulers,
         cfg=cfg or {},
+        hooks=[],
         train_loop=SimpleNamespace(max_iters=end),
     )
 
@@ -78,6 +80,15 @@ def test_settings_that_the_checkpoint_replaces_are_said():
     assert '1 param_schedulers in the checkpoint and 0 in the config' in check_resumable(
         fewer, old, 'a.pth'
     )
+
+
+def test_averages_without_their_hook_are_said():
+    saved = dict(checkpoint(runner(sgd)), ema_state_dict={})
+    run = runner(sgd)
+    text = check_resumable(run, saved, 'a.pth')
+    assert text.startswith('--resume: a.pth was saved with EMAHook, which the config does not have')
+    run.hooks = [EMAHook()]
+    assert check_resumable(run, saved, 'a.pth') is None
 
 
 def test_weights_alone_are_no_run():
