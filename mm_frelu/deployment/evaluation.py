@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 import numpy as np
 import torch
@@ -139,6 +139,6 @@ def _labels(results: Dict[str, torch.Tensor], size: Tuple[int, ...]) -> torch.Te
     return torch.nn.functional.interpolate(labels, size, mode='nearest-exact')[0].long()
 
 
-def headline(task: str, metrics: Dict[str, float]) -> Optional[str]:
-    """Return the name of the task's main metric if it is among these, else of the first one."""
-    return HEADLINE[task] if HEADLINE[task] in metrics else next(iter(metrics), None)
+def headline(task: str, metrics: Dict[str, float]) -> str:
+    """Return the name of the task's main metric if it is among these (one or more), else of the first one."""
+    return HEADLINE[task] if HEADLINE[task] in metrics else next(iter(metrics))

@@ -20,11 +20,11 @@ from torch import distributed
 from .errors import UserError
 
 # Environment variables of each launcher: rank, world size, local rank.
-_RANK_VARIABLES = (
-    ('pytorch', ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')),
-    ('slurm', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID')),
-    ('mpi', ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK')),
-)
+_RANK_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -51,7 +51,7 @@ def prepare_distributed(cfg: Config) -> None:
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return
-    names = dict(_RANK_VARIABLES)[launcher]
+    names = _RANK_VARIABLES[launcher]
     missing = [name for name in names[:2] if name not in os.environ]
     if missing:
         script = (
