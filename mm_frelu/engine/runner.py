@@ -1,5 +1,6 @@
 """MMEngine's Runner with additional checks, and with support for SyncBN models on CPUs."""
 
+import copy
 from typing import Any, Dict, Optional, Union
 
 import torch
@@ -12,6 +13,7 @@ from mm_frelu.datasets.check_dataset import leaf_datasets
 
 from .annotation_ids import number_annotations
 from .batch_shapes import require_one_shape
+from .checkpoint_file import is_state_dict
 from .checkpoint_guard import unwrap
 from .checkpoint_pretrained import watch_pretrained
 from .errors import UserError
@@ -79,10 +81,18 @@ class GuardedRunner(Runner):
         return built
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """Call the hooks, and keep the current batch, so that an error message can name its images."""
+        """Call the hooks, and keep the current batch, so that an error message can name its images.
+
+        A plain state dict, which MMEngine loads too, gets the key ``state_dict`` for EMAHook, which requires it.
+        """
         self.batch = kwargs.get('data_batch', self.batch)
         if fn_name == 'before_train_iter':
             seed_iteration(self)
+        checkpoint: Any = kwargs.get('checkpoint')
+        if fn_name == 'after_load_checkpoint' and is_state_dict(checkpoint):
+            weights = copy.copy(checkpoint)
+            checkpoint.clear()
+            checkpoint['state_dict'] = weights
         super().call_hook(fn_name, **kwargs)
 
     def build_train_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:

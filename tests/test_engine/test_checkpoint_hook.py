@@ -333,3 +333,16 @@ def test_it_knows_its_names_with_leading_zeros():
         assert hook._is_own_name(name)
     for name in ('iter_.pth', 'iter_{:06d}.pth', 'notes.txt'):
         assert not hook._is_own_name(name)
+
+
+def test_a_plain_state_dict_can_be_averaged(tmp_path):
+    """MMEngine's EMAHook looks for the key state_dict."""
+    torch.save(dict(weight=torch.tensor([0.5])), tmp_path / 'plain.pth')
+    cfg = config(tmp_path / 'run', [1, 2, 3])
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='mm_frelu.CheckpointGuardHook')]
+    cfg.load_from = str(tmp_path / 'plain.pth')
+    cfg.optim_wrapper.optimizer.lr = 0.0
+    train(cfg)
+    saved = load_safely(tmp_path / 'run/iter_6.pth')
+    assert saved['state_dict']['weight'].item() == 0.5
+    assert saved['ema_state_dict']['module.weight'].item() == 0.5
