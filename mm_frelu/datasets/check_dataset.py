@@ -19,6 +19,7 @@ from .check_keypoints import check_keypoints
 from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
+from .config_types import class_of
 from .ignore_index import ignored_label
 
 
@@ -42,7 +43,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             )
         coco: List[Loaded] = []
         for key, dataset in leaf_datasets(dataloader.get('dataset'), f'{loader}.dataset'):
-            cls = dataset_class(dataset, cfg.get('default_scope'))
+            cls = class_of(dataset, DATASETS, cfg.get('default_scope'))
             settings = with_defaults(dataset, cls)
             if is_remote(settings):
                 continue
@@ -77,16 +78,6 @@ def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]
             yield from leaf_datasets(child, f'{key}.datasets.{index}')
     else:
         yield key, dataset
-
-
-def dataset_class(dataset: Dict[str, Any], scope: Optional[str]) -> Optional[type]:
-    """Return the class of ``type``, found in the same way as by the Runner; None for an unknown type, which the Runner reports."""
-    kind = dataset.get('type')
-    if isinstance(kind, type):
-        return kind
-    with DATASETS.switch_scope_and_registry(scope) as registry:
-        found = registry.get(kind)
-    return found if isinstance(found, type) else None
 
 
 def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:

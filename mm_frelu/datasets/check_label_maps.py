@@ -11,7 +11,8 @@ import numpy as np
 
 from mm_frelu.engine.errors import UserError
 
-from .check_pictures import Picture, sample, steps_of, warn_of_turned
+from .check_pictures import Picture, sample, warn_of_turned
+from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .label_files import Renumbering, check_label_file
 from .notices import tell, warn
@@ -44,7 +45,8 @@ def check_label_maps(
         UserError: For files that are not 8-bit label maps, values that are not a class, a ``CheckLabelIds`` with another number of
             classes, and more classes than 8 bits can represent.
     """
-    loaders = [step for step in steps_of(settings.get('pipeline')) if _is(step, 'LoadAnnotations')]
+    steps = list(steps_of(settings.get('pipeline')))
+    loaders = [step for step in steps if kind_of(step) == 'LoadAnnotations']
     classes = settings.get('classes')
     if not loaders or not classes or isinstance(classes, str):
         return
@@ -111,7 +113,7 @@ def _check_the_check(
     """Check that ``CheckLabelIds`` in the pipeline has the dataset's number of classes and the ignored label."""
     number = len(settings['classes'])
     for step in steps_of(settings.get('pipeline')):
-        if not _is(step, 'CheckLabelIds'):
+        if kind_of(step) != 'CheckLabelIds':
             continue
         told = step.get('num_classes')
         # A label_map replaces the ids of classes that are not chosen.
@@ -208,7 +210,3 @@ def _ranges(numbers: Sequence[int]) -> str:
     texts = [f'{run[0]} to {run[-1]}' if len(run) > 2 else ', '.join(map(str, run)) for run in runs]
     more = ', ...' if len(texts) > 8 else ''
     return ', '.join(texts[:8]) + more if texts else 'none'
-
-
-def _is(step: Dict[str, Any], kind: str) -> bool:
-    return str(step.get('type')).rsplit('.', 1)[-1] == kind

@@ -3,12 +3,14 @@
 Without labels MMEngine stops with ``KeyError: 'gt_sem_seg'``; in validation, only after thousands of iterations.
 """
 
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, List
 
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
 from mm_frelu.engine.errors import UserError
+
+from .config_types import class_of, kind_of, steps_of
 
 _LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 
@@ -25,12 +27,13 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
     Raises:
         UserError: When labels are needed and no step of the pipeline loads them.
     """
-    pipeline = dataset.get('pipeline')
-    kinds = step_types(pipeline)
+    pipeline = [step for step in steps_of(dataset.get('pipeline')) if 'type' in step]
+    kinds = [kind_of(step) for step in pipeline]
     if not kinds or any('Annotation' in kind for kind in kinds):
         return
+    classes = [class_of(step, TRANSFORMS, cfg.get('default_scope')) for step in pipeline]
     # The user's own transforms may load labels.
-    if not _all_from_the_libraries(kinds, cfg.get('default_scope')):
+    if not all(cls and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes):
         return
     steps = ', '.join(kinds)
     if loader == 'train_dataloader':
@@ -61,32 +64,8 @@ def comparing_metrics(cfg: Config, key: str) -> List[str]:
     evaluators = cfg.get(key) or []
     evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     return [
-        str(metric['type'])
+        kind_of(metric)
         for metric in evaluators
-        if str(metric.get('type')).rpartition('.')[2]
-        in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
+        if kind_of(metric) in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
         and not metric.get('format_only')
     ]
-
-
-def step_types(pipeline: Any) -> List[str]:
-    """Return the types of the steps of a pipeline, including those inside ``TestTimeAug`` and other wrappers."""
-    return list(_types(pipeline))
-
-
-def _all_from_the_libraries(kinds: List[str], scope: Optional[str]) -> bool:
-    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
-        classes = [registry.get(kind) for kind in kinds]
-    return all(
-        cls is not None and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes
-    )
-
-
-def _types(steps: Any) -> Iterator[str]:
-    if isinstance(steps, dict):
-        if 'type' in steps:
-            yield getattr(steps['type'], '__name__', str(steps['type']))
-        yield from _types(steps.get('transforms'))
-    elif isinstance(steps, (list, tuple)):
-        for step in steps:
-            yield from _types(step)

@@ -10,7 +10,7 @@ from mm_frelu.engine.errors import UserError
 
 from .check_label_maps import check_label_maps
 from .check_paths import IMAGE_SUFFIXES, join, require_file, require_folder
-from .check_pictures import steps_of
+from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .notices import tell, warn
 
@@ -133,7 +133,7 @@ def _endings(folder: str) -> str:
 
 def _loads_labels(pipeline: Any) -> bool:
     """Whether the pipeline has ``LoadAnnotations``. A test set without ground truth has none and needs no labels."""
-    return any('LoadAnnotations' in str(step.get('type')) for step in steps_of(pipeline))
+    return any('LoadAnnotations' in kind_of(step) for step in steps_of(pipeline))
 
 
 def _hint(map_dir: str, suffix: str) -> str:
