@@ -113,10 +113,7 @@ def _frequent(categories: Sequence[Dict[str, Any]], boxes: Dict[Any, int]) -> st
     """List the categories with the most annotations."""
     names = {category['id']: category['name'] for category in categories}
     counts = sorted(boxes.items(), key=lambda item: -item[1])
-    return (
-        ', '.join(f'{names.get(number, number)!r} ({count})' for number, count in counts[:3])
-        or 'none'
-    )
+    return ', '.join(f'{names[number]!r} ({count})' for number, count in counts[:3]) or 'none'
 
 
 def _names(names: Sequence[str], number: int = 5) -> str:

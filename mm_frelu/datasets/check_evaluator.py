@@ -107,7 +107,7 @@ def _warn_of_a_part(key: str, datasets: List[Loaded]) -> None:
 
 
 def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
-    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, evaluated=True)
+    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, need_iscrowd=True)
     found = names_by_id(data)
     source = ' and '.join(dataset.ann_file for dataset in datasets)
     remedy = f'Give {key}.ann_file the file that {datasets[0].key} reads.'

@@ -1,6 +1,7 @@
 """Errors about missing or unsuitable datasets, before anything is built."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -164,18 +165,40 @@ def test_images_without_annotations_and_a_wrong_image_folder(detection, data):
             'annotations[0] (id 1): bbox is None',
         ),
         ('annotations', lambda entry: entry.update(bbox=['1'] * 4), "bbox is ['1', '1', '1', '1']"),
+        (
+            'annotations',
+            lambda entry: entry.update(area=math.inf),
+            'area inf. Expected bbox as four',
+        ),
+        (
+            'annotations',
+            lambda entry: entry.update(bbox=[1, 2, math.nan, 4]),
+            'bbox is [1, 2, nan, 4]',
+        ),
+        ('images', lambda entry: entry.update(width=math.nan), 'width is nan'),
+        ('annotations', lambda entry: entry.update(iscrowd=1), 'left out: 67 marked "iscrowd")'),
+        ('annotations', lambda entry: entry.update(ignore=1), 'left out: 67 marked "ignore")'),
+        (
+            'annotations',
+            lambda entry: entry.update(image_id=1.0),
+            'image_id is 1.0. Expected an int',
+        ),
         ('annotations', lambda entry: entry.update(id=1), 'annotations have the id 1'),
         (
             'annotations',
             lambda entry: entry.update(image_id=77),
-            'have an image_id that does not exist',
+            'none can be used (left out: 67 of no image in the file), so there is nothing to learn',
         ),
         (
             'annotations',
             lambda entry: entry.update(category_id=77),
-            'a category_id that does not exist',
+            'none can be used (left out: 67 of no category in the file)',
         ),
-        ('annotations', lambda entry: entry.update(bbox=[1, 1, 0, 0]), 'a box of less than one'),
+        (
+            'annotations',
+            lambda entry: entry.update(bbox=[1, 1, 0, 0]),
+            '67 of no area or less than one pixel',
+        ),
     ],
 )
 def test_entries_that_mmdet_would_stumble_over(kind, change, expected, detection, data):
@@ -193,6 +216,8 @@ def test_iscrowd_is_needed_for_evaluation_alone(detection, data):
     edit(data / 'annotations/instances_train.json', change)
     check_datasets(detection, LOADERS)
     edit(data / 'annotations/instances_val.json', change)
+    assert "instances_val.json: annotations[0] lacks 'iscrowd'" in message(detection)
+    del detection.val_dataloader.dataset['test_mode']  # False is the default
     assert "instances_val.json: annotations[0] lacks 'iscrowd'" in message(detection)
 
 
@@ -230,9 +255,9 @@ def test_mmdet_really_numbers_classes_in_the_order_of_the_file(detection):
 
 def test_large_files_are_read_without_polygons_with_the_same_result(detection, data, monkeypatch):
     file = str(data / 'annotations/instances_train.json')
-    parsed = coco_module.read_checked('x', file)
+    parsed = coco_module.read_checked('x', file, need_iscrowd=True)
     monkeypatch.setattr(coco_module, '_PARSE_UP_TO', 0)
-    shorter = coco_module.read_checked('x', file)
+    shorter = coco_module.read_checked('x', file, need_iscrowd=True)
     assert shorter == parsed  # the scenes have masks, which stay
     check_datasets(detection, LOADERS)
     text = (data / 'annotations/instances_train.json').read_text()
