@@ -50,7 +50,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             bases = {base.__name__ for base in cls.__mro__} if cls else set()
             if 'BaseSegDataset' in bases:
                 check_segmentation(key, settings, cls, ignored_label(cfg, loader))
-            elif 'BaseCocoStyleDataset' in bases or 'CocoDataset' in bases:
+            elif _reads_coco(cls):
                 if 'BaseCocoStyleDataset' in bases:
                     images = check_keypoints(key, settings, cls, cfg.get('model'))
                 else:
@@ -78,6 +78,20 @@ def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]
             yield from leaf_datasets(child, f'{key}.datasets.{index}')
     else:
         yield key, dataset
+
+
+def _reads_coco(cls: Optional[type]) -> bool:
+    """Whether a dataset reads COCO files like the base class of mmdet or mmpose.
+
+    Some subclasses read another format (LVISV1Dataset, CocoPanopticDataset, mmpose's MpiiDataset) or change the file names
+    (Objects365V2Dataset).
+    """
+    for base in cls.__mro__ if cls else ():
+        if base.__name__ in ('CocoDataset', 'BaseCocoStyleDataset'):
+            return True
+        if vars(base).keys() & {'load_data_list', '_load_annotations', 'COCOAPI'}:
+            return False
+    return False
 
 
 def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:

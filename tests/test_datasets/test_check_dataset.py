@@ -230,6 +230,36 @@ def test_further_keys_are_nobodys_business(detection, data):
     check_datasets(detection, LOADERS)
 
 
+def panoptic(coco):
+    coco['annotations'] = [dict(image_id=1, file_name='1.png', segments_info=[])]
+
+
+def lvis(coco):
+    for image in coco['images']:
+        image['coco_url'] = f'http://images.cocodataset.org/{image.pop("file_name")}'
+
+
+def objects365(coco):
+    for image in coco['images']:
+        image['file_name'] = f'images/v1/{image["file_name"]}'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'change'),
+    [
+        ('CocoPanopticDataset', panoptic),
+        ('LVISV1Dataset', lvis),
+        ('Objects365V2Dataset', objects365),
+    ],
+)
+def test_formats_that_resemble_coco_are_left_to_mmdet(kind, change, detection, data):
+    edit(data / 'annotations/instances_train.json', change)
+    detection.train_dataloader.dataset.type = kind
+    check_datasets(detection, ('train_dataloader',))
+    detection.train_dataloader.dataset.ann_file = 'nowhere.json'
+    assert 'train_dataloader.dataset.ann_file: the file' in message(detection)
+
+
 def test_classes_that_the_file_lacks_or_orders_otherwise(detection):
     dataset = detection.train_dataloader.dataset
     dataset.metainfo = dict(classes=('aeroplane', 'boat'))

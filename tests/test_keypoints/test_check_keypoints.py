@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mm_frelu.datasets.check_dataset import _reads_coco
 from mm_frelu.datasets.check_keypoints import check_keypoints
 from mm_frelu.engine import UserError
 
@@ -125,3 +126,11 @@ def test_a_test_set_with_detected_people_needs_no_annotations(folder):
     change(folder, lambda data: data.pop('annotations'))
     assert len(check(folder, key='test_dataloader.dataset', bbox_file='people.json')) == 6
     assert 'none of the 0 annotations has keypoints' in refused(folder, bbox_file='people.json')
+
+
+def test_mpii_is_another_format():
+    """MMPose's class for MPII has the same base class, but reads a list of people."""
+    base = type('BaseCocoStyleDataset', (), dict(load_data_list=None, _load_annotations=None))
+    assert _reads_coco(type('CocoDataset', (base,), {}))
+    assert _reads_coco(type('CocoWholeBodyDataset', (base,), dict(parse_data_info=None)))
+    assert not _reads_coco(type('MpiiDataset', (base,), dict(_load_annotations=None)))
