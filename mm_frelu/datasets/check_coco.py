@@ -11,7 +11,7 @@ from mm_frelu.engine.errors import UserError
 
 from .check_coco_classes import check_classes
 from .check_coco_entries import check_entries
-from .check_paths import absent_files, join, require_file, require_folder
+from .check_paths import absent_files, image_prefix, join, require_file, require_folder
 from .check_pictures import NUMBER, Picture, sample, warn_of_turned
 from .coco_counts import count_coco
 from .coco_file import read_coco
@@ -104,7 +104,7 @@ def list_images(key: str, settings: Dict[str, Any], need_iscrowd: bool) -> Liste
         UserError: When a path does not exist, the file is not as it should be, or images are missing.
     """
     root = settings.get('data_root')
-    prefix = (settings.get('data_prefix') or {}).get('img')
+    prefix = image_prefix(key, settings, 'img')['img']
     ann_file = join(root, settings.get('ann_file'))
     if root:
         content = f'{settings.get("ann_file")} and the images in {prefix or "."}'

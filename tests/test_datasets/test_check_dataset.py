@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -100,6 +101,50 @@ def test_a_split_file_is_read(segmentation, data):
     check_datasets(segmentation, ('train_dataloader',))
     (data / 'split.txt').write_text('\n'.join([*names, 'town/lost']))
     assert '1 of 7 images named in' in message(segmentation)
+    (data / 'split.txt').write_text('\n'.join([*names, '', '']))
+    assert f'line 7 of {data}/split.txt is empty' in message(segmentation)
+    (data / 'split.txt').write_text('')
+    assert f'{data}/split.txt is empty. Expected an image name per line' in message(segmentation)
+
+
+@pytest.mark.parametrize('start', ['./', '../train/'])
+def test_a_split_file_may_have_any_relative_path(segmentation, data, start):
+    """mmseg joins the path, so what ``find . -name`` prints is in order."""
+    names = [
+        path.relative_to(data / 'leftImg8bit/train').as_posix()[: -len('_leftImg8bit.png')]
+        for path in sorted((data / 'leftImg8bit/train').glob('*/*.png'))
+    ]
+    segmentation.train_dataloader.dataset.ann_file = 'split.txt'
+    (data / 'split.txt').write_text('\n'.join(start + name for name in names))
+    check_datasets(segmentation, ('train_dataloader',))
+
+
+@pytest.mark.parametrize('kind', ['segmentation', 'detection'])
+@pytest.mark.parametrize('value', ['train/', {'image': 'train/'}])
+def test_a_prefix_of_another_library(kind, value, request):
+    cfg = request.getfixturevalue(kind)
+    cfg.train_dataloader.dataset['data_prefix'] = value
+    name = dict(segmentation='img_path', detection='img')[kind]
+    text = message(cfg)
+    assert text.startswith(f'train_dataloader.dataset.data_prefix is {value!r}. Expected a dict')
+    assert f'dict({name}="images")' in text
+
+
+def test_data_that_the_user_may_not_read(segmentation, tmp_path):
+    folder = tmp_path / 'locked'
+    (folder / 'data').mkdir(parents=True)
+    folder.chmod(0)
+    segmentation.train_dataloader.dataset.data_root = str(folder / 'data')
+    is_root = os.geteuid() == 0
+    if is_root:  # who may read everything
+        os.seteuid(65534)
+    try:
+        text = message(segmentation)
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+    assert f'the folder {folder}/data cannot be read by this user' in text
 
 
 def test_datasets_inside_wrappers_are_found(segmentation):
