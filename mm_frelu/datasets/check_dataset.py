@@ -63,8 +63,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
                 _check_other(key, settings)
             check_labels(cfg, loader, key, dataset)
             check_num_classes(cfg.get('model'), key, settings)
-        evaluator = loader.replace('dataloader', 'evaluator')
-        check_evaluator(cfg.get(evaluator) or [], evaluator, coco)
+        check_evaluator(cfg, loader.replace('dataloader', 'evaluator'), coco)
 
 
 def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:

@@ -3,14 +3,14 @@
 Without labels MMEngine stops with ``KeyError: 'gt_sem_seg'``; in validation, only after thousands of iterations.
 """
 
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
 from mm_frelu.engine.errors import UserError
 
-from .config_types import class_of, kind_of, steps_of
+from .config_types import class_of, kind_of, metrics_of, steps_of
 
 _LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 
@@ -44,7 +44,13 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
             )
         return
     evaluator = loader.replace('dataloader', 'evaluator')
-    metrics = comparing_metrics(cfg, evaluator)
+    # Metrics of mmseg, which compare with labels from the pipeline.
+    metrics = [
+        kind_of(metric)
+        for _, metric in metrics_of(cfg, evaluator)
+        if kind_of(metric) in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
+        and not metric.get('format_only')
+    ]
     # mmdet's metrics read the annotation file themselves.
     if cfg.get('default_scope') != 'mmseg' or not metrics:
         return
@@ -57,15 +63,3 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
         f'{key}.pipeline loads no labels ({steps}), so {evaluator} ({", ".join(metrics)}) has nothing to compare with. '
         f"{remedy} If there are labels, add dict(type='LoadAnnotations') after Resize."
     )
-
-
-def comparing_metrics(cfg: Config, key: str) -> List[str]:
-    """Return the types of an evaluator's metrics that compare with labels from the pipeline, like mmseg's metrics do."""
-    evaluators = cfg.get(key) or []
-    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
-    return [
-        kind_of(metric)
-        for metric in evaluators
-        if kind_of(metric) in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
-        and not metric.get('format_only')
-    ]

@@ -3,7 +3,7 @@
 A type is a name, a name with a scope (``'mmdet.Resize'``) or, in configs in pure Python style, the class itself.
 """
 
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.registry import Registry
 
@@ -32,3 +32,17 @@ def steps_of(pipeline: Any) -> Iterator[Dict[str, Any]]:
             yield from steps_of(step.get('transforms'))
         elif isinstance(step, (list, tuple)):
             yield from steps_of(step)
+
+
+def metrics_of(cfg: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """Yield config key and config of each metric of an evaluator, which is one metric or a list.
+
+    Args:
+        cfg (Any): A config, or a dict with the evaluator.
+        key (str): Key of the evaluator.
+    """
+    evaluators = cfg.get(key)
+    several = isinstance(evaluators, (list, tuple))
+    for index, metric in enumerate(evaluators if several else [evaluators]):
+        if isinstance(metric, dict):
+            yield f'{key}.{index}' if several else key, metric
