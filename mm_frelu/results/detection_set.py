@@ -173,10 +173,8 @@ def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
             TrueBoxes.of(
                 boxes,
                 [numbers[annotation['category_id']] for annotation in found],
-                [
-                    bool(annotation.get('iscrowd') or annotation.get('ignore'))
-                    for annotation in found
-                ],
+                # COCOeval overwrites "ignore" with it.
+                [bool(annotation.get('iscrowd')) for annotation in found],
                 [
                     annotation.get('area', annotation['bbox'][2] * annotation['bbox'][3])
                     for annotation in found
