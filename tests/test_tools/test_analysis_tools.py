@@ -202,6 +202,9 @@ def test_refusals(segmentor, detector, tested, tmp_path, capsys):
     assert "no colour map 'nice'" in refused(
         capsys, 'confusion_matrix', 'x', 'y', 'z', '--color-theme', 'nice'
     )
+    assert '--tp-iou-thr: expected more than 0' in refused(
+        capsys, 'confusion_matrix', 'x', 'y', 'z', '--tp-iou-thr', 0
+    )
     assert 'there is no key' in refused(
         capsys, 'analyze_logs', segmentor.work_dir, '--keys', 'AP', '--out', tmp_path / 'a.png'
     )
