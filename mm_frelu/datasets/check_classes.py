@@ -5,7 +5,7 @@ mmdet has a hook for this, which runs after everything is built. mmseg has none:
 
 from typing import Any, Dict, Iterator, Tuple
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 # Heads whose num_classes does not count the dataset's classes.
 _OTHER_HEADS = ('rpn_head', 'semantic_head')
@@ -37,7 +37,7 @@ def check_num_classes(model: Any, key: str, settings: Dict[str, Any]) -> None:
         if number != len(classes):
             raise UserError(
                 f'{place}.num_classes is {number}, but {key} ({settings.get("type")}) has {len(classes)} classes '
-                f'({", ".join(map(str, classes[:3]))}, ...). Set num_classes={len(classes)} there, or give the dataset '
+                f'({listed(classes, 3)}). Set num_classes={len(classes)} there, or give the dataset '
                 f'the {number} classes with metainfo=dict(classes=(...)).'
             )
 

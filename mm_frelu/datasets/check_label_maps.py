@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 from .check_pictures import Picture, sample, warn_of_turned
 from .config_types import kind_of, steps_of
@@ -101,7 +101,7 @@ def _label_map(key: str, settings: Dict[str, Any], cls: Any) -> Optional[Dict[in
         known = cls.METAINFO['classes']
         unknown = [name for name in settings['classes'] if name not in known]
         raise UserError(
-            f'{key}: {settings.get("type")} has fixed classes ({", ".join(known[:3])}, ...), and {unknown[0]!r} of '
+            f'{key}: {settings.get("type")} has fixed classes ({listed(known, 3)}), and {unknown[0]!r} of '
             "metainfo.classes is not one of them. For your own classes use type='BaseSegDataset' with img_suffix and "
             'seg_map_suffix.'
         ) from None
@@ -208,5 +208,4 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     texts = [f'{run[0]} to {run[-1]}' if len(run) > 2 else ', '.join(map(str, run)) for run in runs]
-    more = ', ...' if len(texts) > 8 else ''
-    return ', '.join(texts[:8]) + more if texts else 'none'
+    return listed(texts, 8) or 'none'

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 """Suffixes of image files, in lower case."""
@@ -96,8 +96,7 @@ def _nearest_parent(path: Path) -> str:
         names = sorted(name for name in os.listdir(parent) if not name.startswith('.'))
     except PermissionError:
         return f' The path exists up to {parent}, which {_UNREADABLE}.'
-    shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
-    return f' The path exists up to {parent}, which has {shown or "nothing in it"}.'
+    return f' The path exists up to {parent}, which has {listed(names, 5) or "nothing in it"}.'
 
 
 def absent_files(folder: str, names: Iterable[str]) -> List[str]:
@@ -105,14 +104,14 @@ def absent_files(folder: str, names: Iterable[str]) -> List[str]:
 
     Every folder is listed once. On a network drive that takes seconds for 100,000 names; a query per name would take minutes.
     """
-    listed: Dict[str, Set[str]] = {}
+    entries: Dict[str, Set[str]] = {}
     absent = []
     for name in names:
         parent, base = os.path.split(os.path.join(folder, name))
-        if parent not in listed:
-            listed[parent] = (
+        if parent not in entries:
+            entries[parent] = (
                 set(os.listdir(parent or '.')) if os.path.isdir(parent or '.') else set()
             )
-        if base not in listed[parent] and not os.path.isfile(os.path.join(parent, base)):
+        if base not in entries[parent] and not os.path.isfile(os.path.join(parent, base)):
             absent.append(name)
     return absent

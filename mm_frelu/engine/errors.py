@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 _INTERRUPTED = 130  # what shells report after Ctrl-C: 128 + SIGINT
 
@@ -23,6 +23,12 @@ class UserError(ValueError):
         if message.startswith('Caught ') and 'UserError: ' in message:
             message = message.rsplit('UserError: ', 1)[1].strip()
         super().__init__(message)
+
+
+def listed(items: Iterable[Any], number: int = 4) -> str:
+    """List the first ``number`` items for a message, followed by ``...`` if there are more."""
+    texts = [str(item) for item in items]
+    return ', '.join([*texts[:number], '...'] if len(texts) > number else texts)
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,9 +14,8 @@ from mm_frelu.datasets.class_colors import class_colors
 from mm_frelu.datasets.coco_file import read_coco
 from mm_frelu.datasets.coco_ids import check_ids
 from mm_frelu.engine.arguments import require_library, task_of
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 from mm_frelu.evaluation.boxes import TrueBoxes
-from mm_frelu.visualization.test_set import listed
 
 
 class TrueImage(NamedTuple):
