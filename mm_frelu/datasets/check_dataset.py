@@ -48,9 +48,10 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             if is_remote(settings):
                 continue
             bases = {base.__name__ for base in cls.__mro__} if cls else set()
-            if 'BaseSegDataset' in bases:
+            reader = _reader(cls)
+            if reader == 'BaseSegDataset':
                 check_segmentation(key, settings, cls, ignored_label(cfg, loader))
-            elif _reads_coco(cls):
+            elif reader:
                 if 'BaseCocoStyleDataset' in bases:
                     images = check_keypoints(key, settings, cls, cfg.get('model'))
                 else:
@@ -62,7 +63,7 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             else:
                 _check_other(key, settings)
             check_labels(cfg, loader, key, dataset)
-            check_num_classes(cfg.get('model'), key, settings)
+            check_num_classes(cfg.get('model'), key, settings, cls)
         check_evaluator(cfg, loader.replace('dataloader', 'evaluator'), coco)
 
 
@@ -79,18 +80,18 @@ def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]
         yield key, dataset
 
 
-def _reads_coco(cls: Optional[type]) -> bool:
-    """Whether a dataset reads COCO files like the base class of mmdet or mmpose.
+def _reader(cls: Optional[type]) -> Optional[str]:
+    """Return the class of mmdet, mmseg or mmpose that reads the files of a dataset; None if it reads them in its own way.
 
-    Some subclasses read another format (LVISV1Dataset, CocoPanopticDataset, mmpose's MpiiDataset) or change the file names
-    (Objects365V2Dataset).
+    Some subclasses read another format (mmdet's LVISV1Dataset and CocoPanopticDataset, mmseg's DecathlonDataset, mmpose's
+    MpiiDataset) or change the file names (mmdet's Objects365V2Dataset).
     """
     for base in cls.__mro__ if cls else ():
-        if base.__name__ in ('CocoDataset', 'BaseCocoStyleDataset'):
-            return True
+        if base.__name__ in ('BaseSegDataset', 'CocoDataset', 'BaseCocoStyleDataset'):
+            return base.__name__
         if vars(base).keys() & {'load_data_list', '_load_annotations', 'COCOAPI'}:
-            return False
-    return False
+            return None
+    return None
 
 
 def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:

@@ -29,7 +29,8 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
     """
     pipeline = [step for step in steps_of(dataset.get('pipeline')) if 'type' in step]
     kinds = [kind_of(step) for step in pipeline]
-    if not kinds or any('Annotation' in kind for kind in kinds):
+    # A dataset for re-identification has the labels itself.
+    if not kinds or any('Annotation' in kind or 'ReID' in kind for kind in kinds):
         return
     classes = [class_of(step, TRANSFORMS, cfg.get('default_scope')) for step in pipeline]
     # The user's own transforms may load labels.

@@ -1,5 +1,6 @@
 """Errors about missing or unsuitable datasets, before anything is built."""
 
+import importlib
 import json
 import math
 import os
@@ -8,10 +9,16 @@ import shutil
 import pytest
 import tiny_project
 from mmengine.config import Config
+from mmengine.registry import DATASETS
+from mmseg.datasets import CityscapesDataset
 
 from mm_frelu.datasets import check_coco as coco_module
 from mm_frelu.datasets import check_datasets
+from mm_frelu.datasets.check_classes import check_num_classes
+from mm_frelu.datasets.check_dataset import leaf_datasets, with_defaults
+from mm_frelu.datasets.config_types import class_of
 from mm_frelu.engine import UserError
+from mm_frelu.engine.arguments import read_config
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -305,6 +312,15 @@ def test_formats_that_resemble_coco_are_left_to_mmdet(kind, change, detection, d
     assert 'train_dataloader.dataset.ann_file: the file' in message(detection)
 
 
+def test_an_own_way_to_find_images_is_left_to_mmseg(segmentation, data):
+    class Pairs(CityscapesDataset):
+        def load_data_list(self):
+            return []
+
+    segmentation.train_dataloader.dataset.update(type=Pairs, img_suffix='.jpg')
+    check_datasets(segmentation, ('train_dataloader',))
+
+
 def test_classes_that_the_file_lacks_or_orders_otherwise(detection):
     dataset = detection.train_dataloader.dataset
     dataset.metainfo = dict(classes=('aeroplane', 'boat'))
@@ -353,6 +369,29 @@ def test_heads_have_to_count_the_classes_of_the_dataset(segmentation, detection)
     detection.model = dict(type='ReplaceActivation', model=detection.model)
     detection.model.model.bbox_head.num_classes = 80
     assert message(detection).startswith('model.model.bbox_head.num_classes is 80')
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mmdet::mm_grounding_dino/grounding_dino_swin-b_pretrain_all.py',
+        'mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
+        'mmdet::sort/sort_faster-rcnn_r50_fpn_8xb2-4e_mot17train_test-mot17test.py',
+        'mmseg::san/san-vit-b16_voc12aug-640x640.py',
+        'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py',
+    ],
+)
+def test_heads_that_count_something_else(config):
+    cfg = read_config(config)
+    library = config.partition('::')[0]
+    importlib.import_module(f'{library}.datasets')
+    checked = 0
+    for loader in ('train_dataloader', 'val_dataloader'):
+        for key, dataset in leaf_datasets((cfg[loader] or {}).get('dataset'), loader):
+            cls = class_of(dataset, DATASETS, library)
+            check_num_classes(cfg.model, key, with_defaults(dataset, cls), cls)
+            checked += 1
+    assert checked
 
 
 def test_a_forgotten_comma_in_the_classes_is_told(detection):

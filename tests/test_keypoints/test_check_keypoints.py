@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from mm_frelu.datasets.check_dataset import _reads_coco
+from mm_frelu.datasets.check_dataset import _reader
 from mm_frelu.datasets.check_keypoints import check_keypoints
 from mm_frelu.engine import UserError
 
@@ -131,6 +131,7 @@ def test_a_test_set_with_detected_people_needs_no_annotations(folder):
 def test_mpii_is_another_format():
     """MMPose's class for MPII has the same base class, but reads a list of people."""
     base = type('BaseCocoStyleDataset', (), dict(load_data_list=None, _load_annotations=None))
-    assert _reads_coco(type('CocoDataset', (base,), {}))
-    assert _reads_coco(type('CocoWholeBodyDataset', (base,), dict(parse_data_info=None)))
-    assert not _reads_coco(type('MpiiDataset', (base,), dict(_load_annotations=None)))
+    assert _reader(type('CocoDataset', (base,), {})) == 'CocoDataset'
+    whole_body = type('CocoWholeBodyDataset', (base,), dict(parse_data_info=None))
+    assert _reader(whole_body) == 'BaseCocoStyleDataset'
+    assert _reader(type('MpiiDataset', (base,), dict(_load_annotations=None))) is None
