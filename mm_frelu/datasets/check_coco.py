@@ -18,8 +18,6 @@ from .coco_file import read_coco
 from .coco_ids import check_ids, listed_under_several_ids
 from .notices import tell, warn
 
-_PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 has seven times as many
-
 
 def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     """Check the paths, the annotation file and the classes of a dataset derived from mmdet's ``CocoDataset``.
@@ -140,7 +138,7 @@ def read_checked(where: str, path: str, need_iscrowd: bool) -> Dict[str, List[An
         UserError: When the file is empty, is not JSON or not COCO, or has no images; when an entry lacks a key; or when two
             entries have the same id.
     """
-    data = read_coco(where, path, _PARSE_UP_TO)
+    data = read_coco(where, path)
     check_entries(where, data, need_iscrowd)
     check_ids(where, data)
     return data

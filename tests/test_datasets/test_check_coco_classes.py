@@ -7,7 +7,6 @@ import pytest
 import tiny_project
 from mmengine.config import Config
 
-from mm_frelu.datasets import check_coco as coco_module
 from mm_frelu.datasets import check_datasets
 from mm_frelu.engine import UserError
 
@@ -23,7 +22,7 @@ def data(street_scenes, tmp_path):
 def size(request, monkeypatch):
     """Small files are parsed; of large ones the text is searched."""
     if request.param == 'skimmed':
-        monkeypatch.setattr(coco_module, '_PARSE_UP_TO', 0)
+        monkeypatch.setattr('mm_frelu.datasets.coco_file._PARSE_UP_TO', 0)
 
 
 def edit(data, change, split='train'):

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmseg.datasets import CityscapesDataset
 
-from mm_frelu.datasets import check_coco as coco_module
 from mm_frelu.datasets import check_datasets
 from mm_frelu.datasets.check_classes import check_num_classes
+from mm_frelu.datasets.check_coco import read_checked
 from mm_frelu.datasets.check_dataset import leaf_datasets, with_defaults
 from mm_frelu.datasets.config_types import class_of
 from mm_frelu.engine import UserError
@@ -346,9 +346,9 @@ def test_mmdet_really_numbers_classes_in_the_order_of_the_file(detection):
 
 def test_large_files_are_read_without_polygons_with_the_same_result(detection, data, monkeypatch):
     file = str(data / 'annotations/instances_train.json')
-    parsed = coco_module.read_checked('x', file, need_iscrowd=True)
-    monkeypatch.setattr(coco_module, '_PARSE_UP_TO', 0)
-    shorter = coco_module.read_checked('x', file, need_iscrowd=True)
+    parsed = read_checked('x', file, need_iscrowd=True)
+    monkeypatch.setattr('mm_frelu.datasets.coco_file._PARSE_UP_TO', 0)
+    shorter = read_checked('x', file, need_iscrowd=True)
     assert shorter == parsed  # the scenes have masks, which stay
     check_datasets(detection, LOADERS)
     text = (data / 'annotations/instances_train.json').read_text()

@@ -155,6 +155,30 @@ def test_annotations_of_images_of_ones_own(test_set, street_scenes, tmp_path):
         read_annotations('--gt', str(tmp_path / 'absent.json'), test_set.classes)
 
 
+@pytest.mark.parametrize(
+    ('kind', 'change', 'expected'),
+    [
+        ('categories', lambda entry: entry.pop('name'), "categories[0] lacks 'name'"),
+        ('annotations', lambda entry: entry.pop('id'), "annotations[0] lacks 'id'"),
+        (
+            'annotations',
+            lambda entry: entry.update(image_id='1'),
+            'none can be used (left out: 49 of no image in the file)',
+        ),
+    ],
+)
+def test_damaged_annotations(kind, change, expected, street_scenes, tmp_path):
+    content = json.loads((street_scenes / 'annotations/instances_val.json').read_text())
+    for entry in content[kind]:
+        change(entry)
+    file = tmp_path / 'own.json'
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        read_annotations('--gt', str(file), ('car',))
+    assert str(error.value).startswith(f'--gt {file}')
+    assert expected in str(error.value)
+
+
 def test_pictures(test_set, tmp_path):
     pictures = pictures_of_set(test_set)
     assert [picture.name.name for picture in pictures] == [
