@@ -67,8 +67,13 @@ def test_several_channels(cfg, data, mode):
     text = message(cfg)
     assert text.startswith(f'train_dataloader.dataset: {labels(data)[0]} is a colour image')
     assert 'expected one channel of class ids' in text
-    if mode == 'RGB':
-        assert '3 equal channels' in text
+    assert 'whose pixels are all grey' in text
+    assert 'getchannel(0).save(path)' in text
+
+
+def test_colours(cfg, data):
+    edit(data, lambda ids: np.stack([ids, 255 - ids, ids], axis=2))
+    assert '(RGB); expected one channel of class ids. For CityScapes' in message(cfg)
 
 
 def test_sixteen_bits_of_class_and_instance(cfg, data):
