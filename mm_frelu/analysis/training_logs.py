@@ -110,7 +110,7 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
 
 def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
     """Return values by key and unit, then by step."""
-    lines = []
+    lines: List[dict] = []
     texts = file.read_text(encoding='utf-8', errors='replace').split('\n')
     for number, text in enumerate(texts, 1):
         if not text.strip():

@@ -269,6 +269,7 @@ def test_iscrowd_is_needed_for_evaluation_alone(detection, data):
     check_datasets(detection, LOADERS)
     edit(data / 'annotations/instances_val.json', change)
     assert "instances_val.json: annotations[0] lacks 'iscrowd'" in message(detection)
+    detection.test_dataloader = None
     del detection.val_dataloader.dataset['test_mode']  # False is the default
     assert "instances_val.json: annotations[0] lacks 'iscrowd'" in message(detection)
 
