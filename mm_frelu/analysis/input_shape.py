@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
+from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.act_options import inner_model
 from mm_frelu.engine.errors import UserError
@@ -59,7 +60,7 @@ def input_shape(cfg: Config, given: Optional[Tuple[int, int]] = None) -> InputSh
 
 def _pipeline_size(pipeline: List[Dict[str, Any]]) -> Tuple[Optional[Tuple[int, int]], str]:
     for step in reversed(pipeline):
-        kind = str(step.get('type')).rsplit('.', 1)[-1]
+        kind = kind_of(step)
         if kind == 'CenterCrop':
             return _pair(step['crop_size']), 'crop of the test pipeline'
         if kind == 'TopdownAffine':

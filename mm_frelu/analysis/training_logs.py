@@ -110,16 +110,17 @@ def read_log(path: Union[str, Path]) -> TrainingLog:
 
 def _points(file: Path) -> Dict[Tuple[str, str], Dict[float, float]]:
     """Return values by key and unit, then by step."""
-    lines = []
-    for number, text in enumerate(
-        file.read_text(encoding='utf-8', errors='replace').splitlines(), 1
-    ):
+    lines: List[dict] = []
+    texts = file.read_text(encoding='utf-8', errors='replace').split('\n')
+    for number, text in enumerate(texts, 1):
         if not text.strip():
             continue
         try:
             line = json.loads(text)
         except ValueError:
             line = None
+        if line is None and lines and number == len(texts):
+            break  # the process ended while it wrote this line
         if not isinstance(line, dict):
             raise UserError(
                 f'{file}: line {number} is not a JSON object, as MMEngine writes. Give vis_data/scalars.json of a training.'

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 from .check_paths import join, require_file, require_folder
 
@@ -34,18 +34,16 @@ def check_classification(key: str, settings: Dict[str, Any]) -> None:
     found = sorted(entry.name for entry in Path(folder).expanduser().iterdir() if entry.is_dir())
     classes = settings.get('classes')
     # For ImageNet without class folders, mmpretrain reads a list of images from meta/.
-    listed = root and (Path(root).expanduser() / 'meta' / f'{settings.get("split")}.txt').is_file()
-    if listed or (found and (classes is None or len(classes) == len(found))):
+    has_list = (
+        root and (Path(root).expanduser() / 'meta' / f'{settings.get("split")}.txt').is_file()
+    )
+    if has_list or (found and (classes is None or len(classes) == len(found))):
         return
     expected = (
         f'{len(classes)} folders, one for each class' if classes else 'a folder for each class'
     )
     raise UserError(
-        f'{key}: {folder} has {len(found)} folders{_first(found)}; expected {expected}. For your own classes use '
+        f'{key}: {folder} has {len(found)} folders{f" ({listed(found, 3)})" if found else ""}; expected {expected}. For your own classes use '
         "type='CustomDataset' instead of 'ImageNet', and set model.head.num_classes and data_preprocessor.num_classes "
         'to their number.'
     )
-
-
-def _first(names: list) -> str:
-    return f' ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})' if names else ''

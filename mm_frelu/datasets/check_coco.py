@@ -11,14 +11,12 @@ from mm_frelu.engine.errors import UserError
 
 from .check_coco_classes import check_classes
 from .check_coco_entries import check_entries
-from .check_paths import absent_files, join, require_file, require_folder
+from .check_paths import absent_files, image_prefix, join, require_file, require_folder
 from .check_pictures import NUMBER, Picture, sample, warn_of_turned
 from .coco_counts import count_coco
 from .coco_file import read_coco
 from .coco_ids import check_ids, listed_under_several_ids
 from .notices import tell, warn
-
-_PARSE_UP_TO = 64 * 2**20  # bytes; COCO train2017 has seven times as many
 
 
 def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
@@ -34,7 +32,8 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     Raises:
         UserError: For the first problem found.
     """
-    listed = list_images(key, settings)
+    # pycocotools reads it in the evaluation only.
+    listed = list_images(key, settings, need_iscrowd=not key.startswith('train_'))
     data, images, ann_file = listed.data, listed.images, listed.ann_file
     # A test set may have no annotations, because its predictions may only be written (format_only).
     validates = key.startswith('val_')
@@ -43,11 +42,11 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     if not counts.usable and must_have_boxes:
         purpose = 'compare with' if validates else 'learn'
         raise UserError(
-            f'{key}.ann_file: {ann_file} has images but no annotations, so there is nothing to {purpose}.'
+            f'{key}.ann_file: {ann_file} {counts.why_unusable()}, so there is nothing to {purpose}.'
         )
     if not counts.usable:
         warn(
-            f'{key}.ann_file: {ann_file} has images but no annotations: predictions can be written, but every score will be '
+            f'{key}.ann_file: {ann_file} {counts.why_unusable()}: predictions can be written, but every score will be '
             '-1. Set test_evaluator.format_only=True to skip the scores.'
         )
     check_classes(
@@ -59,11 +58,7 @@ def check_coco(key: str, settings: Dict[str, Any]) -> Dict[Any, str]:
     twice = listed_under_several_ids(data)
     if twice:
         warn(f'{key}: {ann_file}: {twice}')
-    pictures = [
-        Picture(listed.path_of(image['file_name']), image['width'], image['height'], ann_file)
-        for image in sample(data['images'], NUMBER)
-    ]
-    warn_of_turned(key, pictures, 'boxes', settings.get('pipeline'))
+    warn_of_turned(key, listed.pictures(), 'boxes', settings.get('pipeline'))
     return images
 
 
@@ -82,31 +77,38 @@ class Listed(NamedTuple):
     images: Dict[Any, str]
     img_dir: str
 
-    def path_of(self, file_name: str) -> str:
-        """The path of an image."""
-        return join(self.img_dir, file_name)
+    def pictures(self) -> List[Picture]:
+        """Return a sample of the images."""
+        return [
+            Picture(
+                join(self.img_dir, image['file_name']),
+                image['width'],
+                image['height'],
+                self.ann_file,
+            )
+            for image in sample(self.data['images'], NUMBER)
+        ]
 
 
-def list_images(key: str, settings: Dict[str, Any]) -> Listed:
+def list_images(key: str, settings: Dict[str, Any], need_iscrowd: bool) -> Listed:
     """Read the annotation file of a dataset in COCO format and look for its images.
 
     Args:
         key (str): Config key of the dataset.
         settings (Dict[str, Any]): Its config, with defaults filled in.
+        need_iscrowd (bool): Whether every annotation must have ``iscrowd``.
 
     Raises:
         UserError: When a path does not exist, the file is not as it should be, or images are missing.
     """
     root = settings.get('data_root')
-    prefix = (settings.get('data_prefix') or {}).get('img')
+    prefix = image_prefix(key, settings, 'img')['img']
     ann_file = join(root, settings.get('ann_file'))
     if root:
         content = f'{settings.get("ann_file")} and the images in {prefix or "."}'
         require_folder(f'{key}.data_root', root, content)
     require_file(f'{key}.ann_file', ann_file, 'annotations in COCO format (.json)')
-    data = read_checked(
-        f'{key}.ann_file: {ann_file}', ann_file, evaluated=bool(settings.get('test_mode'))
-    )
+    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, need_iscrowd)
 
     img_dir = join(root, prefix)
     require_folder(f'{key}.data_prefix.img', img_dir, 'the images that the annotation file names')
@@ -121,13 +123,13 @@ def list_images(key: str, settings: Dict[str, Any]) -> Listed:
     return Listed(ann_file, data, images, img_dir)
 
 
-def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, List[Any]]:
+def read_checked(where: str, path: str, need_iscrowd: bool) -> Dict[str, List[Any]]:
     """Read and check an annotation file, without a dataset config.
 
     Args:
         where (str): Start of an error message: config key and file.
         path (str): The annotation file.
-        evaluated (bool): Whether results are compared with it, which needs one key more than training. Defaults to False.
+        need_iscrowd (bool): Whether every annotation must have ``iscrowd``.
 
     Returns:
         Dict[str, list]: The content of the file; without polygons if it is large.
@@ -136,8 +138,8 @@ def read_checked(where: str, path: str, evaluated: bool = False) -> Dict[str, Li
         UserError: When the file is empty, is not JSON or not COCO, or has no images; when an entry lacks a key; or when two
             entries have the same id.
     """
-    data = read_coco(where, path, _PARSE_UP_TO)
-    check_entries(where, data, evaluated)
+    data = read_coco(where, path)
+    check_entries(where, data, need_iscrowd)
     check_ids(where, data)
     return data
 

@@ -4,20 +4,19 @@ mmdet looks categories up by name. If two categories have the same name, it uses
 head's classes. A class without boxes is not trained. If no class has boxes, no image is left.
 """
 
-import logging
 from collections import Counter
 from typing import Any, Dict, List, Sequence
 
-from mmengine.logging import print_log
+from mm_frelu.engine.errors import UserError, listed
 
-from mm_frelu.engine.errors import UserError
+from .notices import warn
 
 
 def check_classes(
     key: str,
     ann_file: str,
     categories: List[Dict[str, Any]],
-    boxes: Dict[Any, int],
+    boxes: Counter,
     classes: Any,
     must_have_boxes: bool,
 ) -> None:
@@ -27,7 +26,7 @@ def check_classes(
         key (str): Config key of the dataset.
         ann_file (str): The annotation file.
         categories (List[dict]): Its categories, each with ``id`` and ``name``.
-        boxes (Dict[Any, int]): Number of annotations of each category id.
+        boxes (Counter): Number of annotations of each category id.
         classes (Any): The classes of the dataset. If it has none, or a file of names, nothing is checked.
         must_have_boxes (bool): Whether the dataset is used for training or validation. A test set may have no boxes, because its
             predictions may only be written.
@@ -58,16 +57,14 @@ def check_classes(
             '(metainfo.classes) or another split.'
         )
     if without:
-        print_log(
+        warn(
             f'{key}: {len(without)} of the {len(classes)} classes have no annotation in {ann_file}: {_names(without)}. '
-            'They are not trained, and their AP is nan.',
-            'current',
-            logging.WARNING,
+            'They are not trained, and their AP is nan.'
         )
 
 
 def _require_one_category_each(
-    key: str, ann_file: str, chosen: Sequence[Dict[str, Any]], boxes: Dict[Any, int]
+    key: str, ann_file: str, chosen: Sequence[Dict[str, Any]], boxes: Counter
 ) -> None:
     name, times = (
         Counter(category['name'] for category in chosen).most_common(1)[0] if chosen else ('', 0)
@@ -109,17 +106,11 @@ def require_order(key: str, ann_file: str, found: List[str], classes: Sequence[s
         )
 
 
-def _frequent(categories: Sequence[Dict[str, Any]], boxes: Dict[Any, int]) -> str:
+def _frequent(categories: Sequence[Dict[str, Any]], boxes: Counter) -> str:
     """List the categories with the most annotations."""
     names = {category['id']: category['name'] for category in categories}
-    counts = sorted(boxes.items(), key=lambda item: -item[1])
-    return (
-        ', '.join(f'{names.get(number, number)!r} ({count})' for number, count in counts[:3])
-        or 'none'
-    )
+    return ', '.join(f'{names[number]!r} ({count})' for number, count in boxes.most_common(3))
 
 
 def _names(names: Sequence[str], number: int = 5) -> str:
-    return ', '.join(repr(name) for name in names[:number]) + (
-        ', ...' if len(names) > number else ''
-    )
+    return listed(map(repr, names), number)

@@ -1,10 +1,10 @@
 """Check the images, categories and annotations inside a file in COCO format.
 
 mmdet and pycocotools do not check the keys. An annotation without ``area`` causes ``KeyError: 'area'``; one without ``iscrowd`` causes
-an error only after the first epoch. If no annotation belongs to an image, the error is a ValueError about arrays.
+an error only after the first epoch. JSON may have NaN and Infinity, with which the loss is NaN too.
 """
 
-from collections import Counter
+import math
 from typing import Any, Dict, List, Tuple
 
 from mm_frelu.engine.errors import UserError
@@ -16,19 +16,19 @@ _KEYS = {
 }
 
 
-def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> None:
+def check_entries(where: str, data: Dict[str, List[Any]], need_iscrowd: bool) -> None:
     """Raise if an entry lacks a key that mmdet or pycocotools reads.
 
     Args:
         where (str): Start of an error message: config key and file.
         data (Dict[str, list]): The lists ``images``, ``categories`` and, if there are any, ``annotations``.
-        evaluated (bool): Whether results are compared with the annotations. If so, pycocotools needs ``iscrowd``.
+        need_iscrowd (bool): Whether every annotation must have ``iscrowd``.
 
     Raises:
         UserError: With the entry and the key.
     """
     for kind, keys in _KEYS.items():
-        if kind == 'annotations' and evaluated:
+        if kind == 'annotations' and need_iscrowd:
             keys += ('iscrowd',)
         needed = set(keys)
         entries = data.get(kind, [])
@@ -46,13 +46,10 @@ def check_entries(where: str, data: Dict[str, List[Any]], evaluated: bool) -> No
     for index, category in enumerate(data.get('categories', [])):
         _require_name(f'{where}: categories[{index}]', category, 'name')
         _require_ids(f'{where}: categories[{index}]', category, ('id',))
-    annotations = data.get('annotations', [])
-    for index, entry in enumerate(annotations):
+    for index, entry in enumerate(data.get('annotations', [])):
         if not _is_plain(entry):
             _require_ids(f'{where}: annotations[{index}]', entry, _IDS)
             _require_box(f'{where}: annotations[{index}]', entry)
-    if annotations:
-        _require_useful(where, data)
 
 
 def _refuse_keys(place: str, entry: Any, keys: tuple) -> None:
@@ -79,6 +76,7 @@ def _is_plain(entry: Dict[str, Any]) -> bool:
         and type(box[2]) in _PLAIN
         and type(box[3]) in _PLAIN
         and type(entry['area']) in _PLAIN
+        and math.isfinite(box[0] + box[1] + box[2] + box[3] + entry['area'])
         and type(entry['id']) is int
         and type(entry['image_id']) is int
         and type(entry['category_id']) is int
@@ -95,7 +93,7 @@ def _require_name(place: str, entry: Dict[str, Any], key: str) -> None:
 def _require_ids(place: str, entry: Dict[str, Any], keys: Tuple[str, ...]) -> None:
     for key in keys:  # string ids are reported elsewhere
         if isinstance(entry[key], bool) or not isinstance(entry[key], (int, str)):
-            raise UserError(f'{place}: {key} is {repr(entry[key]):.80}. Expected a whole number.')
+            raise UserError(f'{place}: {key} is {repr(entry[key]):.80}. Expected an integer.')
 
 
 def _require_size(place: str, image: Dict[str, Any]) -> None:
@@ -108,7 +106,7 @@ def _require_size(place: str, image: Dict[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _require_box(place: str, annotation: Dict[str, Any]) -> None:
@@ -116,31 +114,11 @@ def _require_box(place: str, annotation: Dict[str, Any]) -> None:
     numbers = [*box, area] if isinstance(box, list) and len(box) == 4 else []
     if not numbers or not all(map(_is_number, numbers)):
         raise UserError(
-            f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four numbers '
-            '[x, y, width, height] in pixels, and area as a number.'
+            f'{place} (id {annotation["id"]}): bbox is {box!r} and area {area!r}. Expected bbox as four finite '
+            'numbers [x, y, width, height] in pixels, and area as one.'
         )
     # mmdet tests whether it is true, and the string "0" is
     if annotation.get('iscrowd', 0) not in (0, 1):
         raise UserError(
             f'{place} (id {annotation["id"]}): iscrowd is {annotation["iscrowd"]!r}. Expected the number 0 or 1.'
         )
-
-
-def _require_useful(where: str, data: Dict[str, List[Any]]) -> None:
-    """Raise if no annotation is usable. mmdet drops unusable ones without a message, and fails or learns nothing if none is left."""
-    images = {entry['id'] for entry in data['images']}
-    categories = {entry['id'] for entry in data['categories']}
-    reasons: Counter = Counter()
-    for entry in data['annotations']:
-        if entry['image_id'] not in images:
-            reasons[f'an image_id that does not exist (such as {entry["image_id"]!r})'] += 1
-        elif entry['category_id'] not in categories:
-            reasons[f'a category_id that does not exist (such as {entry["category_id"]!r})'] += 1
-        elif entry['area'] <= 0 or min(entry['bbox'][2:]) < 1:
-            reasons['no area or a box of less than one pixel'] += 1
-        else:
-            return
-    listed = ', '.join(f'{number} have {reason}' for reason, number in reasons.most_common(3))
-    raise UserError(
-        f'{where}: none of the {len(data["annotations"])} annotations can be used: {listed}. Write the file again.'
-    )

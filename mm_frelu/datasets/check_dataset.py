@@ -19,6 +19,7 @@ from .check_keypoints import check_keypoints
 from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
+from .config_types import class_of
 from .ignore_index import ignored_label
 
 
@@ -42,14 +43,15 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             )
         coco: List[Loaded] = []
         for key, dataset in leaf_datasets(dataloader.get('dataset'), f'{loader}.dataset'):
-            cls = dataset_class(dataset, cfg.get('default_scope'))
+            cls = class_of(dataset, DATASETS, cfg.get('default_scope'))
             settings = with_defaults(dataset, cls)
             if is_remote(settings):
                 continue
             bases = {base.__name__ for base in cls.__mro__} if cls else set()
-            if 'BaseSegDataset' in bases:
+            reader = _reader(cls)
+            if reader == 'BaseSegDataset':
                 check_segmentation(key, settings, cls, ignored_label(cfg, loader))
-            elif 'BaseCocoStyleDataset' in bases or 'CocoDataset' in bases:
+            elif reader:
                 if 'BaseCocoStyleDataset' in bases:
                     images = check_keypoints(key, settings, cls, cfg.get('model'))
                 else:
@@ -61,9 +63,8 @@ def check_datasets(cfg: Config, loaders: Sequence[str]) -> None:
             else:
                 _check_other(key, settings)
             check_labels(cfg, loader, key, dataset)
-            check_num_classes(cfg.get('model'), key, settings)
-        evaluator = loader.replace('dataloader', 'evaluator')
-        check_evaluator(cfg.get(evaluator) or [], evaluator, coco)
+            check_num_classes(cfg.get('model'), key, settings, cls)
+        check_evaluator(cfg, loader.replace('dataloader', 'evaluator'), coco)
 
 
 def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -79,14 +80,18 @@ def leaf_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]
         yield key, dataset
 
 
-def dataset_class(dataset: Dict[str, Any], scope: Optional[str]) -> Optional[type]:
-    """Return the class of ``type``, found in the same way as by the Runner; None for an unknown type, which the Runner reports."""
-    kind = dataset.get('type')
-    if isinstance(kind, type):
-        return kind
-    with DATASETS.switch_scope_and_registry(scope) as registry:
-        found = registry.get(kind)
-    return found if isinstance(found, type) else None
+def _reader(cls: Optional[type]) -> Optional[str]:
+    """Return the class of mmdet, mmseg or mmpose that reads the files of a dataset; None if it reads them in its own way.
+
+    Some subclasses read another format (mmdet's LVISV1Dataset and CocoPanopticDataset, mmseg's DecathlonDataset, mmpose's
+    MpiiDataset) or change the file names (mmdet's Objects365V2Dataset).
+    """
+    for base in cls.__mro__ if cls else ():
+        if base.__name__ in ('BaseSegDataset', 'CocoDataset', 'BaseCocoStyleDataset'):
+            return base.__name__
+        if vars(base).keys() & {'load_data_list', '_load_annotations', 'COCOAPI'}:
+            return None
+    return None
 
 
 def with_defaults(dataset: Dict[str, Any], cls: Optional[type]) -> Dict[str, Any]:

@@ -7,11 +7,14 @@ ids, it compares each image with the boxes of another one and prints a wrong AP.
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from mmengine.config import Config
+
 from mm_frelu.engine.errors import UserError
 
 from .check_coco import names_by_id, read_checked
 from .check_coco_classes import require_order
 from .check_paths import require_file
+from .config_types import kind_of, metrics_of
 from .notices import warn
 
 
@@ -31,33 +34,34 @@ class Loaded(NamedTuple):
     settings: Dict[str, Any]
 
 
-def check_evaluator(evaluators: Any, key: str, datasets: List[Loaded]) -> None:
+def check_evaluator(cfg: Config, key: str, datasets: List[Loaded]) -> None:
     """Check every metric with an annotation file against the datasets of its dataloader.
 
     Args:
-        evaluators (Any): The config's evaluator: a metric, a list of metrics, or a dict with ``metrics``.
-        key (str): Its config key.
+        cfg (Config): A whole config.
+        key (str): Key of the evaluator: a metric, a list of metrics, or a dict with ``metrics``.
         datasets (List[Loaded]): The COCO datasets that the dataloader reads; empty for other kinds.
 
     Raises:
         UserError: When a file is missing, has other images under the ids of the dataset, or lacks its images or classes; or
             when two datasets of one metric use the same image ids.
     """
-    if isinstance(evaluators, dict) and isinstance(evaluators.get('metrics'), (list, tuple)):
+    evaluator = cfg.get(key)
+    if isinstance(evaluator, dict) and isinstance(evaluator.get('metrics'), (list, tuple)):
         # MultiDatasetsEvaluator: one metric for each dataset.
-        metrics = list(evaluators['metrics'])
-        for index, metric in enumerate(metrics):
+        metrics = list(metrics_of(evaluator, 'metrics'))
+        for index, (place, metric) in enumerate(metrics):
             own = datasets[index : index + 1] if len(metrics) == len(datasets) else datasets
-            _check_metric(metric, f'{key}.metrics.{index}', own)
+            _check_metric(metric, f'{key}.{place}', own)
         return
-    for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        _check_metric(metric, key, datasets)
+    for place, metric in metrics_of(cfg, key):
+        _check_metric(metric, place, datasets)
 
 
-def _check_metric(metric: Any, key: str, datasets: List[Loaded]) -> None:
-    if not isinstance(metric, dict) or 'CocoMetric' not in str(metric.get('type')):
+def _check_metric(metric: Dict[str, Any], key: str, datasets: List[Loaded]) -> None:
+    if 'CocoMetric' not in kind_of(metric):
         datasets = []
-    ann_file = metric.get('ann_file') if isinstance(metric, dict) else None
+    ann_file = metric.get('ann_file')
     if not ann_file and not datasets:
         return
     if ann_file:
@@ -107,7 +111,7 @@ def _warn_of_a_part(key: str, datasets: List[Loaded]) -> None:
 
 
 def _compare(key: str, ann_file: str, datasets: List[Loaded]) -> None:
-    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, evaluated=True)
+    data = read_checked(f'{key}.ann_file: {ann_file}', ann_file, need_iscrowd=True)
     found = names_by_id(data)
     source = ' and '.join(dataset.ann_file for dataset in datasets)
     remedy = f'Give {key}.ann_file the file that {datasets[0].key} reads.'

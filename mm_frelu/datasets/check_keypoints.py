@@ -1,19 +1,17 @@
 """Check a keypoint dataset in COCO format: the annotation file, its keypoints and its images.
 
-MMPose skips annotations without keypoints and prints no message. If a person has another number of keypoints than the dataset
-or the head, it fails with an error about shapes.
+MMPose skips annotations without keypoints or without an image, and prints no message. If a person has another number of keypoints
+than the dataset or the head, it fails with an error about shapes.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from mm_frelu.engine.act_options import inner_model
 from mm_frelu.engine.errors import UserError
 
-from .check_coco import list_images
-from .check_pictures import NUMBER, Picture, sample, warn_of_turned
+from .check_coco import Listed, list_images
+from .check_pictures import warn_of_turned
 from .notices import tell
-
-Entries = Dict[str, List[Any]]
 
 
 def check_keypoints(
@@ -33,9 +31,19 @@ def check_keypoints(
     Raises:
         UserError: For the first problem found.
     """
-    listed = list_images(key, settings)
+    # pycocotools compares iscrowd when MMPose loads the file.
+    listed = list_images(key, settings, need_iscrowd=True)
     number = _number_of_keypoints(settings, cls)
-    people = _check_entries(f'{key}.ann_file: {listed.ann_file}', listed.data, number)
+    where = f'{key}.ann_file: {listed.ann_file}'
+    people = _check_entries(where, listed, number)
+    everybody = len(listed.data.get('annotations') or ())
+    bbox_file = settings.get('bbox_file')  # of detected people, who replace those of the file
+    # A test set such as COCO's test-dev has no annotations.
+    if not people and not (bbox_file and key.startswith('test_')):
+        raise UserError(
+            f'{where}: none of the {everybody} annotations has keypoints and belongs to an image. Give the file with the keypoints. '
+            'In COCO this is person_keypoints_train2017.json; instances_train2017.json has no keypoints.'
+        )
     head = inner_model(model).get('head') if isinstance(model, dict) else None
     predicted = head.get('out_channels') if isinstance(head, dict) else None
     if number is not None and isinstance(predicted, int) and predicted != number:
@@ -43,18 +51,11 @@ def check_keypoints(
             f'model.head.out_channels is {predicted}, but {key} ({settings.get("type")}) has {number} keypoints. Set '
             f'model.head.out_channels={number}.'
         )
-    everybody = len(listed.data.get('annotations') or ())
-    tell(
-        f'{key}: {listed.ann_file}: {len(listed.images)} images; {people} of {everybody} people used'
-        f'{f" ({everybody - people} have no keypoints or are crowds)" if people < everybody else ""}.'
-    )
-    pictures = [
-        Picture(
-            listed.path_of(image['file_name']), image['width'], image['height'], listed.ann_file
-        )
-        for image in sample(listed.data['images'], NUMBER)
-    ]
-    warn_of_turned(key, pictures, 'keypoints', settings.get('pipeline'))
+    used = f'people of {bbox_file} used' if bbox_file else f'{people} of {everybody} people used'
+    if people < everybody and not bbox_file:
+        used += f' ({everybody - people} have no keypoints or no image, or are crowds)'
+    tell(f'{key}: {listed.ann_file}: {len(listed.images)} images; {used}.')
+    warn_of_turned(key, listed.pictures(), 'keypoints', settings.get('pipeline'))
     return listed.images
 
 
@@ -69,11 +70,10 @@ def _number_of_keypoints(settings: Dict[str, Any], cls: Optional[type]) -> Optio
     return metainfo.get('num_keypoints')
 
 
-def _check_entries(where: str, data: Entries, number: Optional[int]) -> int:
+def _check_entries(where: str, listed: Listed, number: Optional[int]) -> int:
     """Check the keypoints of all annotations, and return the number of people to learn from."""
     people = 0
-    annotations = data.get('annotations') or []
-    for index, entry in enumerate(annotations):
+    for index, entry in enumerate(listed.data.get('annotations') or []):
         points = entry.get('keypoints')
         if points is None:
             continue
@@ -90,10 +90,5 @@ def _check_entries(where: str, data: Entries, number: Optional[int]) -> int:
                 f'{place}: keypoints has {len(points)} numbers. Expected {expected}: x, y and visibility of each keypoint. '
                 'If the keypoints are not those of COCO, set dataset.metainfo=dict(from_file=...).'
             )
-        people += bool(any(points[2::3]) and not entry.get('iscrowd'))
-    if not people:
-        raise UserError(
-            f'{where}: none of the {len(annotations)} annotations has keypoints. Give the file with the keypoints. In COCO this '
-            'is person_keypoints_train2017.json; instances_train2017.json has no keypoints.'
-        )
+        people += any(points[2::3]) and not entry['iscrowd'] and entry['image_id'] in listed.images
     return people

@@ -9,9 +9,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
-from .check_pictures import Picture, sample, steps_of, warn_of_turned
+from .check_pictures import Picture, sample, warn_of_turned
+from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .label_files import Renumbering, check_label_file
 from .notices import tell, warn
@@ -44,7 +45,8 @@ def check_label_maps(
         UserError: For files that are not 8-bit label maps, values that are not a class, a ``CheckLabelIds`` with another number of
             classes, and more classes than 8 bits can represent.
     """
-    loaders = [step for step in steps_of(settings.get('pipeline')) if _is(step, 'LoadAnnotations')]
+    steps = list(steps_of(settings.get('pipeline')))
+    loaders = [step for step in steps if kind_of(step) == 'LoadAnnotations']
     classes = settings.get('classes')
     if not loaders or not classes or isinstance(classes, str):
         return
@@ -99,7 +101,7 @@ def _label_map(key: str, settings: Dict[str, Any], cls: Any) -> Optional[Dict[in
         known = cls.METAINFO['classes']
         unknown = [name for name in settings['classes'] if name not in known]
         raise UserError(
-            f'{key}: {settings.get("type")} has fixed classes ({", ".join(known[:3])}, ...), and {unknown[0]!r} of '
+            f'{key}: {settings.get("type")} has fixed classes ({listed(known, 3)}), and {unknown[0]!r} of '
             "metainfo.classes is not one of them. For your own classes use type='BaseSegDataset' with img_suffix and "
             'seg_map_suffix.'
         ) from None
@@ -111,7 +113,7 @@ def _check_the_check(
     """Check that ``CheckLabelIds`` in the pipeline has the dataset's number of classes and the ignored label."""
     number = len(settings['classes'])
     for step in steps_of(settings.get('pipeline')):
-        if not _is(step, 'CheckLabelIds'):
+        if kind_of(step) != 'CheckLabelIds':
             continue
         told = step.get('num_classes')
         # A label_map replaces the ids of classes that are not chosen.
@@ -206,9 +208,4 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     texts = [f'{run[0]} to {run[-1]}' if len(run) > 2 else ', '.join(map(str, run)) for run in runs]
-    more = ', ...' if len(texts) > 8 else ''
-    return ', '.join(texts[:8]) + more if texts else 'none'
-
-
-def _is(step: Dict[str, Any], kind: str) -> bool:
-    return str(step.get('type')).rsplit('.', 1)[-1] == kind
+    return listed(texts, 8) or 'none'

@@ -3,12 +3,14 @@
 Without labels MMEngine stops with ``KeyError: 'gt_sem_seg'``; in validation, only after thousands of iterations.
 """
 
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
 from mm_frelu.engine.errors import UserError
+
+from .config_types import class_of, kind_of, metrics_of, steps_of
 
 _LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 
@@ -25,12 +27,14 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
     Raises:
         UserError: When labels are needed and no step of the pipeline loads them.
     """
-    pipeline = dataset.get('pipeline')
-    kinds = step_types(pipeline)
-    if not kinds or any('Annotation' in kind for kind in kinds):
+    pipeline = [step for step in steps_of(dataset.get('pipeline')) if 'type' in step]
+    kinds = [kind_of(step) for step in pipeline]
+    # A dataset for re-identification has the labels itself.
+    if not kinds or any('Annotation' in kind or 'ReID' in kind for kind in kinds):
         return
+    classes = [class_of(step, TRANSFORMS, cfg.get('default_scope')) for step in pipeline]
     # The user's own transforms may load labels.
-    if not _all_from_the_libraries(kinds, cfg.get('default_scope')):
+    if not all(cls and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes):
         return
     steps = ', '.join(kinds)
     if loader == 'train_dataloader':
@@ -41,7 +45,13 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
             )
         return
     evaluator = loader.replace('dataloader', 'evaluator')
-    metrics = comparing_metrics(cfg, evaluator)
+    # Metrics of mmseg, which compare with labels from the pipeline.
+    metrics = [
+        kind_of(metric)
+        for _, metric in metrics_of(cfg, evaluator)
+        if kind_of(metric) in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
+        and not metric.get('format_only')
+    ]
     # mmdet's metrics read the annotation file themselves.
     if cfg.get('default_scope') != 'mmseg' or not metrics:
         return
@@ -54,39 +64,3 @@ def check_labels(cfg: Config, loader: str, key: str, dataset: Dict[str, Any]) ->
         f'{key}.pipeline loads no labels ({steps}), so {evaluator} ({", ".join(metrics)}) has nothing to compare with. '
         f"{remedy} If there are labels, add dict(type='LoadAnnotations') after Resize."
     )
-
-
-def comparing_metrics(cfg: Config, key: str) -> List[str]:
-    """Return the types of an evaluator's metrics that compare with labels from the pipeline, like mmseg's metrics do."""
-    evaluators = cfg.get(key) or []
-    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
-    return [
-        str(metric['type'])
-        for metric in evaluators
-        if str(metric.get('type')).rpartition('.')[2]
-        in ('IoUMetric', 'CityscapesMetric', 'DepthMetric')
-        and not metric.get('format_only')
-    ]
-
-
-def step_types(pipeline: Any) -> List[str]:
-    """Return the types of the steps of a pipeline, including those inside ``TestTimeAug`` and other wrappers."""
-    return list(_types(pipeline))
-
-
-def _all_from_the_libraries(kinds: List[str], scope: Optional[str]) -> bool:
-    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
-        classes = [registry.get(kind) for kind in kinds]
-    return all(
-        cls is not None and cls.__module__.partition('.')[0] in _LIBRARIES for cls in classes
-    )
-
-
-def _types(steps: Any) -> Iterator[str]:
-    if isinstance(steps, dict):
-        if 'type' in steps:
-            yield getattr(steps['type'], '__name__', str(steps['type']))
-        yield from _types(steps.get('transforms'))
-    elif isinstance(steps, (list, tuple)):
-        for step in steps:
-            yield from _types(step)

@@ -4,10 +4,11 @@ A camera in portrait orientation stores the image on its side and records the or
 when it reads it. Many annotation tools do not, so their boxes and label maps belong to the stored image.
 """
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, TypeVar
+from typing import Any, List, NamedTuple, Optional, Sequence, TypeVar
 
 from PIL import Image
 
+from .config_types import kind_of, steps_of
 from .notices import warn
 
 NUMBER = 1000
@@ -99,23 +100,13 @@ def warn_of_turned(key: str, pictures: Sequence[Picture], annotations: str, pipe
 def turns_pictures(pipeline: Any) -> bool:
     """Whether the pipeline's ``LoadImageFromFile`` rotates images by their EXIF orientation, mmcv's default."""
     for step in steps_of(pipeline):
-        if str(step.get('type')).rsplit('.', 1)[-1] == 'LoadImageFromFile':
+        if kind_of(step) == 'LoadImageFromFile':
             kind = step.get('color_type', 'color')
             return kind in ('color', 'grayscale') and step.get('imdecode_backend', 'cv2') in (
                 'cv2',
                 'pillow',
             )
     return True
-
-
-def steps_of(pipeline: Any) -> Iterator[Dict[str, Any]]:
-    """Yield the steps of a pipeline, including those inside other steps (TestTimeAug, RandomChoice)."""
-    for step in pipeline or ():
-        if isinstance(step, dict):
-            yield step
-            yield from steps_of(step.get('transforms'))
-        elif isinstance(step, (list, tuple)):
-            yield from steps_of(step)
 
 
 def _head(path: str) -> Optional[tuple]:

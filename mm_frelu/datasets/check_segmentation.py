@@ -9,8 +9,15 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 from mm_frelu.engine.errors import UserError
 
 from .check_label_maps import check_label_maps
-from .check_paths import IMAGE_SUFFIXES, join, require_file, require_folder
-from .check_pictures import steps_of
+from .check_paths import (
+    IMAGE_SUFFIXES,
+    absent_files,
+    image_prefix,
+    join,
+    require_file,
+    require_folder,
+)
+from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .notices import tell, warn
 
@@ -30,15 +37,15 @@ def check_segmentation(
         UserError: For the first problem found.
     """
     root = settings.get('data_root')
-    prefix = settings.get('data_prefix') or {}
+    prefix = image_prefix(key, settings, 'img_path')
     img_suffix, map_suffix = settings['img_suffix'], settings['seg_map_suffix']
     layout = (
-        f'{prefix.get("img_path") or "."}/**/*{img_suffix} and '
+        f'{prefix["img_path"] or "."}/**/*{img_suffix} and '
         f'{prefix.get("seg_map_path") or "."}/**/*{map_suffix}'
     )
     if root:
         require_folder(f'{key}.data_root', root, layout)
-    img_dir = join(root, prefix.get('img_path'))
+    img_dir = join(root, prefix['img_path'])
     require_folder(f'{key}.data_prefix.img_path', img_dir, f'images *{img_suffix}')
     stems = _stems(key, settings, img_dir)
 
@@ -48,12 +55,12 @@ def check_segmentation(
         return
     map_dir = join(root, prefix['seg_map_path'])
     require_folder(f'{key}.data_prefix.seg_map_path', map_dir, f'label maps *{map_suffix}')
-    labels = _listed(map_dir, map_suffix)
-    without = sorted(stems - labels)
+    without = absent_files(map_dir, [stem + map_suffix for stem in sorted(stems)])
     if without:
+        image = without[0].removesuffix(map_suffix) + img_suffix
         raise UserError(
-            f'{key}: {len(without)} of {len(stems)} images have no label file; the first is '
-            f'{join(img_dir, without[0])}{img_suffix}, which needs {join(map_dir, without[0])}{map_suffix}.'
+            f'{key}: {len(without)} of {len(stems)} images have no label file; the first is {join(img_dir, image)}, which needs '
+            f'{join(map_dir, without[0])}.'
             f'{_hint(map_dir, map_suffix)}'
         )
     _tell_taken(
@@ -70,18 +77,21 @@ def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:
     """Return the names of the images without suffix, relative to the image folder."""
     suffix = settings['img_suffix']
     ann_file = settings.get('ann_file')
-    on_disk = _listed(img_dir, suffix)
     if ann_file:
         split = join(settings.get('data_root'), ann_file)
         require_file(f'{key}.ann_file', split, 'a list of image names without suffix, one per line')
-        stems = {line.strip() for line in list_from_file(split)}
-        absent = sorted(stems - on_disk)
+        lines = [line.strip() for line in list_from_file(split)]
+        if not all(lines) or not lines:
+            what = f'line {lines.index("") + 1} of {split}' if lines else split
+            raise UserError(f'{key}.ann_file: {what} is empty. Expected an image name per line.')
+        absent = absent_files(img_dir, [line + suffix for line in lines])
         if absent:
             raise UserError(
-                f'{key}.ann_file: {len(absent)} of {len(stems)} images named in {split} are missing; the first is '
-                f'{join(img_dir, absent[0])}{suffix}.'
+                f'{key}.ann_file: {len(absent)} of {len(lines)} images named in {split} are missing; the first is '
+                f'{join(img_dir, absent[0])}. Expected names without {suffix!r}, relative to {img_dir}.'
             )
-        return stems
+        return set(lines)
+    on_disk = _listed(img_dir, suffix)
     if not on_disk:
         raise UserError(
             f'{key}.data_prefix.img_path: {img_dir} ({Path(img_dir).absolute()}) has no image that ends with {suffix!r}; '
@@ -92,7 +102,7 @@ def _stems(key: str, settings: Dict[str, Any], img_dir: str) -> Set[str]:
 
 def _listed(folder: str, suffix: str) -> Set[str]:
     names = list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True)
-    return {name[: -len(suffix)] for name in names}
+    return {name.removesuffix(suffix) for name in names}
 
 
 def _tell_taken(images: str, left_out: str) -> None:
@@ -133,7 +143,7 @@ def _endings(folder: str) -> str:
 
 def _loads_labels(pipeline: Any) -> bool:
     """Whether the pipeline has ``LoadAnnotations``. A test set without ground truth has none and needs no labels."""
-    return any('LoadAnnotations' in str(step.get('type')) for step in steps_of(pipeline))
+    return any('LoadAnnotations' in kind_of(step) for step in steps_of(pipeline))
 
 
 def _hint(map_dir: str, suffix: str) -> str:

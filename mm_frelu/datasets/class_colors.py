@@ -21,7 +21,7 @@ def class_colors(dataset: Any) -> Optional[List[Sequence[int]]]:
         return None
     if len(palette) == len(classes):
         return list(palette)
-    known = type(dataset).METAINFO.get('classes') or ()
+    known = getattr(dataset, 'METAINFO', {}).get('classes') or ()
     if len(known) == len(palette) and set(classes) <= set(known):
         return [palette[known.index(name)] for name in classes]
     return None

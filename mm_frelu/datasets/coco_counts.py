@@ -48,6 +48,11 @@ class CocoCounts:
                 NO_IMAGE,
                 'image_id must be the id of an image, with the same type (a number is not equal to a string)',
             ),
+            (
+                NO_CATEGORY,
+                'category_id must be the id of a category, with the same type. If one of the two lists counts from 0 and the other '
+                'from 1, every box has the wrong class',
+            ),
             (OUTSIDE, _BOX),
         ):
             number = self.boxes_left_out[reason]
@@ -63,8 +68,19 @@ class CocoCounts:
             )
         return None
 
+    def why_unusable(self) -> str:
+        """Say why no annotation is usable, as the end of a sentence about the file."""
+        if not self.boxes:
+            return 'has images but no annotations'
+        # The only valid annotations are crowds, of whatever class.
+        reasons = Counter({**self.boxes_left_out, OTHER: 0})
+        reasons[CROWD] = self.boxes - reasons.total()
+        return f'has {self.boxes} annotations, but none can be used{_reasons(+reasons)}'
+
 
 NO_IMAGE = 'of no image in the file'
+NO_CATEGORY = 'of no category in the file'
+CROWD = 'marked "iscrowd"'
 IGNORED = 'marked "ignore"'
 OUTSIDE = 'outside of their image'
 TINY = 'of no area or less than one pixel wide or high'
@@ -86,6 +102,7 @@ def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCoun
     annotations = data.get('annotations', [])
     counts = CocoCounts(len(data['images']), len(annotations))
     sizes = {image['id']: (image['width'], image['height']) for image in data['images']}
+    known = {category['id'] for category in data['categories']}
     chosen = _chosen(data, settings.get('classes'))
     # Images with a box of a chosen class. mmdet filters by these before it checks the boxes themselves.
     named: Set[Any] = set()
@@ -97,7 +114,9 @@ def count_coco(data: Dict[str, List[Any]], settings: Dict[str, Any]) -> CocoCoun
         if is_chosen:
             named.add(image)
         reason = _reason(entry, sizes.get(image))
-        if reason in (None, EDGE):
+        if reason in (None, EDGE) and category not in known:
+            reason = NO_CATEGORY
+        elif reason in (None, EDGE):
             if not entry.get('iscrowd'):
                 usable[category] += 1
             if is_chosen:

@@ -4,6 +4,7 @@ from typing import Any, Iterator, NamedTuple, Tuple
 
 from mmengine.config import Config
 
+from .config_types import metrics_of
 from .notices import warn
 
 _DEFAULT = 255
@@ -41,10 +42,9 @@ def ignored_label(cfg: Config, loader: str) -> Ignored:
                 )
         return ignored
     key = loader.replace('dataloader', 'evaluator')
-    evaluators = cfg.get(key) or []
-    for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        if isinstance(metric, dict) and 'ignore_index' in metric:
-            return Ignored(metric['ignore_index'], f'{key}.ignore_index')
+    for place, metric in metrics_of(cfg, key):
+        if 'ignore_index' in metric:
+            return Ignored(metric['ignore_index'], f'{place}.ignore_index')
     return Ignored(_DEFAULT, f'{key}.ignore_index')
 
 

@@ -61,19 +61,20 @@ def check_label_file(path: Optional[str], prefix: str = '') -> None:
         with Image.open(path) as image:
             if image.mode in _EIGHT_BITS:
                 return
-            bands, mode, values = len(image.getbands()), image.mode, np.asarray(image)
+            bands, mode, values = image.getbands(), image.mode, np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return  # the loader reports it
-    if bands > 1:
-        equal = values.ndim == 3 and bool((values[..., :1] == values[..., : min(bands, 3)]).all())
-        what = f'{bands} equal channels' if equal and bands >= 3 else f'{bands} channels'
+    if len(bands) > 1:
+        colours = values[..., [index for index, band in enumerate(bands) if band != 'A']]
+        equal = bool((colours == colours[..., :1]).all())
         remedy = (
-            'Save one of them: Image.open(path).getchannel(0).save(path).'
-            if equal and bands >= 3
+            'Save its first channel: Image.open(path).getchannel(0).save(path).'
+            if equal
             else 'For CityScapes that is *_gtFine_labelTrainIds.png, not *_color.png.'
         )
         raise UserError(
-            f'{prefix}{path} is a colour image ({mode}): it has {what}; expected one channel of class ids. {remedy}'
+            f'{prefix}{path} is a colour image ({mode}){" whose pixels are all grey" if equal else ""}; expected one channel of '
+            f'class ids. {remedy}'
         )
     low, high = values.min(), values.max()
     if values.dtype.kind == 'f' and (values != np.floor(values)).any():

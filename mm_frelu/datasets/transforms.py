@@ -5,7 +5,7 @@ from typing import Optional
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 from mm_frelu.registry import TRANSFORMS
 
 from .label_files import check_label_file
@@ -65,7 +65,6 @@ class CheckLabelIds(BaseTransform):
         return results
 
     def _describe(self, path: Optional[str], ids: np.ndarray, pixels: int, total: int) -> str:
-        shown = ', '.join(map(str, ids[:8])) + (', ...' if len(ids) > 8 else '')
         last = self.num_classes - 1
         if self.num_classes == 19 and 'labelIds' in str(path):
             cause = 'These are labelIds; train on *_gtFine_labelTrainIds.png (csCreateTrainIdLabelImgs makes them).'
@@ -80,7 +79,7 @@ class CheckLabelIds(BaseTransform):
                 'image instead of a label map, or num_classes too small.'
             )
         return (
-            f'seg_map_path {path}: ids {shown} in {pixels} of {total} pixels are not classes; expected 0 to {last} or '
+            f'seg_map_path {path}: ids {listed(ids, 8)} in {pixels} of {total} pixels are not classes; expected 0 to {last} or '
             f'{self.ignore_index} (ignored). {cause}'
         )
 

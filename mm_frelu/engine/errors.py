@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 _INTERRUPTED = 130  # what shells report after Ctrl-C: 128 + SIGINT
 
@@ -30,6 +30,12 @@ def first_line(error: BaseException) -> str:
     # When torch refuses to load a file, it writes its advice on options first and the reason after it.
     reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
     return reason.splitlines()[0][:160] if reason else type(error).__name__
+
+
+def listed(items: Iterable[Any], number: int = 4) -> str:
+    """List the first ``number`` items for a message, followed by ``...`` if there are more."""
+    texts = [str(item) for item in items]
+    return ', '.join([*texts[:number], '...'] if len(texts) > number else texts)
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,8 @@ from mmengine.logging import MMLogger, print_log
 from rich.console import Console
 from rich.table import Table
 
+from mm_frelu.engine.errors import UserError
+
 Counts = Tuple[np.ndarray, np.ndarray]
 
 
@@ -48,7 +50,11 @@ class ClassCounts(BaseMetric):
         raise NotImplementedError
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count in every image of a batch. ``data_samples`` have ``pred_sem_seg`` and ``gt_sem_seg``, like those of mmseg."""
+        """Count in every image of a batch. ``data_samples`` have ``pred_sem_seg`` and ``gt_sem_seg``, like those of mmseg.
+
+        Raises:
+            UserError: If a label has another size than the prediction, or a value that is not a class.
+        """
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             prediction, label = (
@@ -56,9 +62,16 @@ class ClassCounts(BaseMetric):
             )
             ignored = label == self.ignore_index
             if prediction.shape != label.shape:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: the prediction for {sample.get("img_path")} has {prediction.shape} pixels, but its '
                     f'label has {label.shape}. Load annotations after Resize in the test pipeline.'
+                )
+            wrong = label[~ignored & ((label < 0) | (label >= num_classes))]
+            if wrong.size:
+                raise UserError(
+                    f'{type(self).__name__}: the label of {sample.get("img_path")} has the value {wrong[0]} in {wrong.size} pixels. '
+                    f'Expected 0 to {num_classes - 1}, or ignore_index={self.ignore_index}. Correct the label file, or set '
+                    'ignore_index of the metric.'
                 )
             label = np.where(ignored, num_classes, label)
             prediction = np.where(ignored, num_classes, prediction)

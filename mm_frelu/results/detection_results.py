@@ -11,6 +11,7 @@ from mm_frelu.evaluation.boxes import Detections
 
 from .detection_set import DetectionSet
 
+_KEYS = ('bboxes', 'labels', 'scores')
 _MAKE = 'Write it again: tools/test.py CONFIG CHECKPOINT --out X.pkl.'
 
 
@@ -43,10 +44,12 @@ def read_detections(path: Union[str, Path], test_set: DetectionSet) -> Dict[Hash
         )
     detections = {}
     for result in results:
-        if 'pred_instances' not in result or 'img_id' not in result:
+        instances = result.get('pred_instances')
+        if 'img_id' not in result or not {*_KEYS} <= set(instances or ()):
+            found = instances or result
             raise UserError(
-                f'{path} has no boxes: its entries have {", ".join(list(result)[:4]) or "nothing"}; expected img_id and '
-                f'pred_instances, the output of a detector. {_MAKE}'
+                f'{path} has no boxes: its entries have {", ".join(list(found)[:4]) or "nothing"}; expected img_id and '
+                f'pred_instances with {", ".join(_KEYS)}, the output of a detector. {_MAKE}'
             )
         detections[result['img_id']] = _of_result(path, result, test_set)
     _check_images(path, results, test_set)
@@ -55,10 +58,7 @@ def read_detections(path: Union[str, Path], test_set: DetectionSet) -> Dict[Hash
 
 def _of_result(path: Path, result: Dict[str, Any], test_set: DetectionSet) -> Detections:
     found = result['pred_instances']
-    boxes, labels, scores = (
-        np.asarray(getattr(found[key], 'tensor', found[key]))
-        for key in ('bboxes', 'labels', 'scores')
-    )
+    boxes, labels, scores = (np.asarray(getattr(found[key], 'tensor', found[key])) for key in _KEYS)
     number = len(test_set.classes)
     if labels.size and not 0 <= labels.min() <= labels.max() < number:
         raise UserError(

@@ -9,14 +9,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from pycocotools.coco import COCO
 
+from mm_frelu.datasets.check_coco import read_checked
 from mm_frelu.datasets.check_dataset import check_datasets, leaf_datasets
 from mm_frelu.datasets.class_colors import class_colors
-from mm_frelu.datasets.coco_file import read_coco
-from mm_frelu.datasets.coco_ids import check_ids
+from mm_frelu.datasets.coco_counts import count_coco
 from mm_frelu.engine.arguments import require_library, task_of
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 from mm_frelu.evaluation.boxes import TrueBoxes
-from mm_frelu.visualization.test_set import listed
 
 
 class TrueImage(NamedTuple):
@@ -122,19 +121,21 @@ def read_annotations(option: str, path: str, classes: Sequence[str]) -> Detectio
         classes: Names of the classes to use. The file may lack some of them.
 
     Raises:
-        UserError: If the file does not exist, is not in COCO format, or has none of the classes.
+        UserError: If the file does not exist, is not in COCO format, or has none of the classes or no usable annotation.
     """
     where = f'{option} {path}'
     if not Path(path).is_file():
         raise UserError(f'{where}: there is no such file. Give annotations in COCO format.')
-    found = read_coco(where, path, whole_up_to=0)
-    check_ids(where, found)
+    found = read_checked(where, path, need_iscrowd=False)
     names = [category['name'] for category in found['categories']]
     if not set(names) & set(classes):
         raise UserError(
             f'{where} has the categories {listed(names)}, but the models have the classes {listed(classes)}. Give the annotations '
             'of a dataset with the classes that the models were trained on.'
         )
+    counts = count_coco(found, dict(classes=classes))
+    if counts.boxes and not counts.usable:
+        raise UserError(f'{where} {counts.why_unusable()}. Correct the annotations.')
     meta = dict(classes=tuple(classes))
     settings = dict(type='CocoDataset', ann_file=path, data_prefix=dict(img=''), metainfo=meta)
     return build_detection_set(where, settings)
@@ -173,14 +174,9 @@ def _of_coco(dataset: Any, infos: List[Dict[str, Any]]) -> List[TrueBoxes]:
             TrueBoxes.of(
                 boxes,
                 [numbers[annotation['category_id']] for annotation in found],
-                [
-                    bool(annotation.get('iscrowd') or annotation.get('ignore'))
-                    for annotation in found
-                ],
-                [
-                    annotation.get('area', annotation['bbox'][2] * annotation['bbox'][3])
-                    for annotation in found
-                ],
+                # COCOeval overwrites "ignore" with it.
+                [bool(annotation.get('iscrowd')) for annotation in found],
+                [annotation['area'] for annotation in found],
             )
         )
     return truths

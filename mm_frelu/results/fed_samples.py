@@ -1,6 +1,6 @@
 """Samples that a config's pipeline feeds to the model, as images for display."""
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -65,14 +65,15 @@ class FedDataset:
         self.key = f'{config}: {key}'
         self._scope = cfg.default_scope
         self.dataset = self._built(settings)
-        meta = self.dataset.metainfo
-        self.classes: Tuple[str, ...] = tuple(meta.get('classes') or ())
+        inner = _without_wrappers(self.dataset)
+        self.classes: Tuple[str, ...] = tuple(inner.metainfo.get('classes') or ())
         self.palette: Optional[Sequence[Sequence[int]]] = (
-            meta.get('palette') if self.task == 'segmentation' else _palette(self.dataset)
+            inner.metainfo.get('palette') if self.task == 'segmentation' else class_colors(inner)
         )
-        self.ignore_index = getattr(self.dataset, 'ignore_index', 255)
+        self.ignore_index = getattr(inner, 'ignore_index', 255)
         # mmcv reads BGR, and the model converts it to RGB, unless a Normalize in the pipeline has done so.
-        self._red_first = any(getattr(step, 'to_rgb', False) for step in _steps(self.dataset))
+        steps = getattr(getattr(inner, 'pipeline', None), 'transforms', None) or ()
+        self._red_first = any(getattr(step, 'to_rgb', False) for step in steps)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -81,7 +82,7 @@ class FedDataset:
         """Return the sample of one index. A random pipeline gives a different one each time.
 
         Raises:
-            UserError: If a step of the pipeline fails.
+            UserError: If a step of the pipeline fails, or a label is not a class.
         """
         try:
             with DefaultScope.overwrite_default_scope(self._scope):
@@ -99,9 +100,19 @@ class FedDataset:
             return FedSample(path, image, boxes=_boxes(sample))
         if self.task == 'segmentation':
             labels = sample.gt_sem_seg.data.squeeze(0).numpy() if 'gt_sem_seg' in sample else None
+            if labels is not None:
+                self._require_classes(path, labels)
             return FedSample(path, image, labels=labels)
         category = int(sample.gt_label[0]) if 'gt_label' in sample else None
         return FedSample(path, image, category=category)
+
+    def _require_classes(self, path: str, labels: np.ndarray) -> None:
+        strange = labels[(labels >= len(self.classes)) & (labels != self.ignore_index)]
+        if strange.size:
+            raise UserError(
+                f'{self.key}: the labels of {path} have the value {strange[0]} in {strange.size} pixels. Expected 0 to '
+                f'{len(self.classes) - 1}, or {self.ignore_index} (ignore_index of the dataset).'
+            )
 
     def _built(self, settings: Dict[str, Any]) -> Any:
         from mmengine.registry import DATASETS
@@ -132,16 +143,11 @@ def samples_of(
             yield index, turn, dataset.sample(index)
 
 
-def _steps(dataset: Any) -> List[Any]:
-    while hasattr(dataset, 'dataset') and not hasattr(dataset, 'pipeline'):
-        dataset = dataset.dataset
-    return list(getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or [])
-
-
-def _palette(dataset: Any) -> Optional[Sequence[Sequence[int]]]:
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    return class_colors(dataset) if hasattr(type(dataset), 'METAINFO') else None
+def _without_wrappers(dataset: Any) -> Any:
+    """Return the dataset inside wrappers such as RepeatDataset; of ConcatDataset the first one."""
+    while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
+        dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
+    return dataset
 
 
 def _boxes(sample: Any) -> TrueBoxes:

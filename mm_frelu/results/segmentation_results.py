@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mm_frelu.datasets.check_dataset import check_datasets
+from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine.arguments import require_library, task_of
 from mm_frelu.engine.errors import UserError
@@ -163,9 +164,9 @@ def _values(test_set: SegmentationTestSet, num_classes: int, from_one: bool) -> 
     # tools/test.py chooses the metric that writes in the same way.
     writer = next(
         (
-            str(metric.get('type')).rpartition('.')[2]
+            kind_of(metric)
             for metric in test_set.evaluators
-            if str(metric.get('type')).rpartition('.')[2] in ('CityscapesMetric', 'IoUMetric')
+            if kind_of(metric) in ('CityscapesMetric', 'IoUMetric')
         ),
         'IoUMetric',
     )

@@ -17,14 +17,14 @@ from torch import nn
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 from mm_frelu.datasets.class_colors import class_colors
+from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.engine.arguments import read_config, require_library, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 from mm_frelu.evaluation.boxes import Detections
 
 from .segmentors import warn_about_preprocessing
-from .test_set import kind_of, listed
 
 
 class Detector(NamedTuple):

@@ -13,6 +13,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mm_frelu.datasets.check_dataset import check_datasets
+from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
@@ -94,8 +95,8 @@ class LoadedModel:
         while 'dataset' in dataset and not dataset.get('pipeline'):
             dataset = dataset['dataset']
         steps = dataset.get('pipeline') or self.cfg.get('test_pipeline') or ()
-        steps = [copy.deepcopy(dict(step)) for step in steps if _kind(step) not in _NO_INPUT]
-        if not steps or not _kind(steps[0]).startswith('Load'):
+        steps = [copy.deepcopy(dict(step)) for step in steps if kind_of(step) not in _NO_INPUT]
+        if not steps or not kind_of(steps[0]).startswith('Load'):
             raise UserError(
                 f'{self.config} has no test pipeline that begins with loading an image: expected test_pipeline, or '
                 'test_dataloader.dataset.pipeline.'
@@ -200,10 +201,6 @@ class LoadedModel:
 
 def _test_dataset(cfg: Config) -> Dict[str, Any]:
     return (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-
-
-def _kind(step: Dict[str, Any]) -> str:
-    return getattr(step['type'], '__name__', str(step['type'])).rsplit('.', 1)[-1]
 
 
 def _sides(packed: Dict[str, Any]) -> Tuple[int, ...]:

@@ -20,10 +20,10 @@ from mm_frelu.engine import preprocessing
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 from .overlay import enlarge_labels
-from .test_set import SegmentationTestSet, listed
+from .test_set import SegmentationTestSet
 
 # The logits of a 12 megapixel photograph take gigabytes, and pictures do not need that resolution.
 _LONGEST_SIDE = 2048

@@ -5,8 +5,9 @@ from typing import Any, Dict, Sequence
 
 from mmengine.config import Config
 
+from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.datasets.label_files import Renumbering
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 
 class SegmentationTestSet:
@@ -91,16 +92,6 @@ class SegmentationTestSet:
                 'test_dataloader.dataset.pipeline.'
             )
         return steps
-
-
-def kind_of(step: Dict[str, Any]) -> str:
-    """Returns the type of a step without its scope."""
-    return getattr(step['type'], '__name__', str(step['type'])).rsplit('.', 1)[-1]
-
-
-def listed(classes: Sequence[str]) -> str:
-    """Lists the first class names, for messages."""
-    return ', '.join(classes[:4]) + (', ...' if len(classes) > 4 else '')
 
 
 def _without_wrappers(cfg: Config) -> Dict[str, Any]:

@@ -71,6 +71,9 @@ def test_metrics_are_per_cent():
     box = metric_of(Config(dict(default_scope='mmdet')))
     assert box.of({'iter': 3, 'coco/bbox_mAP': 0.25}, 'a run') == 25.0
     assert box.of({'iter': 3}, 'a run') == 0.0  # not one box was found
+    small = metric_of(Config(dict(default_scope='mmdet')), 'coco/bbox_mAP_s')
+    assert small.of({'iter': 3, 'coco/bbox_mAP': 0.25, 'coco/bbox_mAP_s': 0.125}, 'a run') == 12.5
+    assert small.name == 'coco/bbox_mAP_s'
     iou = metric_of(Config(dict(default_scope='mmseg')))
     assert iou.of({'mIoU': 25.0}, 'a run') == 25.0
     with pytest.raises(UserError, match='--metric mIoU: the validation of a run returned nothing'):

@@ -61,6 +61,14 @@ def test_a_resumed_run_goes_on(tmp_path):
     )
 
 
+def test_a_line_that_was_not_finished(tmp_path):
+    """The disk was full, for example; the run goes on in another file."""
+    first = write_run(tmp_path, [train(20, 2.0), train(40, 1.0)], '20260101_000000')
+    first.write_text(first.read_text()[:-30])
+    write_run(tmp_path, [train(40, 0.9), train(60, 0.8)], '20260102_000000')
+    assert read_log(tmp_path).curves['loss'].values == [2.0, 0.9, 0.8]
+
+
 def test_mean_and_spread_over_seeds():
     curves = [
         Curve('iteration', [1, 2, 3], [1.0, 2.0, 3.0]),

@@ -55,7 +55,9 @@ def test_the_file_of_another_split(cfg, data):
 def test_the_evaluator_may_be_a_list(cfg, data):
     other = dict(cfg.val_evaluator, ann_file=str(data / 'annotations/instances_train.json'))
     cfg.val_evaluator = [cfg.val_evaluator, other]
-    assert 'instances_train.json is not the file of the dataloader' in message(cfg)
+    text = message(cfg)
+    assert text.startswith('val_evaluator.1.ann_file: ')  # also the key for --cfg-options
+    assert 'instances_train.json is not the file of the dataloader' in text
 
 
 def test_other_boxes_for_the_same_images_are_a_warning(cfg, data, said):

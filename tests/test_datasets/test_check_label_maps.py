@@ -67,8 +67,13 @@ def test_several_channels(cfg, data, mode):
     text = message(cfg)
     assert text.startswith(f'train_dataloader.dataset: {labels(data)[0]} is a colour image')
     assert 'expected one channel of class ids' in text
-    if mode == 'RGB':
-        assert '3 equal channels' in text
+    assert 'whose pixels are all grey' in text
+    assert 'getchannel(0).save(path)' in text
+
+
+def test_colours(cfg, data):
+    edit(data, lambda ids: np.stack([ids, 255 - ids, ids], axis=2))
+    assert '(RGB); expected one channel of class ids. For CityScapes' in message(cfg)
 
 
 def test_sixteen_bits_of_class_and_instance(cfg, data):
@@ -261,3 +266,17 @@ def test_label_maps_among_the_images_are_no_images(cfg, data, said):
     cfg.train_dataloader.dataset.data_prefix.seg_map_path = 'leftImg8bit/train'
     check_datasets(cfg, TRAIN)
     assert said[0] == 'train_dataloader.dataset: 6 images with labels used.'
+
+
+def test_types_that_are_classes(cfg, data, said):
+    """Configs in pure Python style have classes as types."""
+    from mmcv.transforms import LoadImageFromFile
+    from mmseg.datasets import LoadAnnotations, PackSegInputs
+
+    steps = [dict(type=LoadImageFromFile), dict(type=LoadAnnotations)]
+    steps += [dict(type=CheckLabelIds, num_classes=19), dict(type=PackSegInputs)]
+    cfg.train_dataloader.dataset.pipeline = steps
+    check_datasets(cfg, TRAIN)
+    assert '6 of 6 label files were read' in said[-1]
+    del cfg.train_dataloader.dataset.pipeline[1]
+    assert 'pipeline loads no labels (LoadImageFromFile, CheckLabelIds, Pack' in message(cfg)

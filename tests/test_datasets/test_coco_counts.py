@@ -93,6 +93,22 @@ def test_boxes_that_are_corners_are_told(data, said, edit_annotations):
     assert 'bbox must be [x, y, width, height] in pixels' in warning
 
 
+def test_categories_from_1_and_annotations_from_0_are_told(data, said, edit_annotations):
+    """Every box gets the class before its own, and those of the first class get none."""
+
+    def shift(content):
+        for annotation in content['annotations']:
+            annotation['category_id'] -= 1
+
+    content = edit_annotations(shift)
+    number = sum(annotation['category_id'] == 0 for annotation in content['annotations'])
+    check_datasets(Config(tiny_project.detection(data)), LOADER)
+    (warning,) = [text for text in said if 'and not used' in text]
+    boxes = len(content['annotations'])
+    assert f'{number} of {boxes} annotations are of no category in the file' in warning
+    assert 'counts from 0 and the other from 1' in warning
+
+
 def test_files_in_order_get_one_line_and_no_warning(data, said):
     check_datasets(Config(tiny_project.detection(data)), LOADER)
     (line,) = said

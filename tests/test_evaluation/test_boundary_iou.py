@@ -117,3 +117,8 @@ def test_bad_settings_and_sizes():
         ValueError, match=r'prediction for a.png has \(4, 4\) pixels, but its label'
     ):
         score(BoundaryIoU(), (np.zeros((4, 4), int), np.zeros((4, 5), int)))
+    label = np.zeros((4, 4), int)
+    label[0, :2] = 9  # mmseg reads labels like this if a label file is not checked
+    with pytest.raises(ValueError, match='label of a.png has the value 9 in 2 pixels'):
+        score(BoundaryIoU(), (np.zeros((4, 4), int), label))
+    assert score(BoundaryIoU(ignore_index=9), (np.zeros((4, 4), int), label)) == {'mBIoU': 100}

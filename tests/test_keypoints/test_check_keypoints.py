@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mm_frelu.datasets.check_dataset import _reader
 from mm_frelu.datasets.check_keypoints import check_keypoints
 from mm_frelu.engine import UserError
 
@@ -21,7 +22,7 @@ def folder(people_folder, tmp_path):
     return shutil.copytree(people_folder, tmp_path / 'people')
 
 
-def check(folder, number=17, out_channels=17, **changes):
+def check(folder, number=17, out_channels=17, key='train_dataloader.dataset', **changes):
     settings = dict(
         type='CocoDataset',
         data_root=str(folder),
@@ -30,7 +31,7 @@ def check(folder, number=17, out_channels=17, **changes):
         **changes,
     )
     model = dict(type='TopdownPoseEstimator', head=dict(out_channels=out_channels))
-    return check_keypoints('train_dataloader.dataset', settings, dataset_class(number), model)
+    return check_keypoints(key, settings, dataset_class(number), model)
 
 
 def change(folder, function):
@@ -72,7 +73,7 @@ def test_a_file_with_only_boxes(folder):
 
     change(folder, strip)
     message = refused(folder)
-    assert 'annotations has keypoints. Give the file with the keypoints.' in message
+    assert 'annotations has keypoints and belongs to an image. Give the file' in message
     assert 'person_keypoints_train2017.json' in message
 
 
@@ -101,3 +102,36 @@ def test_another_number_of_keypoints_in_the_head(folder):
     message = refused(folder, out_channels=14)
     assert message.startswith('model.head.out_channels is 14, but train_dataloader.dataset')
     assert message.endswith('Set model.head.out_channels=17.')
+
+
+def test_people_of_no_image(folder):
+    """Text and numbers are different ids."""
+
+    def as_text(data):
+        for entry in data['annotations']:
+            entry['image_id'] = str(entry['image_id'])
+
+    change(folder, as_text)
+    assert 'annotations has keypoints and belongs to an image' in refused(folder)
+
+
+def test_iscrowd_is_needed(folder):
+    """With it, pycocotools selects annotations when MMPose loads the file."""
+    change(folder, lambda data: data['annotations'][1].pop('iscrowd'))
+    assert "annotations[1] lacks 'iscrowd'" in refused(folder)
+
+
+def test_a_test_set_with_detected_people_needs_no_annotations(folder):
+    """Like image_info_test-dev2017.json of COCO."""
+    change(folder, lambda data: data.pop('annotations'))
+    assert len(check(folder, key='test_dataloader.dataset', bbox_file='people.json')) == 6
+    assert 'none of the 0 annotations has keypoints' in refused(folder, bbox_file='people.json')
+
+
+def test_mpii_is_another_format():
+    """MMPose's class for MPII has the same base class, but reads a list of people."""
+    base = type('BaseCocoStyleDataset', (), dict(load_data_list=None, _load_annotations=None))
+    assert _reader(type('CocoDataset', (base,), {})) == 'CocoDataset'
+    whole_body = type('CocoWholeBodyDataset', (base,), dict(parse_data_info=None))
+    assert _reader(whole_body) == 'BaseCocoStyleDataset'
+    assert _reader(type('MpiiDataset', (base,), dict(_load_annotations=None))) is None

@@ -1,6 +1,7 @@
 """Generated people have plausible joints, hidden keypoints are marked, and pycocotools reads the files."""
 
 import json
+import resource
 import sys
 
 import cv2
@@ -193,6 +194,18 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     assert json.loads((out / 'posed_people.json').read_text())['seed'] == 0
     tool.main()
     assert 'Already there: 1 + 1 images of posed people' in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_no_dataset(tmp_path):
+    """With a limit that the JSON files fit into but the images do not. cv2.imwrite would only return False."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            generate_posed_people(tmp_path / 'people', train=1, val=1, size=(96, 96))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.rglob('*.json'))
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from results_of import detection_config, write_detections
 
 from mm_frelu.engine.errors import UserError
+from mm_frelu.evaluation.average_precision import average_precision
 from mm_frelu.results.detection_pictures import pictures_of_files, pictures_of_set
 from mm_frelu.results.detection_results import read_detections
 from mm_frelu.results.detection_set import load_detection_set, read_annotations
@@ -46,6 +47,32 @@ def test_annotations_are_those_of_the_file(test_set, street_scenes):
     assert truth.areas[0] == annotation['area']
 
 
+def test_ap_of_annotations_marked_ignore_is_that_of_mmdet(street_scenes, tmp_path):
+    """COCOeval does not leave them out."""
+    from mmdet.evaluation import CocoMetric
+
+    data = shutil.copytree(street_scenes, tmp_path / 'data')
+    file = data / 'annotations/instances_val.json'
+    content = json.loads(file.read_text())
+    for annotation in content['annotations']:
+        annotation['ignore'] = annotation['id'] % 2
+    file.write_text(json.dumps(content))
+    own = load_detection_set(detection_config(data, tmp_path), 'det.py')
+    # Every third object is found.
+    entries = [
+        (key, path, boxes[::3], labels[::3], scores[::3])
+        for key, path, boxes, labels, scores in entries_of(own)
+    ]
+    path = write_detections(tmp_path / 'a.pkl', entries)
+    found = average_precision(own.truth, read_detections(path, own), len(own.classes))
+    metric = CocoMetric(ann_file=str(file))
+    metric.dataset_meta = dict(classes=own.classes)
+    samples = [dict(result, ori_shape=(64, 128)) for result in pickle.loads(path.read_bytes())]
+    metric.process({}, samples)
+    expected = metric.compute_metrics(metric.results)['bbox_mAP']
+    assert found.ap['all'] == pytest.approx(expected, abs=6e-4)  # it is rounded
+
+
 def test_detections_by_image_and_sorted(test_set, tmp_path):
     path = write_detections(tmp_path / 'a.pkl', entries_of(test_set))
     found = read_detections(path, test_set)
@@ -75,6 +102,9 @@ def test_files_that_do_not_belong(test_set, tmp_path):
     message('has a dict; expected a list')
     path.write_bytes(pickle.dumps([dict(pred_label=1)]))
     message('has no boxes: its entries have pred_label')
+    keypoints = dict(bboxes=[], keypoints=[])  # of MMPose
+    path.write_bytes(pickle.dumps([dict(img_id=1, pred_instances=keypoints)]))
+    message('has no boxes: its entries have bboxes, keypoints; expected .* labels, scores')
     write_detections(path, entries[:2])
     message(
         r'has predictions for 2 images, .* has 4; 0 of the ids are not in it, and 2 of its images have no predictions'
@@ -123,6 +153,30 @@ def test_annotations_of_images_of_ones_own(test_set, street_scenes, tmp_path):
         read_annotations('--gt', str(file), ('cat', 'dog'))
     with pytest.raises(UserError, match='there is no such file'):
         read_annotations('--gt', str(tmp_path / 'absent.json'), test_set.classes)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'change', 'expected'),
+    [
+        ('categories', lambda entry: entry.pop('name'), "categories[0] lacks 'name'"),
+        ('annotations', lambda entry: entry.pop('id'), "annotations[0] lacks 'id'"),
+        (
+            'annotations',
+            lambda entry: entry.update(image_id='1'),
+            'none can be used (left out: 49 of no image in the file)',
+        ),
+    ],
+)
+def test_damaged_annotations(kind, change, expected, street_scenes, tmp_path):
+    content = json.loads((street_scenes / 'annotations/instances_val.json').read_text())
+    for entry in content[kind]:
+        change(entry)
+    file = tmp_path / 'own.json'
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        read_annotations('--gt', str(file), ('car',))
+    assert str(error.value).startswith(f'--gt {file}')
+    assert expected in str(error.value)
 
 
 def test_pictures(test_set, tmp_path):

@@ -202,8 +202,16 @@ def test_refusals(segmentor, detector, tested, tmp_path, capsys):
     assert "no colour map 'nice'" in refused(
         capsys, 'confusion_matrix', 'x', 'y', 'z', '--color-theme', 'nice'
     )
+    assert '--tp-iou-thr: expected more than 0' in refused(
+        capsys, 'confusion_matrix', 'x', 'y', 'z', '--tp-iou-thr', 0
+    )
     assert 'there is no key' in refused(
         capsys, 'analyze_logs', segmentor.work_dir, '--keys', 'AP', '--out', tmp_path / 'a.png'
+    )
+    of_a_test = tmp_path / 'scalars.json'
+    of_a_test.write_text('{"mIoU": 30.0, "time": 0.1, "step": 0}\n')
+    assert 'there are no times of training steps' in refused(
+        capsys, 'analyze_logs', 'cal_train_time', of_a_test
     )
     assert 'must end in .png, .pdf, .svg' in refused(
         capsys, 'analyze_logs', segmentor.work_dir, '--out', tmp_path / 'a.txt'

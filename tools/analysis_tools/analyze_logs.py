@@ -129,7 +129,11 @@ def plot_curve(logs: Sequence[TrainingLog], args: argparse.Namespace) -> None:
 def cal_train_time(logs: Sequence[TrainingLog], args: argparse.Namespace) -> None:
     """Print the time of a training step of each run."""
     for log in logs:
-        curve = log.curves[log.find('time')]
+        curve = log.curves.get('time')
+        if curve is None:
+            raise UserError(
+                f'{log.path}: there are no times of training steps. Give the log of a training.'
+            )
         first = 0 if args.include_outliers or len(curve.values) == 1 else 1
         values, steps = np.array(curve.values[first:]), curve.steps[first:]
         slow, fast = int(values.argmax()), int(values.argmin())

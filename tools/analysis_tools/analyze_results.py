@@ -185,14 +185,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     ranked = sorted(
         (image for image in analysis.images if image.score == image.score), key=lambda i: i.score
     )
-    with write_file(folder / 'scores.csv', newline='') as stream:
-        writer = csv.writer(stream)
-        writer.writerow(['image', analysis.measure])
-        writer.writerows([image.path, f'{image.score:.4f}'] for image in ranked)
     if not ranked:
         raise UserError(
             f'{args.config}: no image of its test set has labels, so there is nothing to score.'
         )
+    with write_file(folder / 'scores.csv', newline='') as stream:
+        writer = csv.writer(stream)
+        writer.writerow(['image', analysis.measure])
+        writer.writerows([image.path, f'{image.score:.4f}'] for image in ranked)
     # No image is in both folders.
     number = max(min(args.topk, len(ranked) // 2), 1)
     chosen = {'bad': ranked[:number], 'good': ranked[::-1][:number] if len(ranked) > 1 else []}

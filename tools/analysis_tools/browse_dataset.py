@@ -88,7 +88,9 @@ def draw(sample: FedSample, dataset: FedDataset) -> Figure:
             title,
         )
     if sample.category is not None:
-        title = f'{dataset.classes[sample.category]}: {title}'
+        # An annotation file of mmpretrain's CustomDataset may have numbers only.
+        names = dict(enumerate(dataset.classes))
+        title = f'{names.get(sample.category, f"class {sample.category}")}: {title}'
     return draw_plain(sample.image, title)
 
 

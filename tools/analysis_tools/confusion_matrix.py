@@ -89,6 +89,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
             parser.error(
                 f'--{name.replace("_", "-")}: expected a number from 0 to 1, found {value}'
             )
+    if args.tp_iou_thr == 0:
+        parser.error('--tp-iou-thr: expected more than 0; at 0, boxes match that do not overlap')
     if args.color_theme not in matplotlib.colormaps:
         parser.error(
             f'--color-theme: Matplotlib has no colour map {args.color_theme!r}; use for example Blues, viridis or plasma'

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
 
@@ -114,10 +114,10 @@ def load_experiment(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def metric_of(cfg: Config, key: str = '') -> Metric:
-    """Return the metric of a config's task, or the one named ``key``, unscaled."""
+def metric_of(cfg: Config, key: Optional[str] = None) -> Metric:
+    """Return the metric of a config's task, or the one named ``key``, which has the same scale (CocoMetric returns 0 to 1)."""
     default = _METRICS[task_of(cfg)]
-    return default if key in ('', None, default.key) else Metric(key, key, 1.0)
+    return default if key in (None, default.key) else default._replace(key=key, name=key)
 
 
 def describe_seeds(seeds: List[int]) -> str:

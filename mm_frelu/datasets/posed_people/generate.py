@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..drawn_set import DrawnSet, check_numbers
 from ..street_scenes.scene import SPLITS
+from ..street_scenes.writers import write_png
 from .picture import Person, draw_picture
 from .skeleton import KEYPOINTS, SKELETON
 
@@ -71,7 +71,7 @@ def generate_posed_people(
             for number in range(1, count + 1):
                 picture = draw_picture((size[0], size[1]), seed, split, number - 1)
                 name = f'{number:012d}.png'  # as in COCO
-                cv2.imwrite(str(folder / split / name), picture.image[..., ::-1])
+                write_png(folder / split / name, picture.image[..., ::-1])
                 images.append(dict(id=number, file_name=name, width=size[0], height=size[1]))
                 for person in picture.people:
                     entry = coco_entry(person)

@@ -39,11 +39,11 @@ class SplitWriter:
         stem = f'{self.city}_{index:06d}_000019'
         height, width = scene.owners.shape
         file_name = f'{self.city}/{stem}_leftImg8bit.png'
-        _write_png(self.images / file_name, scene.image[..., ::-1])
+        write_png(self.images / file_name, scene.image[..., ::-1])
         for kind, picture in label_images(scene.regions, scene.owners).items():
             if kind == 'color':
                 picture = picture[..., [2, 1, 0, 3]]
-            _write_png(self.labels / self.city / f'{stem}_gtFine_{kind}.png', picture)
+            write_png(self.labels / self.city / f'{stem}_gtFine_{kind}.png', picture)
         polygons = json.dumps(polygon_file(scene.regions, (width, height)))
         (self.labels / self.city / f'{stem}_gtFine_polygons.json').write_text(polygons)
 
@@ -70,7 +70,8 @@ class SplitWriter:
         self.coco_path.write_text(json.dumps(content))
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes pixels, blue first if they have colours. Unlike cv2.imwrite, it raises an OSError if the disk is full."""
     done, data = cv2.imencode('.png', pixels)
     if not done:
         raise OSError(f'{path}: OpenCV could not encode the PNG')
