@@ -6,7 +6,7 @@ import torch
 from matplotlib import colormaps
 from text_boxes import check_texts
 
-from mm_frelu.activations import DyReLUC
+from mm_frelu.activations import DyReLUA, DyReLUB, DyReLUC
 from mm_frelu.inspection.choices import ChannelCounts
 from mm_frelu.inspection.dynamic import DynamicRecord
 from mm_frelu.inspection.features import Features
@@ -133,13 +133,27 @@ def test_dyrelu_figures(number):
 
 
 def test_coefficients_without_intercepts_of_one_image_and_shared_by_channels():
-    from mm_frelu.activations import DyReLUA
-
     texts = check_texts(
         draw_coefficients(records(2, 1, DyReLUA(6, num_pieces=3, intercept=False)), ['one'])
     )
     assert {'a1', 'a2', 'a3'} <= set(texts)
     assert 'b1' not in texts
+
+
+def test_coefficients_of_layers_that_differ_in_pieces_and_intercepts():
+    first = records(1, 2, DyReLUA(6, num_pieces=3, intercept=False))
+    second = {'backbone.layer2.0.act': next(iter(records(1, 2, DyReLUB(6)).values()))}
+    figure = draw_coefficients({**first, **second}, ['one', 'two'])
+    check_texts(figure)
+    drawn = [axes.get_title(loc='right') for axes in figure.axes if axes.images]
+    assert drawn == ['a1', 'a2', 'a3', 'a1', 'a2', 'b1', 'b2']
+
+
+def test_dyrelu_figures_of_more_values_than_torch_can_sort():
+    values = torch.linspace(-1, 1, 2**24 + 1)  # torch.quantile: 'input tensor is too large'
+    (record,) = records(1).values()
+    record._x, record._y = [values], [values.relu()]
+    draw_scatter({'backbone.layer1.0.act': record}, 8400)
 
 
 def test_maps_of_two_models_share_a_scale_and_lie_over_the_picture():

@@ -22,7 +22,7 @@ from mm_frelu.engine.errors import exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
 from mm_frelu.engine.settings import merge_settings
-from mm_frelu.inspection.dynamic import DynamicRecord, band, recording
+from mm_frelu.inspection.dynamic import DynamicRecord, band, quantiles, recording
 from mm_frelu.inspection.layers import choose_layers, dynamic_layers, require_layers, short
 from mm_frelu.visualization.charts import save_figure
 from mm_frelu.visualization.dyrelu_figures import (
@@ -71,13 +71,15 @@ def summary(records: Dict[str, DynamicRecord]) -> List[dict]:
         differences = torch.cat(record.differences)
         slopes = torch.stack(record.slopes)
         _, ranges = band(record.sample)
-        quantiles = torch.quantile(differences, torch.tensor([0.01, 0.25, 0.5, 0.75, 0.99]))
         rows.append(
             dict(
                 layer=name,
                 slope_difference=dict(
                     mean=float(differences.mean()),
-                    quantiles=dict(zip(('1', '25', '50', '75', '99'), quantiles.tolist())),
+                    quantiles={
+                        str(percent): float(quantiles(differences, percent / 100))
+                        for percent in (1, 25, 50, 75, 99)
+                    },
                 ),
                 range_of_y=float((ranges[1] - ranges[0]).mean()) if ranges.numel() else None,
                 # Over images, for each channel. It is 0 for an activation that is not dynamic.
