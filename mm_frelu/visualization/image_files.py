@@ -77,6 +77,29 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
     return list(found.values())
 
 
+def different_names(names: Sequence[Path]) -> List[Path]:
+    """Returns a different name for each. Equal ones get a number: ``city/1``, ``city/1_2``."""
+    found: Dict[Path, None] = {}
+    for name in names:
+        new, number = name, 2
+        while new in found:
+            new = name.with_name(f'{name.name}_{number}')
+            number += 1
+        found[new] = None
+    return list(found)
+
+
+def with_ending(name: Path, ending: str) -> Path:
+    """Appends an ending such as ``.png`` to a name. A dot in the name is kept."""
+    return name.with_name(name.name + ending)
+
+
+def targets_of(images: Sequence[ImageFile], out: Path, ending: str) -> Dict[Path, Path]:
+    """Returns an output file for each image, by its path: in the image's subfolder of ``out``, with a different name for each."""
+    names = different_names([image.key for image in images])
+    return {image.path: with_ending(out / name, ending) for image, name in zip(images, names)}
+
+
 class LabelFolder:
     """A folder of label maps, including its subfolders.
 
