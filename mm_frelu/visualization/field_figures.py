@@ -73,8 +73,8 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
         show_picture(upper[0], prepared.picture)
         two_line_title(upper[0], title_for(name, columns), f'{seen[1]} x {seen[0]} as fed')
         lower[0].text(
-            0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided among\n'
-            'the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
+            0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided\n'
+            'among the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
         )  # fmt: skip
         for index, (layer, panel) in enumerate(panels.items(), start=1):
             values = panel.field.mean_sides.numpy()
@@ -84,7 +84,7 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
             place = upper[index].inset_axes((1.015, 0, 0.022, 1))
             bar = figure.colorbar(image, cax=place)
             bar.outline.set_linewidth(0.4)
-            bar.locator = MaxNLocator(nbins=5)
+            bar.locator = MaxNLocator(nbins=max(min(round(8 * map_height), 5), 1))
             bar.update_ticks()
             mean = sum(side * share for side, share in panel.histogram.items())
             remark = f'mean side {mean:.1f}, largest {panel.largest}'

@@ -175,6 +175,13 @@ def test_maps_of_two_models_share_a_scale_and_lie_over_the_picture():
     assert high[0] > high[2] + 30
 
 
+def test_texts_of_many_narrow_columns_stay_apart():
+    features = Features(torch.rand(9, 4, 8), torch.rand(32, 64), (2, 4))
+    models = {name: (prepared(padded=(32, 64)), features) for name in ('ReLU', 'FReLU')}
+    figure = draw_comparison_of_features('x', 'layer1', models, list(range(9)), (0.5, 0.5))
+    assert 'effective\nreceptive\nfield' in check_texts(figure)
+
+
 def test_columns_leave_few_places_empty():
     assert [columns_for(number, 2.0) for number in (1, 2, 3, 4, 6, 7, 9)] == [1, 2, 3, 2, 3, 2, 3]
     assert [columns_for(number, 20) for number in (1, 9)] == [1, 2]
