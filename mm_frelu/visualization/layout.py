@@ -8,6 +8,8 @@ with predictions and errors with errors. Without pairs, a unit is one panel.
 import math
 from typing import NamedTuple, Optional, Sequence, Tuple
 
+from mm_frelu.engine.errors import UserError
+
 DEFAULT_WIDTH = 7.2
 """Default width of a figure in inches."""
 
@@ -17,6 +19,7 @@ _LARGEST_SIDE = 60_000  # Matplotlib supports at most 2 ** 16 pixels per side.
 _MAX_GRID_HEIGHT = 7.2
 _MIN_PANEL_WIDTH = 0.6
 _LEAST_PANEL_SIDE = 8  # pixels
+_MOST_PANEL_PIXELS = 2**26
 
 
 class Sheet(NamedTuple):
@@ -190,6 +193,9 @@ def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Shee
 
     Returns:
         The grid.
+
+    Raises:
+        UserError: If a panel has too many pixels.
     """
     aspect = size[0] / size[1]
     columns = sheet.columns or _best_columns(num_units, aspect, paired, sheet)
@@ -201,7 +207,17 @@ def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Shee
     sheet = sheet.with_dpi(width, [size])
     panel_width = max(sheet.px(width), _LEAST_PANEL_SIDE)
     panel = (panel_width, max(round(panel_width / aspect), _LEAST_PANEL_SIDE))
+    require_paintable(panel)
     return Grid(columns, rows, panel, paired, sheet)
+
+
+def require_paintable(panel: Tuple[int, int]) -> None:
+    """Raises :class:`UserError` if a panel of this width and height, in pixels, would need gigabytes to be painted."""
+    if panel[0] * panel[1] > _MOST_PANEL_PIXELS:
+        raise UserError(
+            f'A panel of the figure would have {panel[0]}x{panel[1]} pixels; the most is {_MOST_PANEL_PIXELS / 1e6:.0f} million. '
+            'Choose a smaller --dpi, --width or --panel-width.'
+        )
 
 
 def _best_columns(num_units: int, aspect: float, paired: bool, sheet: Sheet) -> int:

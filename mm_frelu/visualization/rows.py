@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from .comparison import check_opacity, with_fonts
 from .figure import Placed, draw_figure
-from .layout import Sheet
+from .layout import Sheet, require_paintable
 from .legend import Legend
 from .look import SCORE_NOTE, Look, choose_palette, score_remarks
 from .scene import Crop, Scene, make_scene
@@ -124,6 +124,7 @@ def _row(
     """Create the panels of an image."""
     panels = []
     size = (width, max(round(width * scene.box.height / scene.box.width), 1))
+    require_paintable(size)
     painter = look.painter(scene.box.cut(scene.image), size, sheet)
     if cropped:
         image_width, image_height = scene.size
