@@ -180,7 +180,8 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
 
     Args:
         path: The file.
-        loader: The first step of the pipeline; if None, ``LoadImageFromFile`` with defaults, which applies the EXIF orientation.
+        loader: The first step of the pipeline, with its ``_scope_``; if None, mmcv's ``LoadImageFromFile`` with defaults, which
+            applies the EXIF orientation.
 
     Returns:
         Array (H, W, C), or (H, W) if the step returns that. The first three channels are blue, green, red.
@@ -188,10 +189,9 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
     Raises:
         UserError: If the file is not an image or is damaged.
     """
-    import mmseg.datasets  # noqa: F401  (registers its loaders)
-    from mmseg.registry import TRANSFORMS
+    from mmcv.transforms import TRANSFORMS, LoadImageFromFile
 
-    step = TRANSFORMS.build({'_scope_': 'mmseg', **(loader or dict(type='LoadImageFromFile'))})
+    step = TRANSFORMS.build(loader or dict(type=LoadImageFromFile))
     try:
         return step(dict(img_path=str(path)))['img']
     except Exception as error:  # each decoder raises its own types

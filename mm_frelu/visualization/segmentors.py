@@ -160,7 +160,7 @@ def load_segmentor(
     loader, *steps = image_steps(cfg, config)
     cfg.test_pipeline = [dict(type='LoadImageFromNDArray'), *steps]
     model.cfg = cfg
-    return Segmentor(name, model, classes, palette, test_set, loader)
+    return Segmentor(name, model, classes, palette, test_set, dict(_scope_='mmseg', **loader))
 
 
 def check_same_labels(segmentors: Sequence[Segmentor]) -> None:

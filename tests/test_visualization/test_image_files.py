@@ -1,5 +1,6 @@
 """Images and label maps: finding, pairing, reading."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mm_frelu.visualization.image_files import (
     find_images,
     read_image,
     read_labels,
+    targets_of,
 )
 
 
@@ -94,3 +96,20 @@ def test_label_maps_that_are_none(tmp_path):
     path.write_text('no image')
     with pytest.raises(UserError, match=r'x\.png cannot be read'):
         read_labels(path, (4, 3), 3)
+
+
+@pytest.mark.parametrize('absent', ['mmseg', 'mmdet'])
+def test_images_are_read_without_the_other_library(tmp_path, monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, absent, None)
+    Image.new('RGB', (4, 2), (255, 0, 0)).save(tmp_path / 'x.png')
+    image = read_image(tmp_path / 'x.png')
+    assert image.shape == (2, 4, 3)
+    assert image[0, 0].tolist() == [0, 0, 255]
+
+
+def test_output_files_of_equal_names_get_a_number(tmp_path):
+    files = [ImageFile(Path(name), Path(Path(name).name)) for name in ('a/1.jpg', 'b/1.jpg')]
+    files.append(ImageFile(Path('c/city/1.v2_leftImg8bit.png'), Path('city/1.v2_leftImg8bit.png')))
+    targets = targets_of(files, tmp_path, '_field.png')
+    names = [str(target.relative_to(tmp_path)) for target in targets.values()]
+    assert names == ['1_field.png', '1_2_field.png', 'city/1.v2_field.png']
