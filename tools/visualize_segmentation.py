@@ -275,7 +275,7 @@ def predict(
     labels = None
     if label_file is not None:
         labels = read_labels(
-            label_file, size, len(first.classes), first.ignore_index, first.reduce_zero_label
+            label_file, size, len(first.classes), first.ignore_index, first.renumbering
         )
     predictions: Dict[str, np.ndarray] = {}
     for segmentor in segmentors:

@@ -132,7 +132,7 @@ def draw_panels(
     """
     size = image.shape[1::-1]
     grid = choose_grid(len(panels), size, False, sheet)
-    picture = overlay.shrink(overlay.enlarge_image(image, grid.panel), grid.panel)
+    picture = overlay.fit_image(image, grid.panel)
     shown = [
         Panel(panel.title, picture, remarks=panel.remarks if sheet.scores else ())
         for panel in panels

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -224,7 +224,7 @@ def read_labels(
     size: Tuple[int, int],
     num_classes: int,
     ignore_index: int = 255,
-    reduce_zero_label: Union[bool, Renumbering] = False,
+    renumbering: Optional[Renumbering] = None,
 ) -> np.ndarray:
     """Reads a label map like the dataset of a model does, and checks it.
 
@@ -233,8 +233,7 @@ def read_labels(
         size: Width and height of the image.
         num_classes: Number of classes.
         ignore_index: The label that means "not labelled".
-        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class; or a :class:`Renumbering` with the
-            dataset's whole mapping of ids.
+        renumbering: The dataset's mapping from ids in the file to class ids; None if they are the same.
 
     Returns:
         Integer array (H, W).
@@ -243,10 +242,8 @@ def read_labels(
         UserError: If the file is unreadable, a colour image or of another size, or has ids that are not classes.
     """
     check_label_file(str(path))
-    if not isinstance(reduce_zero_label, Renumbering):
-        reduce_zero_label = Renumbering(reduce_zero_label)
     try:
-        labels = reduce_zero_label.load(path).astype(np.int64)
+        labels = (renumbering or Renumbering()).load(path).astype(np.int64)
     except Exception as error:  # each decoder raises its own types
         raise UserError(f'{path} cannot be read as an image ({error}).') from None
     if labels.ndim < 2 and labels.size == size[0] * size[1]:

@@ -13,6 +13,7 @@ from mm_frelu.engine.errors import UserError
 DEFAULT_WIDTH = 7.2
 """Default width of a figure in inches."""
 
+_MARGIN, _GAP = 0.04, 0.06  # inches
 _LEAST_DPI = 200
 _LARGEST_PANEL = 2048
 _LARGEST_SIDE = 60_000  # Matplotlib supports at most 2 ** 16 pixels per side.
@@ -66,12 +67,12 @@ class Sheet(NamedTuple):
     @property
     def margin(self) -> int:
         """Empty margin of the figure, in pixels."""
-        return self.px(0.04)
+        return self.px(_MARGIN)
 
     @property
     def gap(self) -> int:
         """Distance between panels, in pixels."""
-        return self.px(0.06)
+        return self.px(_GAP)
 
     @property
     def line(self) -> int:
@@ -87,7 +88,7 @@ class Sheet(NamedTuple):
         """Returns the width of a panel, for this number of columns."""
         if self.panel_width:
             return self.panel_width
-        return max((self.width - 2 * 0.04 - (columns - 1) * 0.06) / columns, 0.02)
+        return max((self.width - 2 * _MARGIN - (columns - 1) * _GAP) / columns, 0.02)
 
     def with_dpi(self, panel_inches: float, shown: Sequence[Tuple[int, int]]) -> 'Sheet':
         """Returns this sheet with ``dpi`` set, if it is None.
@@ -222,7 +223,7 @@ def require_paintable(panel: Tuple[int, int]) -> None:
 
 def _best_columns(num_units: int, aspect: float, paired: bool, sheet: Sheet) -> int:
     if sheet.panel_width:
-        fit = int((sheet.width - 2 * 0.04 + 0.06) / (sheet.panel_width + 0.06) + 1e-9)
+        fit = int((sheet.width - 2 * _MARGIN + _GAP) / (sheet.panel_width + _GAP) + 1e-9)
         return min(max(fit, 1), 2 if paired and fit == 2 else num_units)
     # One column only for panoramas, because two columns would make them narrow strips.
     fewest = 1 if aspect > 3 and not paired else min(num_units + paired, 2)
@@ -243,4 +244,4 @@ def _rows(num_units: int, columns: int, paired: bool) -> int:
 
 
 def _height_of_row(rows: int, sheet: Sheet) -> float:
-    return max(_MAX_GRID_HEIGHT / rows - 0.06 - 1.5 * sheet.font_size / 72, 0.05)
+    return max(_MAX_GRID_HEIGHT / rows - _GAP - 1.5 * sheet.font_size / 72, 0.05)

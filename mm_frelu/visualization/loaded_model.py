@@ -99,7 +99,7 @@ class LoadedModel:
             raise UserError(f'{path} cannot be read as an image ({error}).') from None
         height, width = read['img'].shape[:2]
         packed, note = self._pipeline(path, others, read), ''
-        longest = max(_sides(packed))
+        longest = max(packed['inputs'].shape[-2:])
         if longest > LONGEST_SIDE:
             scale = LONGEST_SIDE / longest
             smaller = tuple(max(round(side * scale), 1) for side in (width, height))
@@ -176,7 +176,3 @@ class LoadedModel:
 
 def _test_dataset(cfg: Config) -> Dict[str, Any]:
     return (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-
-
-def _sides(packed: Dict[str, Any]) -> Tuple[int, ...]:
-    return tuple(packed['inputs'].shape[-2:])

@@ -16,7 +16,7 @@ from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.errors import UserError
 
-from .overlay import enlarge_labels
+from .overlay import nearest_labels
 from .test_set import SegmentationTestSet, image_steps, listed
 from .trained_model import Change, load_trained
 
@@ -46,7 +46,7 @@ class Segmentor(NamedTuple):
     loader: Dict[str, Any]
 
     @property
-    def reduce_zero_label(self) -> Renumbering:
+    def renumbering(self) -> Renumbering:
         """Mapping of the test set from ids in label files to class ids."""
         return self.test_set.renumbering(self.classes)
 
@@ -104,7 +104,7 @@ class Segmentor(NamedTuple):
             ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
         # Eight times smaller than the int64 result of argmax.
-        return enlarge_labels(
+        return nearest_labels(
             labels.astype(np.uint8 if len(self.classes) < 256 else np.uint16), size
         )
 
@@ -167,7 +167,7 @@ def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
     """Raises :class:`UserError` unless the test sets of all models read label files in the same way."""
     first = segmentors[0]
     for other in segmentors:
-        for key in ('ignore_index', 'reduce_zero_label'):
+        for key in ('ignore_index', 'renumbering'):
             values = getattr(first, key), getattr(other, key)
             if values[0] != values[1]:
                 raise UserError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine.errors import UserError
 from mm_frelu.visualization.image_files import (
     ImageFile,
@@ -79,7 +80,7 @@ def test_zero_label_is_reduced_as_mmseg_does(tmp_path):
     Image.fromarray(labels).save(tmp_path / 'x.png')
     results = dict(seg_map_path=str(tmp_path / 'x.png'), reduce_zero_label=True, seg_fields=[])
     expected = LoadAnnotations(imdecode_backend='pillow').transform(results)['gt_seg_map']
-    found = read_labels(tmp_path / 'x.png', (4, 2), 3, reduce_zero_label=True)
+    found = read_labels(tmp_path / 'x.png', (4, 2), 3, renumbering=Renumbering(True))
     np.testing.assert_array_equal(found, expected)
 
 

@@ -128,16 +128,6 @@ def compare(
     return found, share
 
 
-def check_layer(models: Sequence[LoadedModel], layer: str) -> None:
-    """Raise if one of the models lacks the layer.
-
-    Raises:
-        UserError: With the closest names.
-    """
-    for loaded in models:
-        find_layer(loaded.model, layer, loaded.name)
-
-
 def choose_channels(features: Sequence[Features], args: argparse.Namespace) -> List[int]:
     """Return the channels to draw.
 
@@ -167,7 +157,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for name, config, checkpoint in args.model:
         plain(console, f'Loading {name}: {checkpoint}')
         models.append(LoadedModel(name, config, checkpoint, device, config_change(args, name)))
-    check_layer(models, args.layer)
+    for loaded in models:
+        find_layer(loaded.model, args.layer, loaded.name)  # before the first image is read
     images = images_of(args, models[0])
     targets, files, rows = targets_of(images, out, f'_{args.layer}.png'), [], []
 
