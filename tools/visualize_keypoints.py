@@ -28,7 +28,7 @@ from mm_frelu.engine.progress import progress
 from mm_frelu.engine.settings import SettingsAction
 from mm_frelu.visualization.charts import new_figure, style
 from mm_frelu.visualization.comparison import save_figure
-from mm_frelu.visualization.image_files import ImageFile, targets_of
+from mm_frelu.visualization.image_files import ImageFile, as_picture, read_image, targets_of
 from mm_frelu.visualization.model_options import (
     add_device_argument,
     add_model_argument,
@@ -117,7 +117,7 @@ def panels(
     from mmpose.structures import merge_data_samples
     from mmpose.visualization import PoseLocalVisualizer
 
-    image = mmcv.imread(path, channel_order='rgb')
+    image = as_picture(read_image(Path(path)))
     scale = max(1.0, SHOWN_WIDTH / image.shape[1])
     image = mmcv.imrescale(image, scale)
     visualizer = PoseLocalVisualizer(radius=4, line_width=2)

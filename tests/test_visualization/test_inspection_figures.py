@@ -60,8 +60,7 @@ def field(mean_side):
 def test_fields(number, size):
     one = prepared(*size, padded=(max(size), max(size)))
     panels = {
-        f'{LONG}{index}': FieldPanel(field(25), {1: 0.5, 25: 0.5}, 0.25, 25)
-        for index in range(number)
+        f'{LONG}{index}': FieldPanel(field(25), {1: 0.5, 25: 0.5}, 0.25) for index in range(number)
     }
     figure = draw_fields('a_rather_long_name_of_a_picture_with_date_2026-11-26', one, panels)
     texts = check_texts(figure)
@@ -69,12 +68,25 @@ def test_fields(number, size):
 
 
 def test_colours_and_padding_of_a_map():
-    figure = draw_fields('x', prepared(), {'a.b': FieldPanel(field(5), {1: 0.5, 5: 0.5}, -1, 5)})
+    figure = draw_fields('x', prepared(), {'a.b': FieldPanel(field(5), {1: 0.5, 5: 0.5}, None)})
     (axes,) = (axes for axes in figure.axes if axes.get_title('left') == 'a.b')
     low, high = (np.array(colormaps['viridis'](value)[:3]) * 255 for value in (0.0, 1.0))
     assert np.abs(color_at(figure, axes, 8, 16) - low).max() < 8
     assert np.abs(color_at(figure, axes, 56, 16) - high).max() < 8
     assert axes.get_ylim() == (32, 0)  # the picture, without the padding below
+    assert 'mean side 3.0, largest 5' in check_texts(figure)
+
+
+def test_padding_does_not_change_the_scale_of_a_map():
+    padded = field(5)
+    padded.parts[:, 4:] = torch.tensor([0.0, 1.0]).view(2, 1, 1)
+    padded = Field([1, 5, 101], torch.cat([padded.parts, torch.zeros(1, 8, 8)]))
+    padded.parts[2, 4:] = 50.0
+    figure = draw_fields(
+        'x', prepared(), {'a.b': FieldPanel(padded, {1: 0.5, 5: 0.5, 101: 0.0}, None)}
+    )
+    (axes,) = (axes for axes in figure.axes if axes.get_title('left') == 'a.b')
+    assert axes.images[0].get_clim() == (1, 5)
     assert 'mean side 3.0, largest 5' in check_texts(figure)
 
 

@@ -137,8 +137,7 @@ class Looker:
             name: FieldPanel(
                 fields[name],
                 inside[name].histogram,
-                counts[name].share if name in counts else -1.0,
-                max(fields[name].sides),
+                counts[name].share if name in counts else None,
             )
             for name in fields
             if name in drawn
