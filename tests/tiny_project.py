@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -223,8 +224,8 @@ def load_tool(name: str):
 
 
 def forget_runs() -> None:
-    """Clear MMEngine's loggers and visualisers, which two runs in one process would share if they start in the same second."""
-    for kind in (MessageHub, MMLogger, Visualizer, *Visualizer.__subclasses__()):
+    """Clear MMEngine's loggers, visualisers and scopes, which two runs in one process would share if they start in the same second."""
+    for kind in (DefaultScope, MessageHub, MMLogger, Visualizer, *Visualizer.__subclasses__()):
         kind._instance_dict.clear()
 
 

@@ -1,9 +1,9 @@
 """Pictures of the insides of activations, for docs/inside.md."""
 
 from pathlib import Path
-from typing import List
+from typing import Callable, List, Optional
 
-from gallery_frame import Gallery, picture
+from gallery_frame import Gallery, Picture, picture
 
 _BASELINE = 'pspnet_r18_relu'
 
@@ -18,16 +18,16 @@ def dyrelu(gallery: Gallery, activation: str) -> List[str]:
     return [gallery.config(_BASELINE), gallery.checkpoint(folder), *options]
 
 
-def fields(gallery: Gallery, scenes: int) -> Path:
+def fields(gallery: Gallery) -> Path:
     """Run activation_field.py for the demo's FReLU model; return the output folder."""
-    out = gallery.scratch / f'fields_{scenes}'
+    out = gallery.scratch / 'fields'
     if not out.is_dir():
         gallery.run(
             'visualization/activation_field.py',
             gallery.config('pspnet_r18_frelu'),
             gallery.checkpoint('pspnet_r18_frelu'),
             '--images',
-            *gallery.scenes(scenes),
+            *gallery.scenes(8),
             '--out',
             out,
         )
@@ -36,7 +36,7 @@ def fields(gallery: Gallery, scenes: int) -> Path:
 
 def inspected(gallery: Gallery, activation: str, scenes: int, *options: str) -> Path:
     """Run dyrelu_inspect.py for a small DY-ReLU model; return the output folder."""
-    out = gallery.scratch / f'{activation}_{scenes}'
+    out = gallery.scratch / activation
     if not out.is_dir():
         gallery.run(
             'visualization/dyrelu_inspect.py',
@@ -50,51 +50,33 @@ def inspected(gallery: Gallery, activation: str, scenes: int, *options: str) -> 
     return out
 
 
-@picture('inside_field.png')
-def field(gallery: Gallery) -> None:
-    """Activate fields of the first scene."""
-    gallery.keep(min(fields(gallery, 8).glob('*_field.png')), 'inside_field.png')
+def dyrelu_b(gallery: Gallery) -> Path:
+    """Inspect DY-ReLU-B on all scenes."""
+    return inspected(gallery, 'DyReLUB', 40)
 
 
-@picture('inside_choices.png')
-def choices(gallery: Gallery) -> None:
-    """Pixels that choose the window, and fields, by depth."""
-    gallery.keep(fields(gallery, 8) / 'choices.png', 'inside_choices.png', colors=256)
+def dyrelu_c(gallery: Gallery) -> Path:
+    """Inspect DY-ReLU-C on one scene; four layers only, because the file of a true-colour picture with more would be too large."""
+    return inspected(gallery, 'DyReLUC', 1, '--layers', 'backbone.layer3.*')
 
 
-@picture('inside_windows.png')
-def windows(gallery: Gallery) -> None:
-    """Learned windows."""
-    gallery.keep(fields(gallery, 8) / 'windows.png', 'inside_windows.png', colors=256)
+def _keep_from(
+    name: str, folder: Callable[[Gallery], Path], file: str, colors: Optional[int]
+) -> Picture:
+    return lambda gallery: gallery.keep(min(folder(gallery).glob(file)), name, colors)
 
 
-@picture('inside_dyrelu_scatter.png')
-def scatter(gallery: Gallery) -> None:
-    """Output against input of DY-ReLU-B."""
-    out = inspected(gallery, 'DyReLUB', 40)
-    gallery.keep(out / 'scatter.png', 'inside_dyrelu_scatter.png', colors=256)
-
-
-@picture('inside_dyrelu_slopes.png')
-def slopes(gallery: Gallery) -> None:
-    """Slope differences of DY-ReLU-B by depth."""
-    out = inspected(gallery, 'DyReLUB', 40)
-    gallery.keep(out / 'slopes.png', 'inside_dyrelu_slopes.png', colors=256)
-
-
-@picture('inside_dyrelu_coefficients.png')
-def coefficients(gallery: Gallery) -> None:
-    """Coefficients of DY-ReLU-B for each image."""
-    out = inspected(gallery, 'DyReLUB', 40)
-    gallery.keep(out / 'coefficients.png', 'inside_dyrelu_coefficients.png', colors=256)
-
-
-@picture('inside_dyrelu_attention.png')
-def attention(gallery: Gallery) -> None:
-    """Spatial attention of DY-ReLU-C over the first scene."""
-    # Four layers only, because the file of a true-colour picture with more would be too large.
-    out = inspected(gallery, 'DyReLUC', 1, '--layers', 'backbone.layer3.*')
-    gallery.keep(next(out.glob('*_attention.png')), 'inside_dyrelu_attention.png')
+# Each picture is the first file of a tool's output folder that matches the pattern.
+for _name, _folder, _file, _colors in (
+    ('inside_field.png', fields, '*_field.png', None),
+    ('inside_choices.png', fields, 'choices.png', 256),
+    ('inside_windows.png', fields, 'windows.png', 256),
+    ('inside_dyrelu_scatter.png', dyrelu_b, 'scatter.png', 256),
+    ('inside_dyrelu_slopes.png', dyrelu_b, 'slopes.png', 256),
+    ('inside_dyrelu_coefficients.png', dyrelu_b, 'coefficients.png', 256),
+    ('inside_dyrelu_attention.png', dyrelu_c, '*_attention.png', None),
+):
+    picture(_name)(_keep_from(_name, _folder, _file, _colors))
 
 
 @picture('inside_features.png')

@@ -15,11 +15,9 @@ import functools
 from pathlib import Path
 from typing import Callable, Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
-import torch
 from rich.console import Console
 
 import mm_frelu  # noqa: F401  (first: mmdet needs the ops that it supplies)
-from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.arguments import read_config
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
@@ -38,10 +36,19 @@ from mm_frelu.results.detection_set import DetectionSet, load_detection_set, rea
 from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.detection_comparison import draw_detections
 from mm_frelu.visualization.detection_page import DetectionPage
-from mm_frelu.visualization.detectors import Detector, check_same_boxes, load_detector
-from mm_frelu.visualization.image_files import as_picture, find_images, read_image
-from mm_frelu.visualization.segmentors import check_device
-from mm_frelu.visualization.sheet_options import add_sheet_arguments, figure_file, sheet_of
+from mm_frelu.visualization.detectors import Detector, load_detector
+from mm_frelu.visualization.image_files import as_picture, find_images, read_image, with_ending
+from mm_frelu.visualization.model_options import (
+    add_act_models_arguments,
+    add_device_argument,
+    add_model_argument,
+    check_model_names,
+    config_change,
+)
+from mm_frelu.visualization.option_types import count
+from mm_frelu.visualization.sheet_options import add_sheet_arguments, sheet_of
+from mm_frelu.visualization.test_set import check_same_classes
+from mm_frelu.visualization.trained_model import usable_device
 
 SCORE_THR = 0.3
 PAGE = 'comparison.html'
@@ -53,14 +60,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Compare detectors with each other and with the ground truth, and summarise their errors.'
     )
-    parser.add_argument(
-        '--model',
-        nargs=3,
-        action='append',
-        required=True,
-        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='name, config and checkpoint of a model; instead of the checkpoint, the predictions X.pkl that tools/test.py --out '
-        'wrote; repeat the option for each model, the baseline first',
+    add_model_argument(
+        parser,
+        '; instead of a checkpoint, give the predictions X.pkl that tools/test.py --out wrote',
     )
     parser.add_argument(
         '--images',
@@ -88,44 +90,22 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--max-images',
-        type=int,
+        type=count,
         metavar='N',
         help='draw only the first N images; scores are computed on all images',
     )
-    parser.add_argument(
-        '--device', help='device for the models; default: cuda:0 if available, otherwise cpu'
-    )
+    add_device_argument(parser)
     add_sheet_arguments(parser)
-    add_act_arguments(parser)
-    parser.add_argument(
-        '--act-models',
-        nargs='+',
-        metavar='NAME',
-        help='names of the models that --act changes; default: all',
-    )
+    add_act_models_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     args = parser.parse_args(argv)
-    names = [name for name, _, _ in args.model]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        parser.error(
-            f'--model: two models are called {twice[0]!r}; give each model a different name'
-        )
-    unknown = [name for name in args.act_models or () if name not in names]
-    if unknown:
-        parser.error(
-            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
-        )
+    check_model_names(parser, args)
     if args.gt and not args.images:
         parser.error('--gt needs --images; the test set of a config has its own annotations')
-    if args.max_images is not None and args.max_images < 1:
-        parser.error(f'--max-images: expected at least 1, found {args.max_images}')
     try:
-        args.score_thr = _thresholds(args.score_thr, names)
+        args.score_thr = _thresholds(args.score_thr, [name for name, _, _ in args.model])
     except ValueError as error:
         parser.error(f'--score-thr: {error}')
-    if args.device is None:
-        args.device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     return args
 
 
@@ -178,9 +158,7 @@ def load_models(
                 Model(name, own.classes, own.palette, None, lambda p, found=found: found[p.key])
             )
             continue
-        changed = args.act_models is None or name in args.act_models
-        change = functools.partial(apply_act_options, args=args) if changed else None
-        detector = load_detector(name, config, file, args.device, change)
+        detector = load_detector(name, config, file, args.device, config_change(args, name))
         models.append(
             Model(
                 name,
@@ -190,7 +168,7 @@ def load_models(
                 functools.partial(_predict, detector),
             )
         )
-    check_same_boxes([model.name for model in models], [model.classes for model in models])
+    check_same_classes([model.name for model in models], [model.classes for model in models])
     return models
 
 
@@ -228,7 +206,8 @@ def draw(
             score_thrs=args.score_thr,
             sheet=sheet_of(args),
         )
-        save_figure(figure, figure_file(Path(args.out), picture.name, args.format or 'png'))
+        path = with_ending(Path(args.out) / picture.name, f'.{args.format or "png"}')
+        save_figure(figure, path)
 
 
 @exit_on_user_error
@@ -237,7 +216,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     out = Path(args.out)
     require_writable('--out', out)
-    check_device(args.device)
+    args.device = usable_device(args.device)
     console = Console()
     test_set = None
     if not args.images:
@@ -247,7 +226,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.gt:
         test_set = read_annotations('--gt', args.gt, models[0].classes)
     elif test_set is not None:
-        check_same_boxes(
+        check_same_classes(
             [f'the test set of {args.model[0][1]}', models[0].name],
             [test_set.classes, models[0].classes],
         )

@@ -11,19 +11,16 @@ and a legend. An image that cannot be drawn does not stop the tool. Such images 
 
 import argparse
 import contextlib
-import functools
 from pathlib import Path
 from typing import ContextManager, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mm_frelu  # noqa: F401  (first: mmseg needs the ops that it supplies)
-from mm_frelu.engine.act_options import add_act_arguments, apply_act_options
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.output_folder import require_writable
+from mm_frelu.engine.progress import progress
 from mm_frelu.visualization import Box, Row, draw_comparison, draw_rows, save_figure
 from mm_frelu.visualization.image_files import (
     ImageFile,
@@ -32,17 +29,22 @@ from mm_frelu.visualization.image_files import (
     find_images,
     read_image,
     read_labels,
+    targets_of,
 )
 from mm_frelu.visualization.look import PALETTES, choose_palette, describe_palette
-from mm_frelu.visualization.segmentation_page import SegmentationPage
-from mm_frelu.visualization.segmentors import (
-    Segmentor,
-    check_device,
-    check_same_classes,
-    check_same_labels,
-    load_segmentor,
+from mm_frelu.visualization.model_options import (
+    add_act_models_arguments,
+    add_device_argument,
+    add_model_argument,
+    check_model_names,
+    config_change,
 )
-from mm_frelu.visualization.sheet_options import add_sheet_arguments, figure_file, sheet_of
+from mm_frelu.visualization.option_types import share
+from mm_frelu.visualization.segmentation_page import SegmentationPage
+from mm_frelu.visualization.segmentors import Segmentor, check_same_labels, load_segmentor
+from mm_frelu.visualization.sheet_options import add_sheet_arguments, sheet_of
+from mm_frelu.visualization.test_set import check_same_classes
+from mm_frelu.visualization.trained_model import usable_device
 
 DEFAULT_OPACITY = 0.65
 MOST_ROWS = 30
@@ -60,14 +62,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='PATH',
         help='image files, or folders (including their subfolders)',
     )
-    parser.add_argument(
-        '--model',
-        nargs=3,
-        action='append',
-        required=True,
-        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='name, config and checkpoint of a model; repeat the option for each model, the baseline first',
-    )
+    add_model_argument(parser)
     parser.add_argument(
         '--gt',
         metavar='DIR',
@@ -95,7 +90,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
         '--opacity',
-        type=_opacity,
+        type=share,
         default=DEFAULT_OPACITY,
         metavar='A',
         help='opacity of the class colours over the image, 0 to 1; outlines are always opaque, so 0 shows outlines only; '
@@ -116,29 +111,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='draw error maps or, without --gt, where models differ; default: yes, except with --one-figure',
     )
     add_sheet_arguments(parser)
-    parser.add_argument(
-        '--device', help='device for the models; default: cuda:0 if available, otherwise cpu'
-    )
-    add_act_arguments(parser)
-    parser.add_argument(
-        '--act-models',
-        nargs='+',
-        metavar='NAME',
-        help='names of the models that --act changes; default: all',
-    )
+    add_device_argument(parser)
+    add_act_models_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='output folder')
     args = parser.parse_args(argv)
-    names = [name for name, _, _ in args.model]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        parser.error(
-            f'--model: two models are called {twice[0]!r}; give each model a different name'
-        )
-    unknown = [name for name in args.act_models or () if name not in names]
-    if unknown:
-        parser.error(
-            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
-        )
+    check_model_names(parser, args)
     if args.one_figure and args.columns:
         parser.error('--columns: with --one-figure the models are the columns')
     if args.html and args.crop and not args.format:
@@ -147,19 +124,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         )
     if args.errors is None:
         args.errors = not args.one_figure
-    if args.device is None:
-        args.device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
     return args
-
-
-def _opacity(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, found {text}')
-    return value
 
 
 def _crop(text: str) -> Union[str, Box]:
@@ -201,17 +166,7 @@ class Figures:
 
     def __init__(self, images: Sequence[ImageFile], args: argparse.Namespace, style: Dict) -> None:
         self.style = dict(style, crop=args.crop, errors=args.errors, sheet=sheet_of(args))
-        kind = args.format or 'png'
-        self.targets: Dict[Path, Path] = {}
-        taken = set()
-        for image in images:
-            # Keep the subfolders of the images. Equal names get a number.
-            name, number = image.key, 2
-            while figure_file(Path(args.out), name, kind) in taken:
-                name = image.key.with_name(f'{image.key.name}_{number}')
-                number += 1
-            self.targets[image.path] = figure_file(Path(args.out), name, kind)
-            taken.add(self.targets[image.path])
+        self.targets = targets_of(images, Path(args.out), f'.{args.format or "png"}')
         self.written = 0
 
     def add(self, file: ImageFile, row: Row) -> None:
@@ -320,7 +275,7 @@ def predict(
     labels = None
     if label_file is not None:
         labels = read_labels(
-            label_file, size, len(first.classes), first.ignore_index, first.reduce_zero_label
+            label_file, size, len(first.classes), first.ignore_index, first.renumbering
         )
     predictions: Dict[str, np.ndarray] = {}
     for segmentor in segmentors:
@@ -338,10 +293,9 @@ def load_models(args: argparse.Namespace, console: Console) -> List[Segmentor]:
     segmentors = []
     for name, config, checkpoint in args.model:
         console.print(f'Loading {name}: {checkpoint}', markup=False, highlight=False)
-        changed = args.act_models is None or name in args.act_models
-        change = functools.partial(apply_act_options, args=args) if changed else None
+        change = config_change(args, name)
         segmentors.append(load_segmentor(name, config, checkpoint, args.device, change))
-    check_same_classes(segmentors)
+    check_same_classes([one.name for one in segmentors], [one.classes for one in segmentors])
     return segmentors
 
 
@@ -351,7 +305,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     out = Path(args.out)
     require_writable('--out', out)
-    check_device(args.device)
+    args.device = usable_device(args.device)
     images = find_images(args.images, leave_out=out)
     if args.one_figure and len(images) > MOST_ROWS:
         raise UserError(
@@ -373,19 +327,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if note:
         say(note)
 
-    columns = (TextColumn('Drawing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
         outputs = open_outputs(images, first, args, bool(pairs), stack)
-        with Progress(*columns, console=console) as progress:
-            for image in progress.track(images, description=''):
-                if image.path in problems:
-                    continue
-                try:
-                    row = predict(image, pairs.get(image.path), segmentors, args.crop)
-                    for output in outputs:
-                        output.add(image, row)
-                except UserError as error:
-                    problems[image.path] = str(error)
+        for image in progress('Drawing', images, console):
+            if image.path in problems:
+                continue
+            try:
+                row = predict(image, pairs.get(image.path), segmentors, args.crop)
+                for output in outputs:
+                    output.add(image, row)
+            except UserError as error:
+                problems[image.path] = str(error)
     for output in outputs:
         text = output.finish(out.absolute())
         if text:

@@ -5,9 +5,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
-from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.engine import preprocessing
 from mm_frelu.engine.act_options import inner_model
+from mm_frelu.engine.config_types import kind_of
 from mm_frelu.engine.errors import UserError
 
 

@@ -5,9 +5,8 @@ mmdet has a hook for this, which runs after everything is built. mmseg has none:
 
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from mm_frelu.engine.config_types import kind_of
 from mm_frelu.engine.errors import UserError, listed
-
-from .config_types import kind_of
 
 # Heads whose num_classes does not count the dataset's classes, by key and by type.
 _OTHER_KEYS = ('rpn_head', 'semantic_head')

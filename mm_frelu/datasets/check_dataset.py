@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from mm_frelu.engine.config_types import class_of
 from mm_frelu.engine.errors import UserError
 
 from .check_classes import check_num_classes
@@ -19,7 +20,6 @@ from .check_keypoints import check_keypoints
 from .check_labels import check_labels
 from .check_paths import is_remote, join, require_file, require_folder
 from .check_segmentation import check_segmentation
-from .config_types import class_of
 from .ignore_index import ignored_label
 
 

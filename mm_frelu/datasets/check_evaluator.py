@@ -9,12 +9,12 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
 
+from mm_frelu.engine.config_types import kind_of, metrics_of
 from mm_frelu.engine.errors import UserError
 
 from .check_coco import names_by_id, read_checked
 from .check_coco_classes import require_order
 from .check_paths import require_file
-from .config_types import kind_of, metrics_of
 from .notices import warn
 
 

@@ -9,10 +9,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mm_frelu.engine.config_types import kind_of, steps_of
 from mm_frelu.engine.errors import UserError, listed
 
 from .check_pictures import Picture, sample, warn_of_turned
-from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .label_files import Renumbering, check_label_file
 from .notices import tell, warn

@@ -8,9 +8,8 @@ from typing import Any, Dict
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
+from mm_frelu.engine.config_types import class_of, kind_of, metrics_of, steps_of
 from mm_frelu.engine.errors import UserError
-
-from .config_types import class_of, kind_of, metrics_of, steps_of
 
 _LIBRARIES = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mm_frelu')
 

@@ -8,7 +8,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence, TypeVar
 
 from PIL import Image
 
-from .config_types import kind_of, steps_of
+from mm_frelu.engine.config_types import kind_of, steps_of
+
 from .notices import warn
 
 NUMBER = 1000

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, Optional, Set
 
 from mmengine.fileio import list_dir_or_file, list_from_file
 
+from mm_frelu.engine.config_types import kind_of, steps_of
 from mm_frelu.engine.errors import UserError
 
 from .check_label_maps import check_label_maps
@@ -17,7 +18,6 @@ from .check_paths import (
     require_file,
     require_folder,
 )
-from .config_types import kind_of, steps_of
 from .ignore_index import Ignored
 from .notices import tell, warn
 

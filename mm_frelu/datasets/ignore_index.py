@@ -4,7 +4,8 @@ from typing import Any, Iterator, NamedTuple, Tuple
 
 from mmengine.config import Config
 
-from .config_types import metrics_of
+from mm_frelu.engine.config_types import metrics_of
+
 from .notices import warn
 
 _DEFAULT = 255

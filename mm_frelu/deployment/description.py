@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mm_frelu.analysis.input_shape import test_pipeline
 from mm_frelu.engine.arguments import task_of
-from mm_frelu.engine.config_entries import kind_of
+from mm_frelu.engine.config_types import kind_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.version import __version__
 from mm_frelu.visualization.palette import as_palette

@@ -12,7 +12,7 @@ from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from .config_entries import kind_of
+from .config_types import kind_of
 from .errors import UserError
 from .preprocessing import find_entry, recorded_config
 

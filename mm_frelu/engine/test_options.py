@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
 from .arguments import task_of
-from .config_entries import as_list, kind_of
+from .config_types import as_list, kind_of
 from .errors import UserError
 from .output_folder import require_writable
 from .write_file import partial_file, require_target

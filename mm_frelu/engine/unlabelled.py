@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
-from .config_entries import as_list, kind_of
+from .config_types import as_list, kind_of
 from .errors import UserError
 
 _NEED_LABELS = ('LoadAnnotations', 'CheckLabelIds')

@@ -1,8 +1,21 @@
 """Record DY-ReLUs over many images: output against input, slopes, coefficients, attention (figures of the DY-ReLU paper)."""
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -147,22 +160,20 @@ def band(
     Returns:
         Centres of the intervals with at least 20 pairs, of shape (B,), and the two quantiles, of shape (2, B).
     """
-    low, high = torch.quantile(
-        _at_most(sample.x), torch.tensor([0.005, 0.995], dtype=sample.x.dtype)
-    )
-    edges = torch.linspace(float(low), float(high), bins + 1)
+    low, high = quantiles(sample.x, (0.005, 0.995)).tolist()
+    edges = torch.linspace(low, high, bins + 1)
     numbers = torch.bucketize(sample.x, edges) - 1
     centres, ranges = [], []
     for index in range(bins):
         values = sample.y[numbers == index]
         if len(values) >= 20:
             centres.append((edges[index] + edges[index + 1]) / 2)
-            ranges.append(torch.quantile(values, torch.tensor(limits, dtype=values.dtype)))
+            ranges.append(quantiles(values, limits))
     if not centres:
         return torch.empty(0), torch.empty(2, 0)
     return torch.stack(centres), torch.stack(ranges, dim=1)
 
 
-def _at_most(values: Tensor, number: int = 2**20) -> Tensor:
-    """Subsample values evenly, because torch's quantile supports at most 16 million values."""
-    return values[:: max(len(values) // number, 1)]
+def quantiles(values: Tensor, shares: Union[float, Sequence[float]]) -> Tensor:
+    """Compute quantiles of any number of values. ``torch.quantile`` supports at most 16 million."""
+    return torch.as_tensor(np.quantile(values.numpy(), shares), dtype=values.dtype)

@@ -234,7 +234,6 @@ def trace_fields(
     image: Tensor,
     layers: Mapping[str, nn.Module],
     run: Callable[[], Any],
-    inside: Callable[[Tensor], Tensor] = lambda features: features,
 ) -> Dict[str, Field]:
     """Compute the activate fields of some layers for one image.
 
@@ -243,7 +242,6 @@ def trace_fields(
         image: Its input, of shape (1, C, H, W).
         layers: Any modules whose output is a feature map, by name.
         run: Function that runs the model on the image.
-        inside: Function that removes padding.
 
     Returns:
         The field of each layer, in the order of their first calls.
@@ -270,7 +268,7 @@ def trace_fields(
                 )
             with trace.paused():
                 growths = sorted(parts)
-                summed = torch.stack([inside(parts[growth])[0].sum(dim=0) for growth in growths])
+                summed = torch.stack([parts[growth][0].sum(dim=0) for growth in growths])
             fields[name] = Field([1 + growth for growth in growths], summed.cpu())
 
         return hook

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
-from mm_frelu.datasets.check_paths import IMAGE_SUFFIXES
 from mm_frelu.engine.errors import UserError
 from mm_frelu.evaluation.boxes import TrueBoxes
-from mm_frelu.visualization.image_files import ImageFile
+from mm_frelu.visualization.image_files import ImageFile, different_names
 
 from .detection_set import DetectionSet
 
@@ -48,7 +47,8 @@ class Picture(NamedTuple):
 
 def pictures_of_set(test_set: DetectionSet) -> List[Picture]:
     """Return all images of a test set."""
-    names = _different_names([Path(image.path.name) for image in test_set.images.values()])
+    files = [ImageFile(image.path, Path(image.path.name)) for image in test_set.images.values()]
+    names = different_names([file.key for file in files])
     return [
         Picture(key, image.path, name, image.truth, image.size)
         for (key, image), name in zip(test_set.images.items(), names)
@@ -68,7 +68,7 @@ def pictures_of_files(
     Raises:
         UserError: If an image is not in the annotations, or is there more than once.
     """
-    names = _different_names([image.key for image in images])
+    names = different_names([image.key for image in images])
     if annotations is None:
         return [Picture(image.path, image.path, name) for image, name in zip(images, names)]
     by_name: Dict[str, List[Hashable]] = {}
@@ -93,18 +93,3 @@ def pictures_of_files(
         entry = annotations.images[keys[0]]
         pictures.append(Picture(keys[0], image.path, name, entry.truth, entry.size))
     return pictures
-
-
-def _different_names(paths: Sequence[Path]) -> List[Path]:
-    """Return a different name without suffix for each path. Equal names get a number."""
-    names: Dict[Path, None] = {}
-    for path in paths:
-        stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-        ending = '_leftImg8bit'
-        name = path.with_name(stem[: -len(ending)] if stem.endswith(ending) else stem)
-        base, number = name, 2
-        while name in names:
-            name = base.with_name(f'{base.name}_{number}')
-            number += 1
-        names[name] = None
-    return list(names)

@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mm_frelu.datasets.check_dataset import check_datasets
-from mm_frelu.datasets.config_types import kind_of
 from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine.arguments import require_library, task_of
+from mm_frelu.engine.config_types import kind_of
 from mm_frelu.engine.errors import UserError
 from mm_frelu.engine.output_names import folders_of
 from mm_frelu.visualization.image_files import read_labels

@@ -1,16 +1,13 @@
-"""Common parts of the figures of activations: size, fonts, axes and writing."""
+"""Common parts of the figures of activations: size, fonts and axes."""
 
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Sequence, Union
+from typing import Any, Iterable, Iterator, List, Sequence
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from mm_frelu.engine.write_file import write_file
 
 from .fonts import families_for
 
@@ -53,13 +50,6 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     layout.set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     FigureCanvasAgg(figure)
     return figure
-
-
-def save_figure(figure: Figure, path: Union[str, Path]) -> Path:
-    """Writes a figure as PNG, atomically. Missing folders are created."""
-    with write_file(path, 'wb') as stream:
-        figure.savefig(stream, format='png', dpi=DPI)
-    return Path(path)
 
 
 def show_picture(axes: Axes, picture: np.ndarray) -> None:

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from mm_frelu.engine.write_file import write_file
 
-from .figure import Panel, compose
+from .figure import compose
 from .fonts import drawable, families_for, tell_lacking
 from .layout import Sheet, choose_grid
 from .legend import Entry
 from .look import CONFUSION_NOTE, SCORE_NOTE, Look, choose_palette, score_remarks
 from .scene import Crop, Scene, make_scene
-from .titles import make_headings
+from .titles import Panel
 
 FORMATS = ('png', 'pdf', 'svg')
 
@@ -86,32 +86,20 @@ def _draw(scene: Scene, look: Look, errors: bool, sheet: Sheet) -> Figure:
     sheet = grid.sheet
     painter = look.painter(scene.box.cut(scene.image), grid.panel, sheet)
 
-    panels = [Panel('Image', '', painter.image())]
-    titles: List[Tuple[str, str]] = [('Image', '')]
-    remarks: List[Sequence[str]] = [()]
-
-    def add(panel: Panel, name: str, ending: str = '', remark: Sequence[str] = ()) -> None:
-        panels.append(panel)
-        titles.append((name, ending))
-        remarks.append(remark)
-
+    panels = [Panel('Image', painter.image())]
     if scene.ground_truth is not None:
         truth = scene.box.cut(scene.ground_truth)
-        add(Panel('Ground truth', '', painter.labels(truth)), 'Ground truth')
+        panels.append(Panel('Ground truth', painter.labels(truth)))
     for model in models:
-        remark = score_remarks(look.scores(scene, model)) if labelled and sheet.scores else ()
+        remarks = score_remarks(look.scores(scene, model)) if labelled and sheet.scores else ()
         picture = painter.labels(scene.box.cut(scene.predictions[model]))
-        add(Panel(model, '', picture), model, '', remark)
+        panels.append(Panel(model, picture, remarks=remarks))
         if paired:
-            panel, confusions = look.errors(painter, scene, model)
-            add(panel, model, ': errors', confusions if sheet.scores else ())
+            errors_of = look.errors(painter, scene, model)
+            panels.append(errors_of if sheet.scores else errors_of._replace(remarks=()))
     if differs:
-        add(look.disagreement(painter, scene), 'Where the models differ')
+        panels.append(look.disagreement(painter, scene))
 
-    headings = make_headings(titles, remarks, grid.panel[0], sheet)
-    step = 2 if paired else 1
-    units = [panels[start : start + step] for start in range(0, len(panels), step)]
-    heads = [headings[start : start + step] for start in range(0, len(panels), step)]
     meanings: List[Entry] = look.error_entries([scene]) if paired else []
     meanings = look.difference_entries(scene) if differs else meanings
     groups = [look.class_entries([scene]), meanings + look.unlabelled_entries([scene])]
@@ -119,7 +107,7 @@ def _draw(scene: Scene, look: Look, errors: bool, sheet: Sheet) -> Figure:
     notes += [CONFUSION_NOTE] if paired and sheet.scores else []
     notes += [scene.note] if scene.note else []
     overview = (scene.image, scene.box) if scene.is_cropped else None
-    return compose(grid, units, heads, groups, ' '.join(notes), overview)
+    return compose(grid, panels, groups, ' '.join(notes), overview)
 
 
 def save_figure(figure: Figure, path: Union[str, Path]) -> Path:

@@ -34,10 +34,9 @@ def spread_of(curves: Sequence[Curve], band: str) -> Spread:
         band: ``'std'`` for plus and minus one standard deviation (of the sample), ``'range'`` for the smallest and the largest
             value, ``'none'`` for no spread.
     """
-    steps = sorted(set(curves[0].steps).intersection(*(curve.steps for curve in curves[1:])))
-    values = np.array(
-        [[dict(zip(curve.steps, curve.values))[step] for step in steps] for curve in curves]
-    ).reshape(len(curves), len(steps))
+    by_step = [dict(zip(curve.steps, curve.values)) for curve in curves]
+    steps = sorted(set.intersection(*map(set, by_step)))
+    values = np.array([[found[step] for step in steps] for found in by_step])
     mean = values.mean(axis=0)
     if band == 'range':
         return Spread(np.array(steps), mean, values.min(axis=0), values.max(axis=0))

@@ -13,11 +13,11 @@ from . import overlay
 from . import palette as colors
 from .box_marks import Mark, draw_marks, font_size
 from .comparison import with_fonts
-from .figure import Panel, compose
+from .figure import compose
 from .layout import Sheet, choose_grid
 from .legend import Entry
 from .look import choose_palette
-from .titles import make_headings
+from .titles import Panel
 
 TRUTH = 'Ground truth'
 
@@ -132,15 +132,12 @@ def draw_panels(
     """
     size = image.shape[1::-1]
     grid = choose_grid(len(panels), size, False, sheet)
-    picture = overlay.shrink(overlay.enlarge_image(image, grid.panel), grid.panel)
-    units = [[Panel(panel.title, '', picture)] for panel in panels]
-    headings = make_headings(
-        [(panel.title, '') for panel in panels],
-        [panel.remarks if sheet.scores else () for panel in panels],
-        grid.panel[0],
-        grid.sheet,
-    )
-    figure = compose(grid, units, [[heading] for heading in headings], groups, note)
+    picture = overlay.fit_image(image, grid.panel)
+    shown = [
+        Panel(panel.title, picture, remarks=panel.remarks if sheet.scores else ())
+        for panel in panels
+    ]
+    figure = compose(grid, shown, groups, note)
     scale = (grid.panel[0] / size[0], grid.panel[1] / size[1])
     # The axes are in the order of the panels.
     for axes, panel in zip(figure.axes, panels):

@@ -9,7 +9,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mm_frelu.inspection.dynamic import DynamicRecord, band
+from mm_frelu.inspection.dynamic import DynamicRecord, band, quantiles
 from mm_frelu.inspection.layers import evenly, short, stage_of
 
 from .charts import (
@@ -57,7 +57,7 @@ def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
                     centres, values, color='tab:red', linewidth=0.9,
                     label=None if index else '1 % and 99 % of y',
                 )  # fmt: skip
-            low, high = torch.quantile(sample.x, torch.tensor([0.002, 0.998])).tolist()
+            low, high = quantiles(sample.x, (0.002, 0.998)).tolist()
             line = np.array([low, 0.0, high]) if low < 0 < high else np.array([low, high])
             axes.plot(
                 line,
@@ -67,7 +67,7 @@ def draw_scatter(records: Dict[str, DynamicRecord], images: int) -> Figure:
                 linestyle='--',
                 label='ReLU',
             )
-            lowest, highest = torch.quantile(sample.y, torch.tensor([0.002, 0.998])).tolist()
+            lowest, highest = quantiles(sample.y, (0.002, 0.998)).tolist()
             room = 0.05 * max(highest - lowest, 1e-6)
             axes.set_xlim(low, high)
             axes.set_ylim(min(lowest, 0) - room, max(highest, 0) + room)
@@ -150,7 +150,8 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
     """
     layers = evenly(list(records), MAX_LAYERS_OF_COEFFICIENTS)
     tables = {layer: _tables(records[layer]) for layer in layers}
-    kinds = list(next(iter(tables.values())))
+    # Layers may differ in the number of pieces, or lack intercepts.
+    kinds = sorted({kind for table in tables.values() for kind in table})
     height = min(max(0.028 * len(names), 0.6), 1.6)
     with style():
         figure = new_figure(len(layers) * (height + 0.42) + 0.75)
@@ -158,12 +159,15 @@ def draw_coefficients(records: Dict[str, DynamicRecord], names: Sequence[str]) -
         images, ticks = {}, {}
         for kind in kinds:
             start = START[kind[0] == 'b'][min(int(kind[1:]) - 1, 1)]
-            far = max(float(np.abs(tables[layer][kind] - start).max()) for layer in layers)
-            far = max(far, 1e-3)
+            shown = [table[kind] for table in tables.values() if kind in table]
+            far = max(1e-3, *(float(np.abs(table - start).max()) for table in shown))
             norm = TwoSlopeNorm(start, start - far, start + far)
             ticks[kind] = [start - far, start, start + far]
             for row, layer in zip(grid, layers):
                 axes = row[kinds.index(kind)]
+                if kind not in tables[layer]:
+                    axes.set_axis_off()
+                    continue
                 images[kind] = axes.imshow(
                     tables[layer][kind],
                     cmap='RdBu_r',

@@ -16,6 +16,7 @@ from mm_frelu.inspection.features import Features, side_that_holds
 
 from .charts import LABEL, TITLE, WIDTH, new_figure, shortened, style
 from .loaded_model import Prepared
+from .text import wrap
 
 SHARES = (0.5, 0.95)
 """Shares of the gradient inside the squares that are drawn."""
@@ -46,7 +47,8 @@ def draw_comparison_of_features(
     columns += [f'channel {channel}' for channel in channels]
     pictures = [prepared.picture for prepared, _ in models.values()]
     cells = list(zip(*_columns_of_maps(models, channels)))
-    height = min(WIDTH / len(columns) * pictures[0].shape[0] / pictures[0].shape[1], 4.0)
+    width = WIDTH / len(columns)
+    height = min(width * pictures[0].shape[0] / pictures[0].shape[1], 4.0)
     with style([name, *models]):
         figure = new_figure(len(models) * (height + 0.2) + 2.1)
         parts: Any = figure.subfigures(  # an array of two
@@ -61,9 +63,9 @@ def draw_comparison_of_features(
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if not index:
-                    axes.set_title(columns[column], fontsize=LABEL, pad=3)
+                    axes.set_title(_wrapped(columns[column], width), fontsize=LABEL, pad=3)
             row[0].set_ylabel(shortened([model], 22)[0], fontsize=LABEL, fontweight='bold')
-            _mark(row[1], prepared, features, pixel)
+            _mark(row[1], prepared, features, pixel, width)
         upper.suptitle(
             f'{shortened([layer], 48)[0]}, {shortened([name], 34)[0]}',
             fontsize=TITLE,
@@ -110,8 +112,18 @@ def _overlaid(prepared: Sequence[Prepared], maps: Sequence[Tensor]) -> List[np.n
     return np.split(drawn, len(pictures), axis=1)
 
 
-def _mark(axes: Axes, prepared: Prepared, features: Features, pixel: Tuple[float, float]) -> None:
-    """Draw the squares around the pixel that contain 50 % and 95 % of the gradient."""
+def _wrapped(text: str, inches: float) -> str:
+    return '\n'.join(wrap(text, 68 * inches, LABEL))
+
+
+def _mark(
+    axes: Axes,
+    prepared: Prepared,
+    features: Features,
+    pixel: Tuple[float, float],
+    inches: float,
+) -> None:
+    """Draw the squares around the pixel that contain 50 % and 95 % of the gradient. ``inches`` is the width of the axes."""
     height, width = prepared.picture.shape[:2]
     row, column = pixel[0] * height, pixel[1] * width
     sides = [side_that_holds(features.gradient, (row, column), share) for share in SHARES]
@@ -120,7 +132,8 @@ def _mark(axes: Axes, prepared: Prepared, features: Features, pixel: Tuple[float
         axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=color, linewidth=0.8))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    axes.set_xlabel(f'{sides[0]} px hold 50 %, {sides[1]} px 95 %', fontsize=LABEL - 1, labelpad=2)
+    text = _wrapped(f'{sides[0]} px hold 50 %, {sides[1]} px 95 %', inches)
+    axes.set_xlabel(text, fontsize=LABEL - 1, labelpad=2)
 
 
 def _draw_means(

@@ -10,12 +10,12 @@ from mm_frelu.evaluation.boxes import TrueBoxes
 
 from .comparison import with_fonts
 from .detection_comparison import BoxPanel, box_palette, draw_panels, true_panel
-from .figure import Panel, compose
+from .figure import compose
 from .layout import Sheet, choose_grid
 from .legend import Entry, class_entries
 from .look import choose_palette
 from .painter import Painter
-from .titles import make_headings
+from .titles import Panel
 
 _OPACITY = 0.65
 
@@ -85,13 +85,12 @@ def draw_label_map(
             ignore_index=ignore_index,
             sheet=grid.sheet,
         )
-        units = [[Panel(title, '', painter.image())], [Panel('Labels', '', painter.labels(labels))]]
-        headings = make_headings([(title, ''), ('Labels', '')], [(), ()], grid.panel[0], grid.sheet)
+        panels = [Panel(title, painter.image()), Panel('Labels', painter.labels(labels))]
         unlabelled: List[Entry] = (
             [Entry('not labelled', None)] if (labels == ignore_index).any() else []
         )
         groups = [class_entries([labels], classes, table, ignore_index), unlabelled]
-        return compose(grid, units, [[heading] for heading in headings], groups, '')
+        return compose(grid, panels, groups, '')
 
 
 def draw_plain(image: np.ndarray, title: str) -> Figure:

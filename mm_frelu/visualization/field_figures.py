@@ -1,7 +1,7 @@
 """Figures of funnel activations: activate fields (FReLU paper, Figure 3), choices by depth, and learned windows."""
 
 import math
-from typing import Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,14 +41,12 @@ class FieldPanel(NamedTuple):
     Attributes:
         field: The activate field of its values, including the padding.
         histogram: Share of the layer's value by side of the field, without the padding.
-        share: Share of the values that chose the window; negative for a layer without a choice.
-        largest: The largest side that occurs.
+        share: Share of the values that chose the window; None for a layer without a choice.
     """
 
     field: Field
     histogram: Dict[int, float]
-    share: float
-    largest: int
+    share: Optional[float]
 
 
 def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) -> Figure:
@@ -73,22 +71,23 @@ def draw_fields(name: str, prepared: Prepared, panels: Dict[str, FieldPanel]) ->
         show_picture(upper[0], prepared.picture)
         two_line_title(upper[0], title_for(name, columns), f'{seen[1]} x {seen[0]} as fed')
         lower[0].text(
-            0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided among\n'
-            'the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
+            0.0, 1.0, 'Maps: mean side of the field at each pixel\nBars: how the value of the layer is divided\n'
+            'among the sides, in pixels of the layer', va='top', color='0.3', linespacing=1.4,
         )  # fmt: skip
         for index, (layer, panel) in enumerate(panels.items(), start=1):
-            values = panel.field.mean_sides.numpy()
-            norm = Normalize(*np.nanquantile(values, (0.005, 0.995)))
-            image = show_map(upper[index], values, fed, seen, cmap=MAP_COLORS, norm=norm)
+            values = panel.field.mean_sides
+            norm = Normalize(*np.nanquantile(prepared.inside(values).numpy(), (0.005, 0.995)))
+            image = show_map(upper[index], values.numpy(), fed, seen, cmap=MAP_COLORS, norm=norm)
             # The colour bar is as high as the map, whose height follows from its width.
             place = upper[index].inset_axes((1.015, 0, 0.022, 1))
             bar = figure.colorbar(image, cax=place)
             bar.outline.set_linewidth(0.4)
-            bar.locator = MaxNLocator(nbins=5)
+            bar.locator = MaxNLocator(nbins=max(min(round(8 * map_height), 5), 1))
             bar.update_ticks()
             mean = sum(side * share for side, share in panel.histogram.items())
-            remark = f'mean side {mean:.1f}, largest {panel.largest}'
-            if panel.share >= 0:
+            largest = max((side for side, share in panel.histogram.items() if share), default=1)
+            remark = f'mean side {mean:.1f}, largest {largest}'
+            if panel.share is not None:
                 remark += f'; window {100 * panel.share:.0f} %'
             two_line_title(upper[index], title_for(short(layer), columns), remark)
             _draw_histogram(lower[index], panel.histogram, last, index == 1 or not index % columns)

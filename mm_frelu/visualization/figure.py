@@ -14,27 +14,11 @@ from .crop import Box
 from .layout import Grid, Sheet
 from .legend import Entry, Legend
 from .text import text_points
-from .titles import Heading
+from .titles import Heading, Panel, make_headings
 
 _OVERVIEW_TITLE = 'Whole image'
 # Maximum width and height of the overview, as shares of the figure's width.
 _OVERVIEW_SHARES = (0.26, 0.18)
-
-
-class Panel(NamedTuple):
-    """One picture with its title.
-
-    Attributes:
-        title: Shown in bold over the picture.
-        remark: Shown to the right of the title, or below it if the two do not fit into one line.
-        picture: RGB ``uint8`` array of the size of the grid's panels.
-        frame: A part of the picture to frame, in shares of its width and height (left, top, width, height), or None.
-    """
-
-    title: str
-    remark: str
-    picture: np.ndarray
-    frame: Optional[Tuple[float, float, float, float]] = None
 
 
 class Placed(NamedTuple):
@@ -61,14 +45,14 @@ def draw_figure(
         legend: The legend and its position, or None.
 
     Returns:
-        A figure of ``sheet.dpi`` dots per inch. Each of its axes has the panel's title or ``'legend'`` as label.
+        A figure of ``sheet.dpi`` dots per inch. Each of its axes has the panel's name and ending or ``'legend'`` as label.
     """
     inches = (size[0] / sheet.resolution, size[1] / sheet.resolution)
     figure = Figure(figsize=inches, dpi=sheet.resolution, facecolor='white')
     FigureCanvasAgg(figure)
     for panel, place, heading, height in placed:
         axes = add_axes(figure, place, panel.picture.shape[1::-1])
-        axes.set_label(panel.title)
+        axes.set_label(panel.name + panel.ending)
         show(axes, panel.picture)
         heading.draw(axes, panel.picture.shape[1], height)
         if panel.frame:
@@ -86,8 +70,7 @@ def draw_figure(
 
 def compose(
     grid: Grid,
-    units: List[List[Panel]],
-    headings: List[List[Heading]],
+    panels: Sequence[Panel],
     groups: List[List[Entry]],
     note: str,
     overview: Optional[Tuple[np.ndarray, Box]] = None,
@@ -96,8 +79,7 @@ def compose(
 
     Args:
         grid: Positions of the panels.
-        units: The panels of each unit of the grid.
-        headings: The text above each panel.
+        panels: The panels, unit by unit of the grid.
         groups: Entries of the legend; each group starts a new row.
         note: Text below the legend; may be empty.
         overview: The whole image, and the box of it that the panels show.
@@ -106,12 +88,15 @@ def compose(
         Same as :func:`draw_figure`. The axes of the overview have the label ``'overview'``.
     """
     sheet = grid.sheet
+    headings = make_headings(panels, grid.panel[0], sheet)
+    parts = 2 if grid.paired else 1
+    cells = [grid.cell(*divmod(index, parts)) for index in range(len(panels))]
     heights = [0] * grid.rows
-    for index, unit in enumerate(headings):
-        for part, heading in enumerate(unit):
-            row = grid.cell(index, part)[0]
-            heights[row] = max(heights[row], heading.height)
-    places = _Places(grid, heights, len(units), overview[0].shape[1::-1] if overview else None)
+    for (row, _), heading in zip(cells, headings):
+        heights[row] = max(heights[row], heading.height)
+    places = _Places(
+        grid, heights, len(panels) // parts, overview[0].shape[1::-1] if overview else None
+    )
     legend: Optional[Tuple[Legend, Tuple[int, int]]] = None
     height = places.bottom + sheet.margin
     if sheet.legend:
@@ -119,12 +104,10 @@ def compose(
         legend = (entries, corner)
     elif places.overview and places.overview_size:
         height = max(height, places.overview[1] + places.overview_size[1] + sheet.margin)
-    placed = []
-    for index, panels in enumerate(units):
-        for part, panel in enumerate(panels):
-            row, column = grid.cell(index, part)
-            place = (grid.left(column), grid.top(row, heights))
-            placed.append(Placed(panel, place, headings[index][part], heights[row]))
+    placed = [
+        Placed(panel, (grid.left(column), grid.top(row, heights)), heading, heights[row])
+        for panel, heading, (row, column) in zip(panels, headings, cells)
+    ]
     figure = draw_figure(sheet, (grid.width, height), placed, legend)
     if overview and places.overview and places.overview_size:
         _add_overview(figure, sheet, *overview, places.overview_size, places.overview)

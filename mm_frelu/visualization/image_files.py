@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -75,6 +75,29 @@ def find_images(paths: Sequence[str], leave_out: Optional[Path] = None) -> List[
         for file in inside:
             found.setdefault(file.absolute(), ImageFile(file, file.relative_to(path)))
     return list(found.values())
+
+
+def different_names(names: Sequence[Path]) -> List[Path]:
+    """Returns a different name for each. Equal ones get a number: ``city/1``, ``city/1_2``."""
+    found: Dict[Path, None] = {}
+    for name in names:
+        new, number = name, 2
+        while new in found:
+            new = name.with_name(f'{name.name}_{number}')
+            number += 1
+        found[new] = None
+    return list(found)
+
+
+def with_ending(name: Path, ending: str) -> Path:
+    """Appends an ending such as ``.png`` to a name. A dot in the name is kept."""
+    return name.with_name(name.name + ending)
+
+
+def targets_of(images: Sequence[ImageFile], out: Path, ending: str) -> Dict[Path, Path]:
+    """Returns an output file for each image, by its path: in the image's subfolder of ``out``, with a different name for each."""
+    names = different_names([image.key for image in images])
+    return {image.path: with_ending(out / name, ending) for image, name in zip(images, names)}
 
 
 class LabelFolder:
@@ -157,7 +180,8 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
 
     Args:
         path: The file.
-        loader: The first step of the pipeline; if None, ``LoadImageFromFile`` with defaults, which applies the EXIF orientation.
+        loader: The first step of the pipeline, with its ``_scope_``; if None, mmcv's ``LoadImageFromFile`` with defaults, which
+            applies the EXIF orientation.
 
     Returns:
         Array (H, W, C), or (H, W) if the step returns that. The first three channels are blue, green, red.
@@ -165,10 +189,9 @@ def read_image(path: Path, loader: Optional[Dict[str, Any]] = None) -> np.ndarra
     Raises:
         UserError: If the file is not an image or is damaged.
     """
-    import mmseg.datasets  # noqa: F401  (registers its loaders)
-    from mmseg.registry import TRANSFORMS
+    from mmcv.transforms import TRANSFORMS, LoadImageFromFile
 
-    step = TRANSFORMS.build({'_scope_': 'mmseg', **(loader or dict(type='LoadImageFromFile'))})
+    step = TRANSFORMS.build(loader or dict(type=LoadImageFromFile))
     try:
         return step(dict(img_path=str(path)))['img']
     except Exception as error:  # each decoder raises its own types
@@ -201,7 +224,7 @@ def read_labels(
     size: Tuple[int, int],
     num_classes: int,
     ignore_index: int = 255,
-    reduce_zero_label: Union[bool, Renumbering] = False,
+    renumbering: Optional[Renumbering] = None,
 ) -> np.ndarray:
     """Reads a label map like the dataset of a model does, and checks it.
 
@@ -210,8 +233,7 @@ def read_labels(
         size: Width and height of the image.
         num_classes: Number of classes.
         ignore_index: The label that means "not labelled".
-        reduce_zero_label: Whether 0 in the file means "not labelled" and 1 the first class; or a :class:`Renumbering` with the
-            dataset's whole mapping of ids.
+        renumbering: The dataset's mapping from ids in the file to class ids; None if they are the same.
 
     Returns:
         Integer array (H, W).
@@ -220,10 +242,8 @@ def read_labels(
         UserError: If the file is unreadable, a colour image or of another size, or has ids that are not classes.
     """
     check_label_file(str(path))
-    if not isinstance(reduce_zero_label, Renumbering):
-        reduce_zero_label = Renumbering(reduce_zero_label)
     try:
-        labels = reduce_zero_label.load(path).astype(np.int64)
+        labels = (renumbering or Renumbering()).load(path).astype(np.int64)
     except Exception as error:  # each decoder raises its own types
         raise UserError(f'{path} cannot be read as an image ({error}).') from None
     if labels.ndim < 2 and labels.size == size[0] * size[1]:

@@ -8,15 +8,19 @@ with predictions and errors with errors. Without pairs, a unit is one panel.
 import math
 from typing import NamedTuple, Optional, Sequence, Tuple
 
+from mm_frelu.engine.errors import UserError
+
 DEFAULT_WIDTH = 7.2
 """Default width of a figure in inches."""
 
+_MARGIN, _GAP = 0.04, 0.06  # inches
 _LEAST_DPI = 200
 _LARGEST_PANEL = 2048
 _LARGEST_SIDE = 60_000  # Matplotlib supports at most 2 ** 16 pixels per side.
 _MAX_GRID_HEIGHT = 7.2
 _MIN_PANEL_WIDTH = 0.6
 _LEAST_PANEL_SIDE = 8  # pixels
+_MOST_PANEL_PIXELS = 2**26
 
 
 class Sheet(NamedTuple):
@@ -63,12 +67,12 @@ class Sheet(NamedTuple):
     @property
     def margin(self) -> int:
         """Empty margin of the figure, in pixels."""
-        return self.px(0.04)
+        return self.px(_MARGIN)
 
     @property
     def gap(self) -> int:
         """Distance between panels, in pixels."""
-        return self.px(0.06)
+        return self.px(_GAP)
 
     @property
     def line(self) -> int:
@@ -84,7 +88,7 @@ class Sheet(NamedTuple):
         """Returns the width of a panel, for this number of columns."""
         if self.panel_width:
             return self.panel_width
-        return max((self.width - 2 * 0.04 - (columns - 1) * 0.06) / columns, 0.02)
+        return max((self.width - 2 * _MARGIN - (columns - 1) * _GAP) / columns, 0.02)
 
     def with_dpi(self, panel_inches: float, shown: Sequence[Tuple[int, int]]) -> 'Sheet':
         """Returns this sheet with ``dpi`` set, if it is None.
@@ -190,6 +194,9 @@ def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Shee
 
     Returns:
         The grid.
+
+    Raises:
+        UserError: If a panel has too many pixels.
     """
     aspect = size[0] / size[1]
     columns = sheet.columns or _best_columns(num_units, aspect, paired, sheet)
@@ -201,12 +208,22 @@ def choose_grid(num_units: int, size: Tuple[int, int], paired: bool, sheet: Shee
     sheet = sheet.with_dpi(width, [size])
     panel_width = max(sheet.px(width), _LEAST_PANEL_SIDE)
     panel = (panel_width, max(round(panel_width / aspect), _LEAST_PANEL_SIDE))
+    require_paintable(panel)
     return Grid(columns, rows, panel, paired, sheet)
+
+
+def require_paintable(panel: Tuple[int, int]) -> None:
+    """Raises :class:`UserError` if a panel of this width and height, in pixels, would need gigabytes to be painted."""
+    if panel[0] * panel[1] > _MOST_PANEL_PIXELS:
+        raise UserError(
+            f'A panel of the figure would have {panel[0]}x{panel[1]} pixels; the most is {_MOST_PANEL_PIXELS / 1e6:.0f} million. '
+            'Choose a smaller --dpi, --width or --panel-width.'
+        )
 
 
 def _best_columns(num_units: int, aspect: float, paired: bool, sheet: Sheet) -> int:
     if sheet.panel_width:
-        fit = int((sheet.width - 2 * 0.04 + 0.06) / (sheet.panel_width + 0.06) + 1e-9)
+        fit = int((sheet.width - 2 * _MARGIN + _GAP) / (sheet.panel_width + _GAP) + 1e-9)
         return min(max(fit, 1), 2 if paired and fit == 2 else num_units)
     # One column only for panoramas, because two columns would make them narrow strips.
     fewest = 1 if aspect > 3 and not paired else min(num_units + paired, 2)
@@ -227,4 +244,4 @@ def _rows(num_units: int, columns: int, paired: bool) -> int:
 
 
 def _height_of_row(rows: int, sheet: Sheet) -> float:
-    return max(_MAX_GRID_HEIGHT / rows - 0.06 - 1.5 * sheet.font_size / 72, 0.05)
+    return max(_MAX_GRID_HEIGHT / rows - _GAP - 1.5 * sheet.font_size / 72, 0.05)

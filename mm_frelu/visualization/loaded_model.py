@@ -9,24 +9,20 @@ import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS
-from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import Tensor
 
 from mm_frelu.datasets.check_dataset import check_datasets
-from mm_frelu.datasets.config_types import kind_of
-from mm_frelu.engine.arguments import read_config, task_of
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file
-from mm_frelu.engine.checkpoint_guard import load_strictly
+from mm_frelu.engine.arguments import task_of
 from mm_frelu.engine.errors import UserError
-from mm_frelu.engine.model_builder import build_model, recorded_tensors
+from mm_frelu.engine.model_builder import recorded_tensors
 from mm_frelu.engine.output_names import image_paths
 
 from .image_files import ImageFile, as_picture
+from .test_set import image_steps
+from .trained_model import Change, load_trained
 
 LONGEST_SIDE = 2048
 """Longer images are reduced to this size before the pipeline. The features of a large panorama would not fit into memory."""
-
-_NO_INPUT = ('LoadAnnotations', 'LoadPanopticAnnotations', 'CheckLabelIds', 'LoadProposals')
 
 
 class Prepared(NamedTuple):
@@ -75,33 +71,12 @@ class LoadedModel:
         config: str,
         checkpoint: str,
         device: str = 'cpu',
-        change: Optional[Callable[[Config], None]] = None,
+        change: Optional[Change] = None,
     ) -> None:
         self.name, self.config, self.device = name, config, device
-        self.cfg = read_config(config)
-        if change is not None:
-            change(self.cfg)
-        check_checkpoint_file(checkpoint, f'the checkpoint of {name}')
+        self.cfg, self.model, _ = load_trained(name, config, checkpoint, device, change)
         self.task = task_of(self.cfg)
-        self.model: nn.Module = build_model(self.cfg)
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-        load_strictly(self.model, loaded, f'{name}: {checkpoint}')
-        self.model.to(device)
-        self.steps = self._pipeline_steps()
-
-    def _pipeline_steps(self) -> List[Dict[str, Any]]:
-        """Return the test pipeline without the steps that read annotations."""
-        dataset = _test_dataset(self.cfg)
-        while 'dataset' in dataset and not dataset.get('pipeline'):
-            dataset = dataset['dataset']
-        steps = dataset.get('pipeline') or self.cfg.get('test_pipeline') or ()
-        steps = [copy.deepcopy(dict(step)) for step in steps if kind_of(step) not in _NO_INPUT]
-        if not steps or not kind_of(steps[0]).startswith('Load'):
-            raise UserError(
-                f'{self.config} has no test pipeline that begins with loading an image: expected test_pipeline, or '
-                'test_dataloader.dataset.pipeline.'
-            )
-        return steps
+        self.steps = image_steps(self.cfg, config)
 
     @functools.cached_property
     def _transforms(self) -> List[Callable[[dict], dict]]:
@@ -124,7 +99,7 @@ class LoadedModel:
             raise UserError(f'{path} cannot be read as an image ({error}).') from None
         height, width = read['img'].shape[:2]
         packed, note = self._pipeline(path, others, read), ''
-        longest = max(_sides(packed))
+        longest = max(packed['inputs'].shape[-2:])
         if longest > LONGEST_SIDE:
             scale = LONGEST_SIDE / longest
             smaller = tuple(max(round(side * scale), 1) for side in (width, height))
@@ -201,7 +176,3 @@ class LoadedModel:
 
 def _test_dataset(cfg: Config) -> Dict[str, Any]:
     return (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-
-
-def _sides(packed: Dict[str, Any]) -> Tuple[int, ...]:
-    return tuple(packed['inputs'].shape[-2:])

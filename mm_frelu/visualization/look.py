@@ -8,11 +8,11 @@ from . import palette as colors
 from .contrast import merging_pairs, moved_apart
 from .differences import Scores, count_answers, error_map, image_scores, largest_confusions
 from .differences import slip_radius as radius_of
-from .figure import Panel
 from .layout import Sheet
 from .legend import Entry, class_entries
 from .painter import Painter
 from .scene import Scene
+from .titles import Panel
 
 PALETTES = ('apart', 'dataset')
 
@@ -52,8 +52,8 @@ class Look(NamedTuple):
             sheet=sheet,
         )
 
-    def errors(self, painter: Painter, scene: Scene, model: str) -> Tuple[Panel, List[str]]:
-        """Returns the panel of a model's errors, and the most frequent confusions in the shown part, as text of several lengths."""
+    def errors(self, painter: Painter, scene: Scene, model: str) -> Panel:
+        """Returns the panel of a model's errors. Its remarks are the most frequent confusions in the shown part."""
         assert scene.ground_truth is not None
         labels = scene.box.cut(scene.predictions[model])
         truth = scene.box.cut(scene.ground_truth)
@@ -66,16 +66,14 @@ class Look(NamedTuple):
             for pair in largest_confusions(labels, truth, states)
         ]
         lengths = [', '.join(found[:number]) for number in range(len(found), 0, -1)]
-        return Panel(f'{model}: errors', '', painter.errors(states, labels)), [
-            *lengths,
-            '',
-        ] if lengths else []
+        remarks = [*lengths, ''] if lengths else []
+        return Panel(model, painter.errors(states, labels), ': errors', remarks)
 
     def disagreement(self, painter: Painter, scene: Scene) -> Panel:
         """Returns the panel that shows where the models differ."""
         shown = [scene.box.cut(labels) for labels in scene.predictions.values()]
         picture = painter.disagreement(count_answers(shown), len(shown))
-        return Panel('Where the models differ', '', picture)
+        return Panel('Where the models differ', picture)
 
     def class_entries(self, scenes: Sequence[Scene]) -> List[Entry]:
         """Returns the legend's entries for the classes that are shown."""

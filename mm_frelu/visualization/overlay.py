@@ -191,19 +191,6 @@ def paint_disagreement(
     return np.where((answers > 1)[..., None], mixed, faded(image))
 
 
-def enlarge_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    """Enlarges a label map to ``size`` by repeating labels. A map that is not smaller is returned unchanged.
-
-    Args:
-        labels: Array (H, W).
-        size: Wanted width and height.
-
-    Returns:
-        Array (height, width) of the same type.
-    """
-    return nearest_labels(labels, size) if _grows(labels, size) else labels
-
-
 def nearest_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     """Resizes a label map by taking the label at the centre of each new pixel.
 

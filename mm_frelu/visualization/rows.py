@@ -1,18 +1,18 @@
 """Draw one figure for several images, with images as rows and models as columns, like Figure 4 of the FReLU paper."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .comparison import check_opacity, with_fonts
-from .figure import Panel, Placed, draw_figure
-from .layout import Sheet
+from .figure import Placed, draw_figure
+from .layout import Sheet, require_paintable
 from .legend import Legend
 from .look import SCORE_NOTE, Look, choose_palette, score_remarks
 from .scene import Crop, Scene, make_scene
-from .titles import make_headings
+from .titles import Panel, make_headings
 
 
 class Row(NamedTuple):
@@ -95,10 +95,8 @@ def _draw(scenes: Sequence[Scene], look: Look, errors: bool, sheet: Sheet) -> Fi
     placed: List[Placed] = []
     top = sheet.margin
     for number, scene in enumerate(scenes):
-        panels, titles, remarks = _row(scene, look, errors, cropped, width, sheet)
-        if number:
-            titles = [('', '')] * len(titles)
-        headings = make_headings(titles, remarks, width, sheet)
+        panels = _row(scene, look, errors, cropped, width, sheet)
+        headings = make_headings(panels, width, sheet, titled=not number)
         # A remark has its own line, like in the later rows without titles.
         headings = [heading._replace(beside=False) for heading in headings]
         above = max(heading.height for heading in headings)
@@ -122,16 +120,11 @@ def _draw(scenes: Sequence[Scene], look: Look, errors: bool, sheet: Sheet) -> Fi
 
 def _row(
     scene: Scene, look: Look, errors: bool, cropped: bool, width: int, sheet: Sheet
-) -> Tuple[List[Panel], List[Tuple[str, str]], List[Sequence[str]]]:
-    """Create the panels of an image, their titles and remarks."""
-    panels, titles, remarks = [], [], []
-
-    def add(panel: Panel, name: str, ending: str = '', remark: Sequence[str] = ()) -> None:
-        panels.append(panel)
-        titles.append((name, ending))
-        remarks.append(remark)
-
+) -> List[Panel]:
+    """Create the panels of an image."""
+    panels = []
     size = (width, max(round(width * scene.box.height / scene.box.width), 1))
+    require_paintable(size)
     painter = look.painter(scene.box.cut(scene.image), size, sheet)
     if cropped:
         image_width, image_height = scene.size
@@ -146,18 +139,17 @@ def _row(
             box.width / image_width,
             box.height / image_height,
         )
-        add(Panel('Image', '', whole, frame if scene.is_cropped else None), 'Image')
-    add(Panel('Crop' if cropped else 'Image', '', painter.image()), 'Crop' if cropped else 'Image')
+        panels.append(Panel('Image', whole, frame=frame if scene.is_cropped else None))
+    panels.append(Panel('Crop' if cropped else 'Image', painter.image()))
     if scene.ground_truth is not None:
         truth = scene.box.cut(scene.ground_truth)
-        add(Panel('Ground truth', '', painter.labels(truth)), 'Ground truth')
+        panels.append(Panel('Ground truth', painter.labels(truth)))
     for model in scene.predictions:
-        remark: Sequence[str] = ()
+        remarks: Sequence[str] = ()
         if scene.ground_truth is not None and sheet.scores:
-            remark = score_remarks(look.scores(scene, model))[-1:]
+            remarks = score_remarks(look.scores(scene, model))[-1:]
         picture = painter.labels(scene.box.cut(scene.predictions[model]))
-        add(Panel(model, '', picture), model, '', remark)
+        panels.append(Panel(model, picture, remarks=remarks))
         if errors:
-            panel, _ = look.errors(painter, scene, model)
-            add(panel, model, ': errors')
-    return panels, titles, remarks
+            panels.append(look.errors(painter, scene, model)._replace(remarks=()))
+    return panels

@@ -4,26 +4,21 @@ MMSegmentation does the inference. It is imported when a model is loaded, so tha
 """
 
 import warnings
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import mmcv
 import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine import preprocessing
-from mm_frelu.engine.arguments import read_config, task_of
-from mm_frelu.engine.checkpoint_file import check_checkpoint_file
-from mm_frelu.engine.checkpoint_guard import load_strictly
 from mm_frelu.engine.errors import UserError, listed
 
-from .overlay import enlarge_labels
-from .test_set import SegmentationTestSet
+from .overlay import nearest_labels
+from .test_set import SegmentationTestSet, image_steps
+from .trained_model import Change, load_trained
 
 # The logits of a 12 megapixel photograph take gigabytes, and pictures do not need that resolution.
 _LONGEST_SIDE = 2048
@@ -51,7 +46,7 @@ class Segmentor(NamedTuple):
     loader: Dict[str, Any]
 
     @property
-    def reduce_zero_label(self) -> Renumbering:
+    def renumbering(self) -> Renumbering:
         """Mapping of the test set from ids in label files to class ids."""
         return self.test_set.renumbering(self.classes)
 
@@ -109,21 +104,9 @@ class Segmentor(NamedTuple):
             ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
         # Eight times smaller than the int64 result of argmax.
-        return enlarge_labels(
+        return nearest_labels(
             labels.astype(np.uint8 if len(self.classes) < 256 else np.uint16), size
         )
-
-
-def check_device(device: str) -> None:
-    """Raises :class:`UserError` if PyTorch cannot use ``device``."""
-    try:
-        torch.empty(1, device=device)
-    except Exception as error:  # each backend raises its own types
-        found = f'{torch.cuda.device_count()} CUDA devices' if torch.cuda.is_available() else 'none'
-        raise UserError(
-            f'--device {device} cannot be used here ({str(error).splitlines()[0]}). Accelerators found: {found}. '
-            'Use --device cpu, or cuda:N of a device that exists.'
-        ) from None
 
 
 def load_segmentor(
@@ -131,7 +114,7 @@ def load_segmentor(
     config: str,
     checkpoint: str,
     device: str = 'cpu',
-    change: Optional[Callable[[Config], None]] = None,
+    change: Optional[Change] = None,
 ) -> Segmentor:
     """Builds a segmentation model and loads its weights.
 
@@ -145,36 +128,18 @@ def load_segmentor(
         change: Function that changes the config before the model is built.
 
     Returns:
-        The model in eval mode, with BN instead of SyncBN, which computes the same in eval mode and runs on any device.
+        The model in eval mode.
 
     Raises:
-        UserError: If a file is missing, the config is not a segmentation config, the checkpoint does not fit, or the classes are
-            unknown.
+        UserError: See :func:`load_trained`; or if the config is not a segmentation config, or the classes are unknown.
     """
-    cfg = read_config(config)
-    if change is not None:
-        change(cfg)
-    task = task_of(cfg)
-    if task != 'segmentation':
-        raise UserError(
-            f'{name}: {config} is a {task} config; pictures of segmentation need a segmentation config.'
-        )
-    check_checkpoint_file(checkpoint, f'the checkpoint of {name}')
+    cfg, model, loaded = load_trained(name, config, checkpoint, device, change, 'segmentation')
     from mmseg.models import BaseSegmentor
-    from mmseg.registry import MODELS
-    from mmseg.utils import register_all_modules
 
-    register_all_modules()
-    with warnings.catch_warnings():
-        # mmseg's advice on training (ignore_index, out_channels, ...) is not relevant here.
-        warnings.simplefilter('ignore')
-        model = MODELS.build(cfg.model)
     if not isinstance(model, BaseSegmentor):
         raise UserError(
             f'{name}: the model of {config} is a {type(model).__name__}, not a segmentor of MMSegmentation.'
         )
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    load_strictly(model, loaded, f'{name}: {checkpoint}')
     warn_about_preprocessing(name, cfg, loaded)
     test_set = SegmentationTestSet(cfg, config)
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
@@ -192,41 +157,17 @@ def load_segmentor(
             f'{name}: the model has {outputs} classes (decode_head.num_classes in {config}), but its dataset '
             f'has {len(classes)}: {listed(classes)}.'
         )
-    loader, *steps = test_set.steps()
+    loader, *steps = image_steps(cfg, config)
     cfg.test_pipeline = [dict(type='LoadImageFromNDArray'), *steps]
-    model = revert_sync_batchnorm(model).to(device).eval()
     model.cfg = cfg
-    return Segmentor(name, model, classes, palette, test_set, loader)
-
-
-def check_same_classes(segmentors: Sequence[Segmentor]) -> None:
-    """Raises :class:`UserError` unless all models have the same classes in the same order."""
-    first = segmentors[0]
-    for other in segmentors[1:]:
-        if other.classes == first.classes:
-            continue
-        if len(other.classes) != len(first.classes):
-            found = f'{first.name} has {len(first.classes)} classes ({listed(first.classes)}), '
-            found += f'{other.name} {len(other.classes)} ({listed(other.classes)})'
-        else:
-            number, pair = next(
-                (number, pair)
-                for number, pair in enumerate(zip(first.classes, other.classes))
-                if pair[0] != pair[1]
-            )
-            found = (
-                f'class {number} is {pair[0]!r} for {first.name} and {pair[1]!r} for {other.name}'
-            )
-        raise UserError(
-            f'The models do not have the same classes: {found}. Compare models that were trained on the same dataset.'
-        )
+    return Segmentor(name, model, classes, palette, test_set, dict(_scope_='mmseg', **loader))
 
 
 def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
     """Raises :class:`UserError` unless the test sets of all models read label files in the same way."""
     first = segmentors[0]
     for other in segmentors:
-        for key in ('ignore_index', 'reduce_zero_label'):
+        for key in ('ignore_index', 'renumbering'):
             values = getattr(first, key), getattr(other, key)
             if values[0] != values[1]:
                 raise UserError(

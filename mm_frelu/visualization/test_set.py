@@ -1,13 +1,21 @@
-"""Read labels and classes from the test set of a segmentation config, so that pictures show the labels that the evaluation uses."""
+"""Read classes, labels and pipeline from the test set of a config, so that pictures show what the evaluation uses."""
 
 import functools
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 from mmengine.config import Config
 
-from mm_frelu.datasets.config_types import kind_of
+from mm_frelu.datasets.check_dataset import leaf_datasets
 from mm_frelu.datasets.label_files import Renumbering
+from mm_frelu.engine.config_types import kind_of
 from mm_frelu.engine.errors import UserError, listed
+
+_ANNOTATION_STEPS = (
+    'LoadAnnotations',
+    'LoadPanopticAnnotations',
+    'LoadProposals',
+    'CheckLabelIds',
+)
 
 
 class SegmentationTestSet:
@@ -20,7 +28,7 @@ class SegmentationTestSet:
 
     def __init__(self, cfg: Config, config: str) -> None:
         self.config = config
-        self.settings = _without_wrappers(cfg)
+        self.settings = first_test_set(cfg)
         # --cfg-options change the dataset's pipeline, not the top-level variable that it was defined with.
         self.pipeline = self.settings.get('pipeline') or cfg.get('test_pipeline') or ()
         evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or ()
@@ -75,28 +83,47 @@ class SegmentationTestSet:
             dict(loaders[0]) if loaders else dict(type='LoadAnnotations'),
         )
 
-    def steps(self) -> Sequence[Dict[str, Any]]:
-        """Returns the pipeline without the steps that read or check label files, because images may have none.
 
-        Raises:
-            UserError: If the remaining pipeline does not start with loading an image.
-        """
-        steps = [
-            dict(step)
-            for step in self.pipeline
-            if kind_of(step) not in ('LoadAnnotations', 'CheckLabelIds')
-        ]
-        if not steps or not kind_of(steps[0]).startswith('Load'):
-            raise UserError(
-                f'{self.config} has no test pipeline that begins with loading an image: expected test_pipeline, or '
-                'test_dataloader.dataset.pipeline.'
+def first_test_set(cfg: Config) -> Dict[str, Any]:
+    """Returns the config of the test set without wrappers; of the first one if there are several, empty if there is none."""
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset')
+    return next((leaf for _, leaf in leaf_datasets(dataset, '')), {})
+
+
+def image_steps(cfg: Config, config: str) -> List[Dict[str, Any]]:
+    """Returns the test pipeline without the steps that read or check annotations, because images may have none.
+
+    Args:
+        cfg: The config.
+        config: Its name, for messages.
+
+    Raises:
+        UserError: If the remaining pipeline does not start with loading an image.
+    """
+    pipeline = first_test_set(cfg).get('pipeline') or cfg.get('test_pipeline') or ()
+    steps = [dict(step) for step in pipeline if kind_of(step) not in _ANNOTATION_STEPS]
+    if not steps or not kind_of(steps[0]).startswith('Load'):
+        raise UserError(
+            f'{config} has no test pipeline that begins with loading an image: expected test_pipeline, or '
+            'test_dataloader.dataset.pipeline.'
+        )
+    return steps
+
+
+def check_same_classes(names: Sequence[str], classes: Sequence[Sequence[str]]) -> None:
+    """Raises :class:`UserError` unless all models have the same classes in the same order."""
+    first = classes[0]
+    for name, own in zip(names[1:], classes[1:]):
+        if tuple(own) == tuple(first):
+            continue
+        if len(own) != len(first):
+            found = f'{names[0]} has {len(first)} classes ({listed(first)}), '
+            found += f'{name} {len(own)} ({listed(own)})'
+        else:
+            number = [a == b for a, b in zip(first, own)].index(False)
+            found = (
+                f'class {number} is {first[number]!r} for {names[0]} and {own[number]!r} for {name}'
             )
-        return steps
-
-
-def _without_wrappers(cfg: Config) -> Dict[str, Any]:
-    """Return the config of the test set without wrappers; of the first one if there are several."""
-    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return dataset
+        raise UserError(
+            f'The models do not have the same classes: {found}. Compare models that were trained on the same dataset.'
+        )

@@ -16,9 +16,9 @@ from mm_frelu.datasets import check_datasets
 from mm_frelu.datasets.check_classes import check_num_classes
 from mm_frelu.datasets.check_coco import read_checked
 from mm_frelu.datasets.check_dataset import leaf_datasets, with_defaults
-from mm_frelu.datasets.config_types import class_of
 from mm_frelu.engine import UserError
 from mm_frelu.engine.arguments import read_config
+from mm_frelu.engine.config_types import class_of
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

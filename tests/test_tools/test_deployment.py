@@ -12,7 +12,7 @@ import pytest
 import tiny_project
 from PIL import Image
 
-from mm_frelu.visualization.overlay import enlarge_labels, paint_labels
+from mm_frelu.visualization.overlay import nearest_labels, paint_labels
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -169,7 +169,7 @@ def test_a_file_of_one_size_takes_other_images(tool, segmentor, run_onnx, tmp_pa
     inside[:] = (124, 116, 104)
     inside[:, :32] = cv2.resize(image, (32, 64))
     wanted = model.predict(inside)['labels'][:, :32]
-    np.testing.assert_array_equal(labels, enlarge_labels(wanted, (48, 96)))
+    np.testing.assert_array_equal(labels, nearest_labels(wanted, (48, 96)))
 
 
 def test_int8_and_what_it_costs(quantize, exported, segmentor, tmp_path, capsys):

@@ -27,7 +27,7 @@ def tool(name):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Create figures without rendering them, which takes most of the time, for tests of the numbers."""
-    monkeypatch.setattr('mm_frelu.visualization.charts.save_figure', lambda figure, path: path)
+    monkeypatch.setattr('mm_frelu.visualization.comparison.save_figure', lambda figure, path: path)
 
 
 def fails(capsys, name, *arguments):

@@ -395,6 +395,11 @@ def test_models_that_cannot_be_loaded(tool, data, models, tmp_path, capsys):
     assert 'no weights for the activations' in text
     text = error_of(tool, capsys, [*start, 'A', relu[1], frelu[2]])
     assert 'another architecture' in text
+    diverged = torch.load(relu[2])
+    diverged['state_dict']['decode_head.conv_seg.bias'][:] = float('nan')
+    torch.save(diverged, tmp_path / 'diverged.pth')
+    text = error_of(tool, capsys, [*start, 'A', relu[1], tmp_path / 'diverged.pth'])
+    assert 'has NaN in 1 of its weights, e.g. decode_head.conv_seg.bias' in text
     detector = tmp_path / 'detector.py'
     detector.write_text("default_scope = 'mmdet'\nmodel = dict(type='RetinaNet')")
     text = error_of(tool, capsys, [*start, 'A', detector, relu[2]])

@@ -289,6 +289,8 @@ def test_bad_input_is_named():
         ((image, predictions), dict(opacity=1.5), 'between 0 and 1; found 1.5'),
         ((image, predictions), dict(crop='middle'), "'middle'"),
         ((image, predictions), dict(crop=(100, 0, 100, 10)), '160x80'),
+        ((image, predictions), dict(sheet=Sheet(dpi=10_000)), 'would have 35300x17650 pixels'),
+        ((image, predictions), dict(sheet=Sheet(panel_width=100)), 'smaller --dpi, --width or'),
     ]
     for arguments, options, message in cases:
         with pytest.raises(ValueError, match=message):

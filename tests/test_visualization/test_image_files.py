@@ -1,11 +1,13 @@
 """Images and label maps: finding, pairing, reading."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mm_frelu.datasets.label_files import Renumbering
 from mm_frelu.engine.errors import UserError
 from mm_frelu.visualization.image_files import (
     ImageFile,
@@ -13,6 +15,7 @@ from mm_frelu.visualization.image_files import (
     find_images,
     read_image,
     read_labels,
+    targets_of,
 )
 
 
@@ -77,7 +80,7 @@ def test_zero_label_is_reduced_as_mmseg_does(tmp_path):
     Image.fromarray(labels).save(tmp_path / 'x.png')
     results = dict(seg_map_path=str(tmp_path / 'x.png'), reduce_zero_label=True, seg_fields=[])
     expected = LoadAnnotations(imdecode_backend='pillow').transform(results)['gt_seg_map']
-    found = read_labels(tmp_path / 'x.png', (4, 2), 3, reduce_zero_label=True)
+    found = read_labels(tmp_path / 'x.png', (4, 2), 3, renumbering=Renumbering(True))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -94,3 +97,20 @@ def test_label_maps_that_are_none(tmp_path):
     path.write_text('no image')
     with pytest.raises(UserError, match=r'x\.png cannot be read'):
         read_labels(path, (4, 3), 3)
+
+
+@pytest.mark.parametrize('absent', ['mmseg', 'mmdet'])
+def test_images_are_read_without_the_other_library(tmp_path, monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, absent, None)
+    Image.new('RGB', (4, 2), (255, 0, 0)).save(tmp_path / 'x.png')
+    image = read_image(tmp_path / 'x.png')
+    assert image.shape == (2, 4, 3)
+    assert image[0, 0].tolist() == [0, 0, 255]
+
+
+def test_output_files_of_equal_names_get_a_number(tmp_path):
+    files = [ImageFile(Path(name), Path(Path(name).name)) for name in ('a/1.jpg', 'b/1.jpg')]
+    files.append(ImageFile(Path('c/city/1.v2_leftImg8bit.png'), Path('city/1.v2_leftImg8bit.png')))
+    targets = targets_of(files, tmp_path, '_field.png')
+    names = [str(target.relative_to(tmp_path)) for target in targets.values()]
+    assert names == ['1_field.png', '1_2_field.png', 'city/1.v2_field.png']

@@ -6,7 +6,7 @@ import torch
 from matplotlib import colormaps
 from text_boxes import check_texts
 
-from mm_frelu.activations import DyReLUC
+from mm_frelu.activations import DyReLUA, DyReLUB, DyReLUC
 from mm_frelu.inspection.choices import ChannelCounts
 from mm_frelu.inspection.dynamic import DynamicRecord
 from mm_frelu.inspection.features import Features
@@ -60,8 +60,7 @@ def field(mean_side):
 def test_fields(number, size):
     one = prepared(*size, padded=(max(size), max(size)))
     panels = {
-        f'{LONG}{index}': FieldPanel(field(25), {1: 0.5, 25: 0.5}, 0.25, 25)
-        for index in range(number)
+        f'{LONG}{index}': FieldPanel(field(25), {1: 0.5, 25: 0.5}, 0.25) for index in range(number)
     }
     figure = draw_fields('a_rather_long_name_of_a_picture_with_date_2026-11-26', one, panels)
     texts = check_texts(figure)
@@ -69,12 +68,25 @@ def test_fields(number, size):
 
 
 def test_colours_and_padding_of_a_map():
-    figure = draw_fields('x', prepared(), {'a.b': FieldPanel(field(5), {1: 0.5, 5: 0.5}, -1, 5)})
+    figure = draw_fields('x', prepared(), {'a.b': FieldPanel(field(5), {1: 0.5, 5: 0.5}, None)})
     (axes,) = (axes for axes in figure.axes if axes.get_title('left') == 'a.b')
     low, high = (np.array(colormaps['viridis'](value)[:3]) * 255 for value in (0.0, 1.0))
     assert np.abs(color_at(figure, axes, 8, 16) - low).max() < 8
     assert np.abs(color_at(figure, axes, 56, 16) - high).max() < 8
     assert axes.get_ylim() == (32, 0)  # the picture, without the padding below
+    assert 'mean side 3.0, largest 5' in check_texts(figure)
+
+
+def test_padding_does_not_change_the_scale_of_a_map():
+    padded = field(5)
+    padded.parts[:, 4:] = torch.tensor([0.0, 1.0]).view(2, 1, 1)
+    padded = Field([1, 5, 101], torch.cat([padded.parts, torch.zeros(1, 8, 8)]))
+    padded.parts[2, 4:] = 50.0
+    figure = draw_fields(
+        'x', prepared(), {'a.b': FieldPanel(padded, {1: 0.5, 5: 0.5, 101: 0.0}, None)}
+    )
+    (axes,) = (axes for axes in figure.axes if axes.get_title('left') == 'a.b')
+    assert axes.images[0].get_clim() == (1, 5)
     assert 'mean side 3.0, largest 5' in check_texts(figure)
 
 
@@ -133,13 +145,27 @@ def test_dyrelu_figures(number):
 
 
 def test_coefficients_without_intercepts_of_one_image_and_shared_by_channels():
-    from mm_frelu.activations import DyReLUA
-
     texts = check_texts(
         draw_coefficients(records(2, 1, DyReLUA(6, num_pieces=3, intercept=False)), ['one'])
     )
     assert {'a1', 'a2', 'a3'} <= set(texts)
     assert 'b1' not in texts
+
+
+def test_coefficients_of_layers_that_differ_in_pieces_and_intercepts():
+    first = records(1, 2, DyReLUA(6, num_pieces=3, intercept=False))
+    second = {'backbone.layer2.0.act': next(iter(records(1, 2, DyReLUB(6)).values()))}
+    figure = draw_coefficients({**first, **second}, ['one', 'two'])
+    check_texts(figure)
+    drawn = [axes.get_title(loc='right') for axes in figure.axes if axes.images]
+    assert drawn == ['a1', 'a2', 'a3', 'a1', 'a2', 'b1', 'b2']
+
+
+def test_dyrelu_figures_of_more_values_than_torch_can_sort():
+    values = torch.linspace(-1, 1, 2**24 + 1)  # torch.quantile: 'input tensor is too large'
+    (record,) = records(1).values()
+    record._x, record._y = [values], [values.relu()]
+    draw_scatter({'backbone.layer1.0.act': record}, 8400)
 
 
 def test_maps_of_two_models_share_a_scale_and_lie_over_the_picture():
@@ -159,6 +185,13 @@ def test_maps_of_two_models_share_a_scale_and_lie_over_the_picture():
     # Jet's ends over grey: blue for the smallest value of both, red for the largest.
     assert low[2] > low[0] + 30
     assert high[0] > high[2] + 30
+
+
+def test_texts_of_many_narrow_columns_stay_apart():
+    features = Features(torch.rand(9, 4, 8), torch.rand(32, 64), (2, 4))
+    models = {name: (prepared(padded=(32, 64)), features) for name in ('ReLU', 'FReLU')}
+    figure = draw_comparison_of_features('x', 'layer1', models, list(range(9)), (0.5, 0.5))
+    assert 'effective\nreceptive\nfield' in check_texts(figure)
 
 
 def test_columns_leave_few_places_empty():

@@ -305,6 +305,24 @@ def test_keyboard(browser):
     assert not browser.find_element('id', 'help').is_displayed()
 
 
+def test_selecting_an_image_scrolls_the_list_only(browser):
+    size = browser.get_window_size()
+    browser.set_window_size(500, 500)  # the list is below the viewer
+    try:
+        browser.refresh()
+        order = listed(browser)
+        for key, name in (('', order[0]), ('jjjjj', order[5])):
+            browser.find_element('tag name', 'body').send_keys(key)
+            wait_for(browser, f'return page.content && page.image.name === {json.dumps(name)}')
+            assert browser.execute_script('return window.scrollY') == 0
+        # The last image is in view inside of the list.
+        below = 'return document.querySelector("#images [aria-current=true]").getBoundingClientRect().bottom'
+        frame = 'return document.querySelector("#images").getBoundingClientRect().bottom'
+        assert browser.execute_script(below) <= browser.execute_script(frame) + 1
+    finally:
+        browser.set_window_size(size['width'], size['height'])
+
+
 def test_every_control_has_a_label(browser):
     nameless = browser.execute_script(
         'return [...document.querySelectorAll("input, select, button")].filter(e => !(e.labels?.length || e.getAttribute("aria-label")'

@@ -224,3 +224,5 @@ def test_bad_rows_are_named():
     for rows, message in cases:
         with pytest.raises(ValueError, match=message):
             draw_rows(rows, classes=CLASSES)
+    with pytest.raises(ValueError, match='smaller --dpi, --width or --panel-width'):
+        draw_rows([good], classes=CLASSES, sheet=Sheet(panel_width=100))

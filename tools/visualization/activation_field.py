@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.engine.act_options import apply_act_options
+from mm_frelu.engine.act_options import add_act_arguments
 from mm_frelu.engine.errors import exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
-from mm_frelu.engine.settings import merge_settings
 from mm_frelu.inspection.choices import ChannelCounts, chose_window, watched
 from mm_frelu.inspection.field import Field, trace_fields
 from mm_frelu.inspection.layers import (
@@ -34,25 +33,24 @@ from mm_frelu.inspection.layers import (
     short,
 )
 from mm_frelu.inspection.windows import effective_windows
-from mm_frelu.visualization.charts import save_figure
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.field_figures import (
     FieldPanel,
     draw_choices,
     draw_fields,
     draw_windows,
 )
-from mm_frelu.visualization.image_files import ImageFile
+from mm_frelu.visualization.image_files import ImageFile, targets_of
 from mm_frelu.visualization.inspection_tool import (
     add_inspection_arguments,
-    default_device,
     each_image,
     images_of,
     plain,
     report,
-    targets_of,
 )
 from mm_frelu.visualization.loaded_model import LoadedModel
-from mm_frelu.visualization.segmentors import check_device
+from mm_frelu.visualization.model_options import config_change
+from mm_frelu.visualization.trained_model import usable_device
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -68,6 +66,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         layers='layers to draw, any layer of the model by name or pattern (backbone.layer2.*.act2, '
         'decode_head.bottleneck); default: the last FReLU of each stage',
     )
+    add_act_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -138,8 +137,7 @@ class Looker:
             name: FieldPanel(
                 fields[name],
                 inside[name].histogram,
-                counts[name].share if name in counts else -1.0,
-                max(fields[name].sides),
+                counts[name].share if name in counts else None,
             )
             for name in fields
             if name in drawn
@@ -205,16 +203,10 @@ def print_table(console: Console, rows: Sequence[dict]) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Trace and draw all images, then draw the figures for all images together."""
     args = parse_args(argv)
-    out, device = Path(args.out), default_device(args.device)
+    out, device = Path(args.out), usable_device(args.device)
     require_writable('--out', out)
-    check_device(device)
-
-    def change(cfg) -> None:
-        merge_settings(cfg, args.cfg_options)
-        apply_act_options(cfg, args)
-
     console = Console()
-    loaded = LoadedModel('the model', args.config, args.checkpoint, device, change)
+    loaded = LoadedModel('the model', args.config, args.checkpoint, device, config_change(args))
     looker = Looker(loaded, args.layers)
     images = images_of(args, loaded)
     targets, files = targets_of(images, out, '_field.png'), []

@@ -17,14 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.engine.act_options import apply_act_options
+from mm_frelu.engine.act_options import add_act_arguments
 from mm_frelu.engine.errors import exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
-from mm_frelu.engine.settings import merge_settings
-from mm_frelu.inspection.dynamic import DynamicRecord, band, recording
+from mm_frelu.inspection.dynamic import DynamicRecord, band, quantiles, recording
 from mm_frelu.inspection.layers import choose_layers, dynamic_layers, require_layers, short
-from mm_frelu.visualization.charts import save_figure
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.dyrelu_figures import (
     attention_of,
     draw_attention,
@@ -32,18 +31,17 @@ from mm_frelu.visualization.dyrelu_figures import (
     draw_scatter,
     draw_slope_differences,
 )
-from mm_frelu.visualization.image_files import ImageFile
+from mm_frelu.visualization.image_files import ImageFile, targets_of
 from mm_frelu.visualization.inspection_tool import (
     add_inspection_arguments,
-    default_device,
     each_image,
     images_of,
     plain,
     report,
-    targets_of,
 )
 from mm_frelu.visualization.loaded_model import LoadedModel
-from mm_frelu.visualization.segmentors import check_device
+from mm_frelu.visualization.model_options import config_change
+from mm_frelu.visualization.trained_model import usable_device
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -58,6 +56,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         images=40,
         layers='DY-ReLUs to inspect, by name or pattern (backbone.layer2.*); default: all',
     )
+    add_act_arguments(parser)
     parser.add_argument(
         '--seed', type=int, default=0, help='seed for choosing the values in the scatter plot'
     )
@@ -71,13 +70,15 @@ def summary(records: Dict[str, DynamicRecord]) -> List[dict]:
         differences = torch.cat(record.differences)
         slopes = torch.stack(record.slopes)
         _, ranges = band(record.sample)
-        quantiles = torch.quantile(differences, torch.tensor([0.01, 0.25, 0.5, 0.75, 0.99]))
         rows.append(
             dict(
                 layer=name,
                 slope_difference=dict(
                     mean=float(differences.mean()),
-                    quantiles=dict(zip(('1', '25', '50', '75', '99'), quantiles.tolist())),
+                    quantiles={
+                        str(percent): float(quantiles(differences, percent / 100))
+                        for percent in (1, 25, 50, 75, 99)
+                    },
                 ),
                 range_of_y=float((ranges[1] - ranges[0]).mean()) if ranges.numel() else None,
                 # Over images, for each channel. It is 0 for an activation that is not dynamic.
@@ -107,16 +108,10 @@ def print_table(console: Console, rows: Sequence[dict]) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Record all images, then draw."""
     args = parse_args(argv)
-    out, device = Path(args.out), default_device(args.device)
+    out, device = Path(args.out), usable_device(args.device)
     require_writable('--out', out)
-    check_device(device)
-
-    def change(cfg) -> None:
-        merge_settings(cfg, args.cfg_options)
-        apply_act_options(cfg, args)
-
     console = Console()
-    loaded = LoadedModel('the model', args.config, args.checkpoint, device, change)
+    loaded = LoadedModel('the model', args.config, args.checkpoint, device, config_change(args))
     found = dynamic_layers(loaded.model)
     require_layers(
         found,

@@ -14,28 +14,30 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from rich.console import Console
 
 import mm_frelu  # noqa: F401  (first: mmdet and mmseg need the ops that it supplies)
-from mm_frelu.engine.act_options import apply_act_options
 from mm_frelu.engine.errors import UserError, exit_on_user_error
 from mm_frelu.engine.json_file import write_json
 from mm_frelu.engine.output_folder import require_writable
-from mm_frelu.engine.settings import merge_settings
 from mm_frelu.inspection.features import Features, features_at, most_different, side_that_holds
 from mm_frelu.inspection.layers import find_layer
-from mm_frelu.visualization.charts import save_figure
+from mm_frelu.visualization.comparison import save_figure
 from mm_frelu.visualization.feature_figures import SHARES, draw_comparison_of_features
-from mm_frelu.visualization.image_files import ImageFile
+from mm_frelu.visualization.image_files import ImageFile, targets_of
 from mm_frelu.visualization.inspection_tool import (
     add_inspection_arguments,
-    default_device,
     each_image,
     images_of,
     plain,
-    positive,
     report,
-    targets_of,
 )
 from mm_frelu.visualization.loaded_model import LoadedModel, Prepared
-from mm_frelu.visualization.segmentors import check_device
+from mm_frelu.visualization.model_options import (
+    add_act_models_arguments,
+    add_model_argument,
+    check_model_names,
+    config_change,
+)
+from mm_frelu.visualization.option_types import count
+from mm_frelu.visualization.trained_model import usable_device
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -43,14 +45,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Compare the same layer of two models on one image.'
     )
-    parser.add_argument(
-        '--model',
-        nargs=3,
-        action='append',
-        required=True,
-        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='name, config and checkpoint of a model; give the option twice, the baseline first',
-    )
+    add_model_argument(parser, '; give two models')
     parser.add_argument(
         '--layer',
         required=True,
@@ -66,7 +61,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--num-channels',
-        type=positive,
+        type=count,
         default=3,
         metavar='N',
         help='number of channels to choose without --channels; default: 3',
@@ -78,21 +73,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='pixel of the image file (upright) whose receptive field is drawn; default: the centre',
     )
     add_inspection_arguments(parser, images=1)
-    parser.add_argument(
-        '--act-models',
-        nargs='+',
-        metavar='NAME',
-        help='names of the models that --act changes; default: both',
-    )
+    add_act_models_arguments(parser)
     args = parser.parse_args(argv)
-    names = [name for name, _, _ in args.model]
-    if len(names) != 2 or len(set(names)) != 2:
-        parser.error('--model: give two models with different names')
-    unknown = [name for name in args.act_models or () if name not in names]
-    if unknown:
-        parser.error(
-            f'--act-models: no model is called {unknown[0]!r}; there are {", ".join(names)}'
-        )
+    if len(args.model) != 2:
+        parser.error(f'--model: give two models, found {len(args.model)}')
+    check_model_names(parser, args)
     return args
 
 
@@ -143,16 +128,6 @@ def compare(
     return found, share
 
 
-def check_layer(models: Sequence[LoadedModel], layer: str) -> None:
-    """Raise if one of the models lacks the layer.
-
-    Raises:
-        UserError: With the closest names.
-    """
-    for loaded in models:
-        find_layer(loaded.model, layer, loaded.name)
-
-
 def choose_channels(features: Sequence[Features], args: argparse.Namespace) -> List[int]:
     """Return the channels to draw.
 
@@ -175,21 +150,15 @@ def choose_channels(features: Sequence[Features], args: argparse.Namespace) -> L
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Compare the models on each image."""
     args = parse_args(argv)
-    out, device = Path(args.out), default_device(args.device)
+    out, device = Path(args.out), usable_device(args.device)
     require_writable('--out', out)
-    check_device(device)
     console = Console()
     models = []
     for name, config, checkpoint in args.model:
-
-        def change(cfg, name: str = name) -> None:
-            merge_settings(cfg, args.cfg_options)
-            if args.act_models is None or name in args.act_models:
-                apply_act_options(cfg, args)
-
         plain(console, f'Loading {name}: {checkpoint}')
-        models.append(LoadedModel(name, config, checkpoint, device, change))
-    check_layer(models, args.layer)
+        models.append(LoadedModel(name, config, checkpoint, device, config_change(args, name)))
+    for loaded in models:
+        find_layer(loaded.model, args.layer, loaded.name)  # before the first image is read
     images = images_of(args, models[0])
     targets, files, rows = targets_of(images, out, f'_{args.layer}.png'), [], []
 

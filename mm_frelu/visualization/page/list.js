@@ -69,7 +69,11 @@ class ImageList {
 
   select(index) {
     this.items.forEach(({ button }, own) => button.setAttribute('aria-current', own === index));
-    this.items[index].item.scrollIntoView({ block: 'nearest' });
+    const { item } = this.items[index];
+    if (!item.isConnected) return; // the filter hides it
+    // scrollIntoView would also scroll the page, in a narrow window away from the viewer.
+    const [place, frame] = [item, this.list].map((own) => own.getBoundingClientRect());
+    this.list.scrollTop += Math.min(place.top - frame.top, 0) + Math.max(place.bottom - frame.bottom, 0);
   }
 
   // The image that is step places further in the list.
