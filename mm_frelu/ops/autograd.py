@@ -86,14 +86,15 @@ class Fused(torch.autograd.Function):
     def backward(ctx: Any, *grads: Optional[Tensor]) -> Tuple[Optional[Tensor], ...]:
         """Compute the gradients of the row."""
         wanted = ctx.needs_input_grad[1:]
-        if all(grad is None for grad in grads):
+        given = [grad for grad in grads if grad is not None]
+        if not given:
             return (None,) * (1 + len(wanted))
         row = ctx.saved_tensors  # accessed once, because checkpointing recomputes them on access
         plan = ctx.plan
-        if torch.is_grad_enabled() or any(grad is not None and is_several(grad) for grad in grads):
+        if torch.is_grad_enabled() or any(map(is_several, given)):
             return (None, *gradients_by_autograd(plan.spec.compute, row, wanted, grads))
         found = plan.backward(row, grads, wanted)
-        return (None, *(grad if want else None for grad, want in zip(found, wanted)))
+        return (None, *[grad if want else None for grad, want in zip(found, wanted)])
 
 
 # Function.apply checks every argument for transforms of torch.func. A plan is never used with them, so the check is skipped.

@@ -73,8 +73,7 @@ def activate(
         key = (row_key(branches, windows, row), combine, dtype, is_cast, inplace)
         choice, plan = select(implementation, key, row, describe, has_norms)
         if plan is not None:
-            is_shared = any(norm.group is not None for norm in plan.spec.norms)
-            if x.numel() > x.shape[1] or is_shared:
+            if x.numel() > x.shape[1] or any(norm.group is not None for norm in plan.spec.norms):
                 return run(plan, row)[0], choice
             # If a norm does not support this, torch raises the error.
             choice = Choice('eager', 'the input has at most one value per channel')
