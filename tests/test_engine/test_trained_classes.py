@@ -48,7 +48,10 @@ def test_the_hook_asks_in_testing_and_not_in_fine_tuning():
 
     runner = runner_for('road', 'sky')
     runner.model, runner.cfg, runner.work_dir = torch.nn.Linear(1, 1), dict(load_from='a.pth'), '.'
-    checkpoint = dict(state_dict={}, meta=dict(dataset_meta=dict(classes=('sky', 'road'))))
+    checkpoint = dict(
+        state_dict=torch.nn.Linear(1, 1).state_dict(),
+        meta=dict(dataset_meta=dict(classes=('sky', 'road'))),
+    )
     with pytest.raises(UserError, match='classes are the same, but in another order'):
         CheckpointGuardHook(strict=True).after_load_checkpoint(runner, checkpoint)
     CheckpointGuardHook(strict=False).after_load_checkpoint(runner, checkpoint)
