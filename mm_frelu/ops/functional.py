@@ -48,9 +48,11 @@ def activate(
         The activated features, and the chosen backend.
 
     Raises:
-        ValueError: If there is no such implementation.
-        RuntimeError: If the requested one does not support this case.
+        ValueError: If there is no such implementation or combination.
+        RuntimeError: If the requested implementation does not support this case.
     """
+    if combine not in eager.COMBINE:
+        raise ValueError(f"combine={combine!r}: expected 'sum' or 'max'.")
     if is_exporting():  # before any property of the traced tensors is read
         x = eager.sum_of_norms(branches)
         return eager.funnel(x, windows, combine), EXPORTED
