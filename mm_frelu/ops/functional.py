@@ -14,16 +14,8 @@ from .context import convolution_dtype, is_compiling, is_exporting
 from .dispatch import APART, EXPORTED, Choice, select
 from .dynamic import PiecewiseSpec, PoolSpec, ProjectSpec, is_plain_projection
 from .eager import Branch, WindowModules
-from .spec import (
-    Description,
-    Row,
-    facts,
-    read_row,
-    read_spec,
-    row_key,
-    unsupported_features,
-    unsupported_modules,
-)
+from .modules import read_row, read_spec, row_key, unsupported_features, unsupported_modules
+from .spec import Description, Row, facts
 
 
 def activate(

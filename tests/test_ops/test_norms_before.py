@@ -8,7 +8,8 @@ from funnel_cases import build
 from torch import nn
 
 from mm_frelu.ops import activate, funnel
-from mm_frelu.ops.spec import FunnelSpec, Norm, unsupported_modules
+from mm_frelu.ops.modules import unsupported_modules
+from mm_frelu.ops.spec import FunnelSpec, Norm
 
 pytestmark = pytest.mark.xdist_group('numba')
 both = pytest.mark.parametrize('implementation', ['recompute', 'numba'])

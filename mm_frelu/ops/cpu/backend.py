@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..autograd import Backend, Outputs, Plan
 from ..context import is_compiling
-from ..spec import BATCH, BRANCH_LENGTH, MODES, NONE, FunnelSpec, Norm, Row
+from ..spec import BATCH, BRANCH_LENGTH, MODES, NONE, FunnelSpec, Row
 
 DTYPES = (torch.float32, torch.float64)
 MAX_BRANCHES = MAX_WINDOWS = 2
@@ -76,25 +76,20 @@ class NumbaFunnelPlan(Plan):
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
         super().__init__(spec, row)
         windows, (images, channels, height, width) = spec.windows, row[0].shape
-        self._windows = len(windows)
         self._features = slice(0, BRANCH_LENGTH * len(spec.branches), BRANCH_LENGTH)
         # Norms by their index in the kernels. In the row, the norms of the branches come first.
         numbers = [*range(FIRST_BRANCH, FIRST_BRANCH + len(spec.branches)), *range(len(windows))]
-        norms = dict(zip(numbers, spec.norms))
-        self._starts = dict(zip(numbers, spec.norm_starts))
-        over_batch = [k for k in numbers if norms[k].mode == BATCH]
-        self._statistics = [ROWS * k + row for k in over_batch for row in (MEAN, VAR)]
-        # A batch norm cancels the bias.
-        self._biased = set(range(len(windows))) - set(over_batch)
-        every = [norms.get(k, Norm(NONE)) for k in range(NORMS)]
+        self._places = dict(zip(numbers, spec.places))
+        over_batch = [k for k, (norm, _, _) in self._places.items() if norm.mode == BATCH]
+        self._weights = [start - 2 for _, start, bias in spec.places if bias is not None]
+        self._statistics = [ROWS * k + moment for k in over_batch for moment in (MEAN, VAR)]
+        self._norms = eps, modes = np.zeros(NORMS), np.full(NORMS, MODES.index(NONE))
+        for k, (norm, _, _) in self._places.items():
+            eps[k], modes[k] = norm.eps, MODES.index(norm.mode)
         # The kernels take two windows. If there is one, it fills the second place.
         steps, halo = zip(*((w.dilation, w.padding) for w in (*windows, windows[-1])))
         halo = np.max(halo, axis=0)
         self._constants = np.array(steps[:2]), halo, width, spec.combine == 'max'
-        self._norms = (
-            np.array([norm.eps for norm in every]),
-            np.array([MODES.index(norm.mode) for norm in every]),
-        )
         shape: Dict[str, Any] = dict(size=(channels,), dtype=spec.dtype, device='cpu')
         zero, one = torch.zeros(**shape), torch.ones(**shape)
         self._fillers = (zero, one, zero, zero, one)
@@ -139,7 +134,7 @@ class NumbaFunnelPlan(Plan):
         dus = found[self._features] = [
             dx if is_dx else torch.empty_like(dx) for is_dx in self._is_dx
         ]
-        weights = [self._starts[k] - 2 for k in range(self._windows)]
+        weights = self._weights
         for index in weights:
             found[index] = row[index].new_empty(row[index].shape)
         of_norms = dx.new_empty(GRADIENTS * NORMS, dx.shape[1])
@@ -150,12 +145,10 @@ class NumbaFunnelPlan(Plan):
             workspace=self._backward_size,
         )  # fmt: skip
         rows = of_norms.unbind()
-        for k, start in self._starts.items():
-            # Bias, scale and shift are adjacent in both.
-            first = -1 if k < self._windows else 0
-            for offset in range(first, 2):
-                if row[start + offset] is not None:
-                    found[start + offset] = rows[GRADIENTS * k + 1 + offset]
+        for k, (_, start, bias) in self._places.items():
+            for offset, index in enumerate((bias, start, start + 1)):
+                if index is not None and row[index] is not None:
+                    found[index] = rows[GRADIENTS * k + offset]
         return found
 
     def _taps(self, row: Row) -> Arrays:
@@ -164,19 +157,18 @@ class NumbaFunnelPlan(Plan):
         Memory that is shared with NumPy cannot be resized, but FSDP resizes the memory of parameters in each step.
         """
         shape = torch.contiguous_format
-        weights = [row[self._starts[k] - 2][:, 0] for k in range(self._windows)]
+        weights = [row[index][:, 0] for index in self._weights]
         return _pair(_array(weight.clone(memory_format=shape)) for weight in weights)
 
     def _table(self, row: Row) -> np.ndarray:
         """Return a table with a row for each of bias, scale, shift, mean and variance of four norms."""
         rows = list(self._fillers) * NORMS
-        for k, start in self._starts.items():
-            first = ROWS * k
-            if k in self._biased and row[start - 1] is not None:
-                rows[first] = row[start - 1]
-            for offset in range(4):
-                if row[start + offset] is not None:
-                    rows[first + 1 + offset] = row[start + offset]
+        for k, (norm, start, bias) in self._places.items():
+            # A batch norm cancels the bias.
+            first = None if bias is None or norm.mode == BATCH else row[bias]
+            for offset, tensor in enumerate((first, *row[start : start + 4])):
+                if tensor is not None:
+                    rows[ROWS * k + offset] = tensor
         return _array(torch.stack(rows))
 
 
