@@ -402,7 +402,8 @@ def test_with_a_broken_numba(x, monkeypatch):
 
 
 def _in_a_fork(queue, layer, x, out):
-    torch.set_num_threads(1)  # as in a DataLoader's worker: torch too would wait for OpenMP's threads for ever
+    # As in a DataLoader's worker: torch too would wait for OpenMP's threads for ever.
+    torch.set_num_threads(1)
     with pytest.raises(RuntimeError, match='cannot run with the CPU kernels after a fork'):
         out.backward()
     layer(x)
