@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import IMPLEMENTATIONS, Branch, activate, sum_of_norms
-from ..ops.spec import has_hooks
+from ..ops.modules import has_hooks
 from .checks import check_channels, check_choice, check_input, check_positive
 from .live import ShowsImplementation
 from .window import (

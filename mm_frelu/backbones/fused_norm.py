@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..activations import FunnelActivation
 from ..ops import Branch, sum_of_norms
-from ..ops.spec import has_hooks
+from ..ops.modules import has_hooks
 
 
 def activate(act: nn.Module, branches: Sequence[Branch], recompute_norms: bool) -> Tensor:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from . import eager, recompute
 from .autograd import Outputs, Plan
-from .spec import Row, accurate, has_hooks
+from .modules import has_hooks
+from .spec import Row, accurate
 
 Gradients = List[Optional[Tensor]]
 

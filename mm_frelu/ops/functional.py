@@ -14,16 +14,8 @@ from .context import convolution_dtype, is_compiling, is_exporting
 from .dispatch import APART, EXPORTED, Choice, select
 from .dynamic import PiecewiseSpec, PoolSpec, ProjectSpec, is_plain_projection
 from .eager import Branch, WindowModules
-from .spec import (
-    Description,
-    Row,
-    facts,
-    read_row,
-    read_spec,
-    row_key,
-    unsupported_features,
-    unsupported_modules,
-)
+from .modules import read_row, read_spec, row_key, unsupported_features, unsupported_modules
+from .spec import Description, Row, facts
 
 
 def activate(
@@ -48,9 +40,11 @@ def activate(
         The activated features, and the chosen backend.
 
     Raises:
-        ValueError: If there is no such implementation.
-        RuntimeError: If the requested one does not support this case.
+        ValueError: If there is no such implementation or combination.
+        RuntimeError: If the requested implementation does not support this case.
     """
+    if combine not in eager.COMBINE:
+        raise ValueError(f"combine={combine!r}: expected 'sum' or 'max'.")
     if is_exporting():  # before any property of the traced tensors is read
         x = eager.sum_of_norms(branches)
         return eager.funnel(x, windows, combine), EXPORTED

@@ -330,9 +330,10 @@ def _normalise(norm: Norm, tensors: NormTensors, z: Tensor) -> Tuple[Tensor, Mom
     """Compute a norm over the batch in place, for features in single or double precision."""
     # Two passes, to avoid the difference of large squares.
     count: Any = z.numel() // z.shape[1]
-    mean = z.sum((0, 2, 3)) / count
+    divisor = max(count, 1)  # of several processes, one may have an empty batch
+    mean = z.sum((0, 2, 3)) / divisor
     z.sub_(_per_channel(mean))
-    var = (z * z).sum((0, 2, 3)) / count
+    var = (z * z).sum((0, 2, 3)) / divisor
     if norm.group is not None:
         own = mean
         mean, var, count = merge_moments(mean, var, count, norm.group)
@@ -357,7 +358,7 @@ def _norm_backward(norm: Norm, tensors: NormTensors, z: Any, grad: Tensor) -> Ro
         normalised = (z - _per_channel(mean)) * _per_channel(invstd)
         own = torch.stack([_sum(grad), _sum(grad * normalised)])
         count = z.numel() // z.shape[1]
-        means = merge_means(own / count, count, norm.group)
+        means = merge_means(own / max(count, 1), count, norm.group)
         inner = grad - _per_channel(means[0]) - normalised * _per_channel(means[1])
         # Scale and shift get the part of this process, because DDP sums the gradients.
         grads = (inner * _per_channel(_scale_of(norm, tensors))).to(grad.dtype), own[1], own[0]

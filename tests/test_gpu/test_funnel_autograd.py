@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import FReLU, ResNet
 from mm_frelu.analysis.kept_for_backward import kept_bytes
-from mm_frelu.ops.spec import read_row, read_spec
+from mm_frelu.ops.modules import read_row, read_spec
 
 pytestmark = RUNS_KERNELS
 SHORTCUT = Case((1, 2, 4, 4), ('batch', None))

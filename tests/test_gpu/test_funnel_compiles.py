@@ -60,7 +60,7 @@ def compiled(request, monkeypatch, tmp_path):
 def compile_all(case, forward_only=False):
     """Forward and backward of a plan, on memory without values."""
     from mm_frelu.ops.gpu.funnel import TritonFunnelPlan, unsupported_reason
-    from mm_frelu.ops.spec import read_row, read_spec
+    from mm_frelu.ops.modules import read_row, read_spec
 
     site = Site(case).cpu()
     x = torch.empty(case.shape, dtype=case.dtype)

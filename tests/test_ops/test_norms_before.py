@@ -7,11 +7,20 @@ import torch
 from funnel_cases import build
 from torch import nn
 
-from mm_frelu.ops import activate
-from mm_frelu.ops.spec import FunnelSpec, Norm, unsupported_modules
+from mm_frelu.ops import activate, funnel
+from mm_frelu.ops.modules import unsupported_modules
+from mm_frelu.ops.spec import FunnelSpec, Norm
 
 pytestmark = pytest.mark.xdist_group('numba')
 both = pytest.mark.parametrize('implementation', ['recompute', 'numba'])
+
+
+@pytest.mark.parametrize('implementation', ['auto', 'eager'])
+def test_unknown_combination_is_refused(windows, implementation):
+    """The CPU kernels would compute the sum."""
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    with pytest.raises(ValueError, match="combine='mean': expected 'sum' or 'max'"):
+        funnel(x, windows, 'mean', implementation)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mm_frelu import DyReLUB, DyReLUC, FReLU
 from mm_frelu.ops import IMPLEMENTATIONS, recompute
-from mm_frelu.ops.spec import read_row, read_spec
+from mm_frelu.ops.modules import read_row, read_spec
 
 # Loops in double precision are compiled once for the tests of this file.
 pytestmark = pytest.mark.xdist_group('numba')

@@ -3,6 +3,7 @@
 import copy
 import socket
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -12,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
 LAYERS = ('FReLU', 'LightFReLU max')
-SPLIT = 2  # of 5 samples: the processes have batches of different size
+SAMPLES = 5
 
 
 def check_ddp(layer, state, x):
@@ -41,14 +42,14 @@ def with_norm_before(layer, norm, states, x):
     return [leaf.grad, *grads, *layer.buffers(), *norm.buffers()]
 
 
-def worker(rank, port, states, x, out):
+def worker(rank, port, states, x, split, out):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     found = {}
     for name in LAYERS:
         layer = build(name, 'SyncBN, one process', 4, True)
         layer.load_state_dict(states[name])
-        own = (x[:SPLIT] if rank == 0 else x[SPLIT:]).clone().requires_grad_()
+        own = (x[:split] if rank == 0 else x[split:]).clone().requires_grad_()
         layer(own).square().sum().backward()
         assert layer.live.name == 'recompute'
         # By hand: torch's DDP takes no SyncBN on a CPU.
@@ -60,15 +61,17 @@ def worker(rank, port, states, x, out):
         build('FReLU', 'SyncBN, one process', 4, True),
         nn.SyncBatchNorm(4),
         states,
-        x[:SPLIT] if rank == 0 else x[SPLIT:],
+        x[:split] if rank == 0 else x[split:],
     )
     torch.save(found, out[rank])
     dist.destroy_process_group()
 
 
-def test_two_processes_equal_one(tmp_path):
+@pytest.mark.parametrize('split', [2, SAMPLES])
+def test_two_processes_equal_one(split, tmp_path):
+    """The processes have batches of different size. One may be empty, as in a head whose process has no positive samples."""
     torch.manual_seed(0)
-    x = torch.randn(5, 4, 6, 5, dtype=torch.float64) + 1
+    x = torch.randn(SAMPLES, 4, 6, 5, dtype=torch.float64) + 1
     layers = {name: build(name, 'BN', 4, True, implementation='eager') for name in LAYERS}
     states = {
         name: {key: value.clone() for key, value in layer.state_dict().items()}
@@ -78,7 +81,7 @@ def test_two_processes_equal_one(tmp_path):
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     files = [str(tmp_path / f'{rank}.pth') for rank in range(2)]
-    mp.spawn(worker, (port, states, x, files), nprocs=2)
+    mp.spawn(worker, (port, states, x, split, files), nprocs=2)
     first, second = (torch.load(path) for path in files)
     for name, layer in layers.items():
         leaf = x.clone().requires_grad_()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..autograd import run
-from ..spec import read_row, read_spec
+from ..modules import read_row, read_spec
 from .backend import BACKEND, unavailable_reason
 
 

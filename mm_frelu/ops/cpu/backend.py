@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from time import perf_counter
 from types import ModuleType
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,20 +18,23 @@ from torch import Tensor, nn
 
 from ..autograd import Backend, Outputs, Plan
 from ..context import is_compiling
-from ..spec import BATCH, BRANCH_LENGTH, MODES, NONE, FunnelSpec, Norm, Row
+from ..spec import BATCH, BRANCH_LENGTH, MODES, NONE, FunnelSpec, Row
 
 DTYPES = (torch.float32, torch.float64)
 MAX_BRANCHES = MAX_WINDOWS = 2
-COLUMNS = (1, 3, 5, 7)
 MAX_REACH, MIN_SIDE = 4, 8
 """Largest padding of a window, as a multiple of the image side, because the zeros around a plane take memory. For smaller images
 the minimum side is used."""
 NORMS, FIRST_BRANCH = 4, 2
 """Number of norms in the kernels' tables, and index of the first branch's norm. The norms of the windows come first."""
-ROWS, GRADIENTS, MOMENTS = 5, 3, 2
+ROWS, GRADIENTS = 5, 3
 """Rows of those tables for each norm."""
+MEAN, VAR = 3, 4
+"""Rows of the statistics of a norm."""
 MAX_KEPT = 256 << 20
 """Bytes of workspace that are kept between calls, for each of the two types."""
+
+Arrays = Tuple[np.ndarray, np.ndarray]
 
 
 def _unsupported_reason(spec: Any, row: Row) -> Optional[str]:
@@ -62,9 +65,6 @@ def _unsupported_windows(spec: FunnelSpec, image: Sequence[int]) -> Optional[str
     if len(spec.windows) > MAX_WINDOWS:
         return f'there are {len(spec.windows)} windows, but the kernels support one or two'
     for window in spec.windows:
-        rows, columns = window.kernel_size
-        if rows % 2 == 0 or columns not in COLUMNS:
-            return f'a window has {rows} rows and {columns} columns, but the kernels support odd sizes up to {COLUMNS[-1]} columns'
         if any(pad > MAX_REACH * max(side, MIN_SIDE) for pad, side in zip(window.padding, image)):
             return f'a window reaches {max(window.padding)} pixels beyond features of {image[0]}x{image[1]}'
     return None
@@ -76,25 +76,20 @@ class NumbaFunnelPlan(Plan):
     def __init__(self, spec: FunnelSpec, row: Row) -> None:
         super().__init__(spec, row)
         windows, (images, channels, height, width) = spec.windows, row[0].shape
-        self._windows = len(windows)
         self._features = slice(0, BRANCH_LENGTH * len(spec.branches), BRANCH_LENGTH)
         # Norms by their index in the kernels. In the row, the norms of the branches come first.
         numbers = [*range(FIRST_BRANCH, FIRST_BRANCH + len(spec.branches)), *range(len(windows))]
-        norms = dict(zip(numbers, spec.norms))
-        self._starts = dict(zip(numbers, spec.norm_starts))
-        over_batch = [k for k in numbers if norms[k].mode == BATCH]
-        self._moments = [MOMENTS * k + moment for k in over_batch for moment in range(MOMENTS)]
-        # A batch norm cancels the bias.
-        self._biased = set(range(len(windows))) - set(over_batch)
-        every = [norms.get(k, Norm(NONE)) for k in range(NORMS)]
+        self._places = dict(zip(numbers, spec.places))
+        over_batch = [k for k, (norm, _, _) in self._places.items() if norm.mode == BATCH]
+        self._weights = [start - 2 for _, start, bias in spec.places if bias is not None]
+        self._statistics = [ROWS * k + moment for k in over_batch for moment in (MEAN, VAR)]
+        self._norms = eps, modes = np.zeros(NORMS), np.full(NORMS, MODES.index(NONE))
+        for k, (norm, _, _) in self._places.items():
+            eps[k], modes[k] = norm.eps, MODES.index(norm.mode)
         # The kernels take two windows. If there is one, it fills the second place.
         steps, halo = zip(*((w.dilation, w.padding) for w in (*windows, windows[-1])))
         halo = np.max(halo, axis=0)
-        self._constants = np.array(steps[:2]), halo, spec.combine == 'max'
-        self._norms = (
-            np.array([norm.eps for norm in every]),
-            np.array([MODES.index(norm.mode) for norm in every]),
-        )
+        self._constants = np.array(steps[:2]), halo, width, spec.combine == 'max'
         shape: Dict[str, Any] = dict(size=(channels,), dtype=spec.dtype, device='cpu')
         zero, one = torch.zeros(**shape), torch.ones(**shape)
         self._fillers = (zero, one, zero, zero, one)
@@ -103,7 +98,10 @@ class NumbaFunnelPlan(Plan):
         pitch = width + 2 * left
         plane, sums = (height + 2 * up) * pitch, (height - 1) * pitch + width
         self._forward_size = images * (plane + len(windows) * sums)
-        self._backward_size = (images + 1) * plane + (2 * images + 1) * len(windows) * sums
+        self._backward_size = (images + 1) * plane + 2 * images * len(windows) * sums
+        # The gradient of x is that of each branch without norm. If there is none, that of the first branch is written over it.
+        plain = [norm.mode == NONE for norm in spec.branches]
+        self._is_dx = plain if any(plain) else [True, False][: len(plain)]
         self._takes_memory = spec.inplace and spec.branches[0].mode == NONE
 
     def forward(
@@ -116,15 +114,14 @@ class NumbaFunnelPlan(Plan):
         # The kernel has read a channel of all branches before it writes that channel of the result.
         y = us[0] if is_own or takes else torch.empty_like(us[0])
         table = self._table(row)
-        moments = np.empty((MOMENTS * NORMS, table.shape[1]), table.dtype)
         _call(
-            'forward', *_two(us), _array(y), *self._taps(row), *self._constants, table, *self._norms,
-            moments, workspace=self._forward_size,
+            'forward', _pair(map(_planes, us)), _planes(y), self._taps(row), *self._constants, table, *self._norms,
+            workspace=self._forward_size,
         )  # fmt: skip
         if takes and not y.is_inference():  # inference tensors have no version counter
             torch.autograd.graph.increment_version(y)
         # Backward saves some of them. They are copied, because views would keep the whole table.
-        statistics = [torch.from_numpy(moments[index].copy()) for index in self._moments]
+        statistics = [torch.from_numpy(table[index].copy()) for index in self._statistics]
         if moves_running_statistics:
             self.spec.move_running_statistics(row, statistics)
         return (y,), statistics
@@ -133,45 +130,45 @@ class NumbaFunnelPlan(Plan):
         """See :class:`.Plan`."""
         found: List[Any] = [None] * len(row)
         us = [u.contiguous() for u in row[self._features]]
-        found[self._features] = [torch.empty_like(u) for u in us]
-        weights = [self._starts[k] - 2 for k in range(self._windows)]
+        dx = torch.empty_like(us[0])
+        dus = found[self._features] = [
+            dx if is_dx else torch.empty_like(dx) for is_dx in self._is_dx
+        ]
+        weights = self._weights
         for index in weights:
             found[index] = row[index].new_empty(row[index].shape)
-        of_norms = us[0].new_empty(GRADIENTS * NORMS, us[0].shape[1])
+        of_norms = dx.new_empty(GRADIENTS * NORMS, dx.shape[1])
         _call(
-            'backward', *_two(us), *self._taps(row), *self._constants, self._table(row), *self._norms,
-            _array(grads[0].contiguous()), *_two(found[self._features]),
-            *_two([found[index][:, 0] for index in weights]), _array(of_norms),
+            'backward', _pair(map(_planes, us)), self._taps(row), *self._constants, self._table(row), *self._norms,
+            _planes(grads[0].contiguous()), _planes(dx), _pair(map(_planes, dus)),
+            _pair(_array(found[index][:, 0]) for index in weights), _array(of_norms),
             workspace=self._backward_size,
         )  # fmt: skip
         rows = of_norms.unbind()
-        for k, start in self._starts.items():
-            # Bias, scale and shift are adjacent in both.
-            first = -1 if k < self._windows else 0
-            for offset in range(first, 2):
-                if row[start + offset] is not None:
-                    found[start + offset] = rows[GRADIENTS * k + 1 + offset]
+        for k, (_, start, bias) in self._places.items():
+            for offset, index in enumerate((bias, start, start + 1)):
+                if index is not None and row[index] is not None:
+                    found[index] = rows[GRADIENTS * k + offset]
         return found
 
-    def _taps(self, row: Row) -> List[np.ndarray]:
+    def _taps(self, row: Row) -> Arrays:
         """Return copies of the windows' weights, (C, rows, columns) each.
 
         Memory that is shared with NumPy cannot be resized, but FSDP resizes the memory of parameters in each step.
         """
         shape = torch.contiguous_format
-        weights = [row[self._starts[k] - 2][:, 0] for k in range(self._windows)]
-        return _two([weight.clone(memory_format=shape) for weight in weights])
+        weights = [row[index][:, 0] for index in self._weights]
+        return _pair(_array(weight.clone(memory_format=shape)) for weight in weights)
 
     def _table(self, row: Row) -> np.ndarray:
         """Return a table with a row for each of bias, scale, shift, mean and variance of four norms."""
         rows = list(self._fillers) * NORMS
-        for k, start in self._starts.items():
-            first = ROWS * k
-            if k in self._biased and row[start - 1] is not None:
-                rows[first] = row[start - 1]
-            for offset in range(4):
-                if row[start + offset] is not None:
-                    rows[first + 1 + offset] = row[start + offset]
+        for k, (norm, start, bias) in self._places.items():
+            # A batch norm cancels the bias.
+            first = None if bias is None or norm.mode == BATCH else row[bias]
+            for offset, tensor in enumerate((first, *row[start : start + 4])):
+                if tensor is not None:
+                    rows[ROWS * k + offset] = tensor
         return _array(torch.stack(rows))
 
 
@@ -192,13 +189,15 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.numpy(force=True)
 
 
-def _two(tensors: Sequence[Tensor]) -> List[np.ndarray]:
-    """Convert one or two tensors to two arrays. A missing second one is an empty array."""
-    arrays = [_array(tensor) for tensor in tensors]
-    if len(arrays) == 1:
-        (only,) = arrays
-        arrays.append(only[:, :0] if only.ndim == 3 else only[:0])
-    return arrays
+def _planes(features: Tensor) -> np.ndarray:
+    """Return an array that shares the memory of features (N, C, H, W), of shape (N, C, H * W)."""
+    return _array(features.view(*features.shape[:2], -1))
+
+
+def _pair(arrays: Iterable[np.ndarray]) -> Arrays:
+    """Return one or two arrays as two. A missing second one is empty."""
+    first, *others = arrays
+    return first, others[0] if others else first[:0]
 
 
 # --- loading and calling the kernels -----------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ def _announce_compilation(kernels: ModuleType) -> None:
             kernel, (first, *_) = event.data['dispatcher'], event.data['args']
             if kernel in (kernels.forward, kernels.backward):
                 self.started = perf_counter()
-                name = f'{kernel.py_func.__name__}, {first.dtype}'
+                name = f'{kernel.py_func.__name__}, {first.dtype.dtype}'
                 print_log(
                     f'Compiling {what} ({name}) for this machine. It takes up to two minutes and happens once.',
                     logger='current',
@@ -301,7 +300,7 @@ def _call(name: str, *arguments: Any, workspace: int) -> None:
 
     Args:
         name: ``'forward'`` or ``'backward'``, see :mod:`.kernels`.
-        *arguments: All arguments except the last one. The first one is an array.
+        *arguments: All arguments except the last one. The first one is a pair of arrays.
         workspace: Size of the workspace of a thread, in values.
     """
     import numba
@@ -319,7 +318,7 @@ def _call(name: str, *arguments: Any, workspace: int) -> None:
         before = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            kernel(*arguments, _workspace(arguments[0].dtype, threads, workspace))
+            kernel(*arguments, _workspace(arguments[0][0].dtype, threads, workspace))
         finally:
             numba.set_num_threads(before)
             _keep_torchs_threads(of_torch)

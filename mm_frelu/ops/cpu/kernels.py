@@ -30,38 +30,29 @@ PIECE = 4096
 NO_NORM, FIXED_NORM, BATCH_NORM = 0, 1, 2
 BIAS, GAMMA, BETA, MEAN, VAR = range(5)
 """Rows for each norm in the table of values per channel. It has four norms: those of two windows, then those of two branches."""
-ROWS = 5
+ROWS, NORMS = 5, 4
 BRANCH = 2
 """Index of the norm of the first branch."""
-GRADIENTS, MOMENTS = 3, 2
-"""Rows for each norm in the table of gradients (bias, scale, shift) and in the table of moments (mean, biased variance)."""
+GRADIENTS = 3
+"""Rows for each norm in the table of gradients: bias, scale, shift."""
+CENTRE, SCALE, SHIFT, OFFSET, SPREAD = range(5)
+"""Values of a norm for one channel, see :func:`_load_norm`."""
 
 
 # The functions below shift views instead of indices. Numba wraps an index that may be negative, which prevents vector instructions.
 @njit(fastmath=REORDER, **INNER)
-def _add_row(taps, step, source, target):
-    """``target[j] += sum_b taps[b] * source[j + b * step]`` for a window of up to seven columns."""
-    width = target.shape[0]
-    size = taps.shape[0]
-    if size == 1:
-        w0 = taps[0]
-        for j in range(width):
-            target[j] += w0 * source[j]
-        return
+def _add_one(tap, source, target):
+    for j in range(target.shape[0]):
+        target[j] += tap * source[j]
+
+
+@njit(fastmath=REORDER, **INNER)
+def _add_three(taps, step, source, target):
+    """``target[j] += sum_b taps[b] * source[j + b * step]`` for three taps."""
     w0, w1, w2 = taps[0], taps[1], taps[2]
     s1, s2 = source[step:], source[2 * step :]
-    for j in range(width):
+    for j in range(target.shape[0]):
         target[j] += w0 * source[j] + w1 * s1[j] + w2 * s2[j]
-    if size > 3:
-        w3, w4 = taps[3], taps[4]
-        s3, s4 = source[3 * step :], source[4 * step :]
-        for j in range(width):
-            target[j] += w3 * s3[j] + w4 * s4[j]
-    if size > 5:
-        w5, w6 = taps[5], taps[6]
-        s5, s6 = source[5 * step :], source[6 * step :]
-        for j in range(width):
-            target[j] += w5 * s5[j] + w6 * s6[j]
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -84,8 +75,8 @@ def _nine(taps, down, right, source, target):
 @njit(**INNER)
 def _start(halo, pitch, taps, steps):
     """Return the index in a plane with a halo that the first tap of a window reads for the first output."""
-    up = halo[0] - steps[0] * (taps.shape[0] // 2)
-    return up * pitch + halo[1] - steps[1] * (taps.shape[1] // 2)
+    up = halo[0] - steps[0] * (taps.shape[0] - 1) // 2
+    return up * pitch + halo[1] - steps[1] * (taps.shape[1] - 1) // 2
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -96,39 +87,32 @@ def _window(padded, halo, pitch, taps, steps, out):
     if taps.shape[0] == 3 and taps.shape[1] == 3:
         _nine(taps, down, right, source, out)
         return
-    out[:] = 0
-    for a in range(taps.shape[0]):
-        _add_row(taps[a], right, source[a * down :], out)
+    for start in range(0, out.shape[0], PIECE):
+        piece = out[start : start + PIECE]
+        piece[:] = 0
+        for a in range(taps.shape[0]):
+            row = source[start + a * down :]
+            threes = taps.shape[1] // 3 * 3
+            for b in range(0, threes, 3):
+                _add_three(taps[a, b:], right, row[b * right :], piece)
+            for b in range(threes, taps.shape[1]):
+                _add_one(taps[a, b], row[b * right :], piece)
 
 
 @njit(fastmath=REORDER, **INNER)
-def _dots_of_nine(values, down, right, source, totals):
-    """Add to ``totals`` the dot products of the values with the source shifted by each of nine taps. The values are read once."""
+def _dots_of_three(values, step, source, totals):
+    """Add to ``totals`` the dot products of the values with the source shifted by each of three taps. The values are read once."""
     zero = values.dtype.type(0)
-    t0, t1, t2, t3, t4, t5, t6, t7, t8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
-    s1, s2 = source[right:], source[2 * right :]
-    s3, s4, s5 = source[down:], source[down + right :], source[down + 2 * right :]
-    s6, s7, s8 = source[2 * down :], source[2 * down + right :], source[2 * (down + right) :]
+    t0, t1, t2 = zero, zero, zero
+    s1, s2 = source[step:], source[2 * step :]
     for j in range(values.shape[0]):
         value = values[j]
         t0 += value * source[j]
         t1 += value * s1[j]
         t2 += value * s2[j]
-        t3 += value * s3[j]
-        t4 += value * s4[j]
-        t5 += value * s5[j]
-        t6 += value * s6[j]
-        t7 += value * s7[j]
-        t8 += value * s8[j]
-    totals[0, 0] += t0
-    totals[0, 1] += t1
-    totals[0, 2] += t2
-    totals[1, 0] += t3
-    totals[1, 1] += t4
-    totals[1, 2] += t5
-    totals[2, 0] += t6
-    totals[2, 1] += t7
-    totals[2, 2] += t8
+    totals[0] += t0
+    totals[1] += t1
+    totals[2] += t2
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -149,31 +133,29 @@ def _correlate(padded, halo, pitch, steps, values, totals):
     inside = values[first : values.shape[0] - first]
     for start in range(0, inside.shape[0], PIECE):
         piece, under = inside[start : start + PIECE], source[start:]
-        if totals.shape[0] == 3 and totals.shape[1] == 3:
-            _dots_of_nine(piece, down, right, under, totals)
-            continue
         for a in range(totals.shape[0]):
-            for b in range(totals.shape[1]):
+            threes = totals.shape[1] // 3 * 3
+            for b in range(0, threes, 3):
+                _dots_of_three(piece, right, under[a * down + b * right :], totals[a, b:])
+            for b in range(threes, totals.shape[1]):
                 totals[a, b] += _dot(piece, under[a * down + b * right :])
 
 
-@njit(fastmath=REORDER, **INNER)
+@njit(**INNER)
 def _row(flat, pitch, columns, i):
     return flat[i * pitch : i * pitch + columns]
 
 
+# The next four functions round like torch's batch norm on a CPU, so that the normed branches are bitwise equal to its result:
+# squares are rounded before they are summed in double precision, a multiplication is fused with the following addition, and
+# nothing else is reordered.
 @njit(fastmath=REORDER, **INNER)
-def _inside(padded, halo, pitch, columns, i):
-    start = (halo[0] + i) * pitch + halo[1]
-    return padded[start : start + columns]
-
-
-@njit(fastmath=REORDER, **INNER)
-def _sum(flat, pitch, rows, columns):
+def _sum(flat, pitch, rows, columns, zero):
+    """Sum over a plane. The sum of a row has the type of ``zero``: double for a branch, that of the features for a window."""
     total = 0.0
     for i in range(rows):
         row = _row(flat, pitch, columns, i)
-        part = flat.dtype.type(0)
+        part = zero
         for j in range(columns):
             part += row[j]
         total += part
@@ -181,94 +163,64 @@ def _sum(flat, pitch, rows, columns):
 
 
 @njit(fastmath=REORDER, **INNER)
-def _squares(flat, pitch, rows, columns, centre):
+def _squares(flat, pitch, rows, columns, centre, zero):
+    """Compute the same sum of the squared distances from the centre."""
     total = 0.0
     for i in range(rows):
         row = _row(flat, pitch, columns, i)
-        part = flat.dtype.type(0)
+        part = zero
         for j in range(columns):
-            part += (row[j] - centre) * (row[j] - centre)
+            away = row[j] - centre
+            part += away * away
         total += part
     return total
 
 
-# The next five functions round like torch's batch norm on a CPU, so that the features are bitwise equal to its result: squares are
-# rounded before they are summed in double precision, a multiplication is fused with the following addition, and nothing else is
-# reordered.
-@njit(fastmath=REORDER, **INNER)
-def _sum_in_double(plane):
-    total = 0.0
-    for i in range(plane.shape[0]):
-        row = plane[i]
-        for j in range(plane.shape[1]):
-            total += np.float64(row[j])
-    return total
-
-
-@njit(fastmath=REORDER, **INNER)
-def _squares_in_double(plane, centre):
-    total = 0.0
-    for i in range(plane.shape[0]):
-        row = plane[i]
-        for j in range(plane.shape[1]):
-            away = row[j] - centre
-            total += np.float64(away * away)
-    return total
-
-
-@njit(fastmath=FUSE, **INNER)
-def _scale_and_shift(table, k, c, eps, mode):
-    """Return scale and shift of a norm with known statistics, for ``u * scale + shift``, and its reciprocal standard deviation."""
-    kind = table.dtype.type
-    first = ROWS * k
-    if mode == BATCH_NORM:
-        spread = kind(1 / np.sqrt(np.float64(table[first + VAR, c]) + eps))
-    else:
-        spread = kind(1) / np.sqrt(table[first + VAR, c] + kind(eps))
-    scale = spread * table[first + GAMMA, c]
-    return scale, table[first + BETA, c] - table[first + MEAN, c] * scale, spread
-
-
-@njit(fastmath=FUSE, **INNER)
-def _put(plane, scale, shift, padded, halo, pitch):
-    """Write a normed plane into a buffer with a halo."""
-    for i in range(plane.shape[0]):
-        row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
-        for j in range(plane.shape[1]):
-            target[j] = row[j] * scale + shift
-
-
-@njit(fastmath=FUSE, **INNER)
-def _add_to(plane, scale, shift, padded, halo, pitch):
-    """Add a normed plane to a buffer with a halo."""
-    for i in range(plane.shape[0]):
-        row, target = plane[i], _inside(padded, halo, pitch, plane.shape[1], i)
-        for j in range(plane.shape[1]):
-            target[j] += row[j] * scale + shift
-
-
 @njit(**INNER)
-def _put_branches(u1, u2, n, c, scales, shifts, padded, halo, pitch):
-    """Write the sum of the normed branches for one plane into a buffer with a halo."""
-    _put(u1[n, c], scales[0], shifts[0], padded, halo, pitch)
-    if u2.shape[0]:
-        _add_to(u2[n, c], scales[1], shifts[1], padded, halo, pitch)
-
-
-@njit(**INNER)
-def _measure(u, c, k, table, moments):
-    """Compute mean and biased variance of a branch over the batch, and write them to ``moments`` and to the table."""
+def _measure(planes, index, pitch, rows, columns, zero, k, c, table):
+    """Write mean and biased variance of ``planes[:, index]`` over the batch to the table."""
     kind = table.dtype.type
-    count = u.shape[0] * u.shape[2] * u.shape[3]
+    count = planes.shape[0] * rows * columns
     total = 0.0
-    for n in range(u.shape[0]):
-        total += _sum_in_double(u[n, c])
+    for n in range(planes.shape[0]):
+        total += _sum(planes[n, index], pitch, rows, columns, zero)
     mean = kind(total / count)
     squares = 0.0
-    for n in range(u.shape[0]):
-        squares += _squares_in_double(u[n, c], mean)
-    moments[MOMENTS * k, c] = table[ROWS * k + MEAN, c] = mean
-    moments[MOMENTS * k + 1, c] = table[ROWS * k + VAR, c] = kind(squares) / kind(count)
+    for n in range(planes.shape[0]):
+        squares += _squares(planes[n, index], pitch, rows, columns, mean, zero)
+    table[ROWS * k + MEAN, c] = mean
+    table[ROWS * k + VAR, c] = kind(squares) / kind(count)
+
+
+@njit(fastmath=FUSE, **INNER)
+def _load_norm(table, k, c, eps, modes, norms):
+    """Write centre, scale, shift, offset and reciprocal standard deviation of a norm with known statistics to ``norms[k]``.
+
+    The values of a window are ``(t - centre) * scale + shift``, those of a branch ``u * scale + offset``.
+    """
+    kind = table.dtype.type
+    bias, gamma, beta, mean, var = table[ROWS * k : ROWS * (k + 1), c]
+    if modes[k] == BATCH_NORM:
+        spread = kind(1 / np.sqrt(np.float64(var) + eps[k]))
+    else:
+        spread = kind(1) / np.sqrt(var + kind(eps[k]))
+    scale = spread * gamma
+    norms[k] = (mean - bias, scale, beta, beta - mean * scale, spread)
+
+
+@njit(fastmath=FUSE, **INNER)
+def _put_branches(us, n, c, norms, inside, pitch, columns):
+    """Write the sum of the normed branches for one plane into a buffer with a halo."""
+    for branch in range(2):
+        if us[branch].shape[0] == 0:
+            continue
+        plane = us[branch][n, c]
+        scale, offset = norms[BRANCH + branch, SCALE], norms[BRANCH + branch, OFFSET]
+        for i in range(plane.shape[0] // columns):
+            row, target = _row(plane, columns, columns, i), _row(inside, pitch, columns, i)
+            for j in range(columns):
+                value = row[j] * scale + offset
+                target[j] = target[j] + value if branch else value
 
 
 @njit(fastmath=REORDER, **INNER)
@@ -287,153 +239,119 @@ def _share(mine, other, gradient):
 
 
 @njit(fastmath=REORDER, **INNER)
-def _activate(padded, halo, pitch, sums, norm, maximum, y):
+def _activate(inside, pitch, sums, norms, maximum, columns, y):
     """Compute ``y = max(x, T)`` for a plane from the sums of the windows."""
-    rows, columns = y.shape
-    centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
-    centre2, scale2, shift2 = norm[1, 0], norm[1, 1], norm[1, 2]
-    for i in range(rows):
-        own = _inside(padded, halo, pitch, columns, i)
-        out, t = y[i], _row(sums[0], pitch, columns, i)
-        if sums.shape[0] == 1:
-            for j in range(columns):
-                out[j] = _larger(own[j], (t[j] - centre) * scale + shift)
-            continue
-        t2 = _row(sums[1], pitch, columns, i)
-        if maximum:
-            for j in range(columns):
+    windows = sums.shape[0]
+    centre, scale, shift = norms[0, CENTRE], norms[0, SCALE], norms[0, SHIFT]
+    centre2, scale2, shift2 = norms[1, CENTRE], norms[1, SCALE], norms[1, SHIFT]
+    for i in range(y.shape[0] // columns):
+        own, out = _row(inside, pitch, columns, i), _row(y, columns, columns, i)
+        t, t2 = _row(sums[0], pitch, columns, i), _row(sums[windows - 1], pitch, columns, i)
+        for j in range(columns):
+            value = (t[j] - centre) * scale + shift
+            if windows == 2:
                 second = (t2[j] - centre2) * scale2 + shift2
-                out[j] = _larger(own[j], _larger((t[j] - centre) * scale + shift, second))
-        else:
-            for j in range(columns):
-                second = (t2[j] - centre2) * scale2 + shift2
-                out[j] = _larger(own[j], (t[j] - centre) * scale + shift + second)
+                value = _larger(value, second) if maximum else value + second
+            out[j] = _larger(own[j], value)
 
 
 @njit(fastmath=REORDER, **INNER)
 def _forward_channels(
-    start, stop, u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace
+    start, stop, us, y, taps, steps, halo, columns, maximum, table, eps, modes, workspace
 ):  # fmt: skip
-    images, _, rows, columns = y.shape
-    windows = 1 if taps2.shape[1] == 0 else 2
-    count = images * rows * columns
+    images, rows = y.shape[0], y.shape[2] // columns
+    windows = 2 if taps[1].shape[0] else 1
     pitch = columns + 2 * halo[1]
+    first = halo[0] * pitch + halo[1]
     size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
     padded = workspace[: images * size].reshape(images, size)
     sums = workspace[images * size :][: images * windows * size_of_sums]
     sums = sums.reshape(images, windows, size_of_sums)
     padded[:] = 0
-    norm = np.zeros((2, 3), y.dtype)
-    scales, shifts = np.ones(2, y.dtype), np.zeros(2, y.dtype)
+    norms, zero = np.empty((NORMS, 5), y.dtype), y.dtype.type(0)
     for c in range(start, stop):
-        for branch, u in enumerate((u1, u2)):
+        for branch in range(2):
             k = BRANCH + branch
             if modes[k] == BATCH_NORM:
-                _measure(u, c, k, table, moments)
-            if modes[k] != NO_NORM:
-                scales[branch], shifts[branch], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
+                _measure(us[branch], c, columns, rows, columns, 0.0, k, c, table)
+            _load_norm(table, k, c, eps, modes, norms)
         for n in range(images):
-            _put_branches(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
-            _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
-            if windows == 2:
-                _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
-        for k in range(windows):
-            first = ROWS * k
-            if modes[k] != BATCH_NORM:
-                norm[k, 1], _, _ = _scale_and_shift(table, k, c, eps[k], modes[k])
-                norm[k, 0] = table[first + MEAN, c] - table[first + BIAS, c]
-                norm[k, 2] = table[first + BETA, c]
-                continue
-            total = 0.0
-            for n in range(images):
-                total += _sum(sums[n, k], pitch, rows, columns)
-            mean = y.dtype.type(total / count)
-            squares = 0.0
-            for n in range(images):
-                squares += _squares(sums[n, k], pitch, rows, columns, mean)
-            moments[MOMENTS * k, c] = mean
-            moments[MOMENTS * k + 1, c] = squares / count
-            norm[k, 0] = mean
-            norm[k, 1] = table[first + GAMMA, c] / np.sqrt(squares / count + eps[k])
-            norm[k, 2] = table[first + BETA, c]
+            _put_branches(us, n, c, norms, padded[n][first:], pitch, columns)
+            for k in range(windows):
+                _window(padded[n], halo, pitch, taps[k][c], steps[k], sums[n, k])
+        for k in range(2):
+            if modes[k] == BATCH_NORM:
+                _measure(sums, k, pitch, rows, columns, zero, k, c, table)
+            _load_norm(table, k, c, eps, modes, norms)
         for n in range(images):
-            _activate(padded[n], halo, pitch, sums[n], norm, maximum, y[n, c])
+            _activate(padded[n][first:], pitch, sums[n], norms, maximum, columns, y[n, c])
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def forward(u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace):
-    """Compute ``y = max(x, T(x))``, where x is the sum of the normed branches, and the moments of batch norms.
+def forward(us, y, taps, steps, halo, columns, maximum, table, eps, modes, workspace):
+    """Compute ``y = max(x, T(x))``, where x is the sum of the normed branches.
 
     Args:
-        u1: First branch, (N, C, H, W).
-        u2: Second branch, with zero images if there is none.
-        y: Output: the activated features.
-        taps1: First window, (C, rows, columns).
-        taps2: Second window, with zero rows if there is none.
+        us: The two branches, (N, C, H * W). If there is only one, the second is empty.
+        y: Output: the activated features, (N, C, H * W).
+        taps: The two windows, (C, rows, columns). If there is only one, the second is empty.
         steps: Dilation of each window, (2, 2).
         halo: Rows and columns of the halo, (2,).
+        columns: W.
         maximum: Whether two windows are combined by their maximum instead of their sum.
         table: Values per channel, (20, C), see :data:`ROWS`: bias, scale, shift, mean and variance for each norm. Without a norm
-            they are 0, 1, 0, 0, 1. A batch norm cancels the bias, so its bias is 0. Mean and variance of a branch's batch norm
-            are outputs.
+            they are 0, 1, 0, 0, 1. A batch norm cancels the bias, so its bias is 0. Mean and biased variance of a batch norm are
+            outputs.
         eps: Value that each norm adds to the variance, (4,).
         modes: Mode of each norm, (4,): no norm, fixed statistics, or statistics of the batch.
-        moments: Output for batch norms: mean and biased variance, (8, C).
         workspace: One row for each thread; :class:`.backend.NumbaFunnelPlan` computes its size.
     """
-    channels = taps1.shape[0]
+    channels = y.shape[1]
     threads = workspace.shape[0]
     for thread in prange(threads):
         _forward_channels(
             thread * channels // threads, (thread + 1) * channels // threads,
-            u1, u2, y, taps1, taps2, steps, halo, maximum, table, eps, modes, moments, workspace[thread],
+            us, y, taps, steps, halo, columns, maximum, table, eps, modes, workspace[thread],
         )  # fmt: skip
 
 
 @njit(fastmath=REORDER, **INNER)
-def _share_out(padded, halo, pitch, sums, norm, maximum, grad, shares, totals):
+def _share_out(inside, pitch, sums, norms, maximum, columns, grad, shares, totals):
     """Compute the part of the gradient that goes to the values of each window.
 
     The result is written to ``shares``. Its sum, and the sum of its products with the distance from the centre, are added to
     ``totals`` (windows, 2).
     """
-    rows, columns = grad.shape
-    centre, scale, shift = norm[0, 0], norm[0, 1], norm[0, 2]
-    centre2, scale2, shift2 = norm[1, 0], norm[1, 1], norm[1, 2]
-    for i in range(rows):
-        own = _inside(padded, halo, pitch, columns, i)
-        g, t, out = grad[i], _row(sums[0], pitch, columns, i), _row(shares[0], pitch, columns, i)
-        plain = grad.dtype.type(0)
-        weighted = grad.dtype.type(0)
-        if sums.shape[0] == 1:
-            for j in range(columns):
-                away = t[j] - centre
-                share = _share(away * scale + shift, own[j], g[j])
-                out[j] = share
-                plain += share
-                weighted += share * away
-            totals[0, 0] += plain
-            totals[0, 1] += weighted
-            continue
-        t2, out2 = _row(sums[1], pitch, columns, i), _row(shares[1], pitch, columns, i)
-        plain2 = grad.dtype.type(0)
-        weighted2 = grad.dtype.type(0)
+    windows = sums.shape[0]
+    centre, scale, shift = norms[0, CENTRE], norms[0, SCALE], norms[0, SHIFT]
+    centre2, scale2, shift2 = norms[1, CENTRE], norms[1, SCALE], norms[1, SHIFT]
+    for i in range(grad.shape[0] // columns):
+        own, g = _row(inside, pitch, columns, i), _row(grad, columns, columns, i)
+        t, t2 = _row(sums[0], pitch, columns, i), _row(sums[windows - 1], pitch, columns, i)
+        out, out2 = _row(shares[0], pitch, columns, i), _row(shares[windows - 1], pitch, columns, i)
+        zero = grad.dtype.type(0)
+        plain, weighted, plain2, weighted2 = zero, zero, zero, zero
         for j in range(columns):
-            away, away2 = t[j] - centre, t2[j] - centre2
-            first, second = away * scale + shift, away2 * scale2 + shift2
-            if maximum:
-                both = _share(_larger(first, second), own[j], g[j])
-                share = _share(first, second, both)
-                share2 = both - share
+            away = t[j] - centre
+            value = away * scale + shift
+            if windows == 1:
+                share = _share(value, own[j], g[j])
             else:
-                share = _share(first + second, own[j], g[j])
-                share2 = share
+                away2 = t2[j] - centre2
+                second = away2 * scale2 + shift2
+                if maximum:
+                    both = _share(_larger(value, second), own[j], g[j])
+                    share = _share(value, second, both)
+                    share2 = both - share
+                else:
+                    share = _share(value + second, own[j], g[j])
+                    share2 = share
+                out2[j] = share2
+                plain2 += share2
+                weighted2 += share2 * away2
             out[j] = share
-            out2[j] = share2
             plain += share
             weighted += share * away
-            plain2 += share2
-            weighted2 += share2 * away2
         totals[0, 0] += plain
         totals[0, 1] += weighted
         totals[1, 0] += plain2
@@ -441,47 +359,31 @@ def _share_out(padded, halo, pitch, sums, norm, maximum, grad, shares, totals):
 
 
 @njit(fastmath=REORDER, **INNER)
-def _through_norm(shares, sums, norm, less, halo, pitch, rows, columns, target):
-    """Compute the gradient of the sums of a window, with a halo.
-
-    ``less`` holds what a batch norm subtracts: a constant, and a factor of the distance from the centre.
-    """
-    centre, scale, constant, multiple = norm[0], norm[1], less[0], less[1]
-    for i in range(rows):
-        share, t = _row(shares, pitch, columns, i), _row(sums, pitch, columns, i)
-        out = _inside(target, halo, pitch, columns, i)
-        for j in range(columns):
-            out[j] = scale * (share[j] - constant - (t[j] - centre) * multiple)
-
-
-@njit(fastmath=REORDER, **INNER)
-def _gather(grad, shares, through, pitch, maximum, dx):
+def _gather(grad, shares, through, pitch, columns, maximum, dx):
     """Compute the gradient of x: the part that does not go to the windows' values, and the part that comes through the windows."""
-    rows, columns = grad.shape
-    for i in range(rows):
-        g, share, out = grad[i], _row(shares[0], pitch, columns, i), dx[i]
-        back = _row(through[0], pitch, columns, i)
-        if shares.shape[0] == 1:
-            for j in range(columns):
-                out[j] = g[j] - share[j] + back[j]
-            continue
-        share2, back2 = _row(shares[1], pitch, columns, i), _row(through[1], pitch, columns, i)
-        if maximum:
-            for j in range(columns):
-                out[j] = g[j] - share[j] - share2[j] + back[j] + back2[j]
-        else:
-            for j in range(columns):
-                out[j] = g[j] - share[j] + back[j] + back2[j]
+    windows = shares.shape[0]
+    for i in range(dx.shape[0] // columns):
+        g, out = _row(grad, columns, columns, i), _row(dx, columns, columns, i)
+        share, back = _row(shares[0], pitch, columns, i), _row(through[0], pitch, columns, i)
+        share2 = _row(shares[windows - 1], pitch, columns, i)
+        back2 = _row(through[windows - 1], pitch, columns, i)
+        for j in range(columns):
+            value = g[j] - share[j] + back[j]
+            if windows == 2:
+                value += back2[j]
+                if maximum:
+                    value -= share2[j]
+            out[j] = value
 
 
 @njit(fastmath=REORDER, **INNER)
-def _norm_sums(grad, u, centre, totals):
+def _norm_sums(grad, u, centre, columns, totals):
     """Add to ``totals`` the sum of the gradients of a plane, and the sum of their products with the distance from the centre."""
-    for i in range(grad.shape[0]):
-        g, row = grad[i], u[i]
+    for i in range(grad.shape[0] // columns):
+        g, row = _row(grad, columns, columns, i), _row(u, columns, columns, i)
         plain = grad.dtype.type(0)
         weighted = grad.dtype.type(0)
-        for j in range(grad.shape[1]):
+        for j in range(columns):
             plain += g[j]
             weighted += g[j] * (row[j] - centre)
         totals[0] += plain
@@ -489,154 +391,119 @@ def _norm_sums(grad, u, centre, totals):
 
 
 @njit(fastmath=REORDER, **INNER)
-def _norm_gradient(grad, u, centre, scale, constant, multiple, out):
-    """Compute the gradient of the input of a norm. ``out`` may be ``grad``."""
-    for i in range(grad.shape[0]):
-        g, row, target = grad[i], u[i], out[i]
-        for j in range(grad.shape[1]):
-            target[j] = scale * (g[j] - constant - (row[j] - centre) * multiple)
+def _finish_norm(totals, count, k, c, norm, mode, gradients):
+    """Write the gradients of bias, scale and shift, and return what a batch norm subtracts: a constant, and a factor of the distance.
 
-
-@njit(**INNER)
-def _copy(plane, target):
-    for i in range(plane.shape[0]):
-        row, out = plane[i], target[i]
-        for j in range(plane.shape[1]):
-            out[j] = row[j]
+    ``totals`` has the sum of the gradients of the norm's output, and that of their products with the distance from the centre.
+    """
+    kind = gradients.dtype.type
+    spread = norm[SPREAD]
+    # A shift of all values of a channel does not change the output of a batch norm.
+    gradients[GRADIENTS * k + BIAS, c] = 0 if mode == BATCH_NORM else totals[0] * norm[SCALE]
+    gradients[GRADIENTS * k + GAMMA, c] = totals[1] * spread
+    gradients[GRADIENTS * k + BETA, c] = totals[0]
+    if mode != BATCH_NORM:
+        return kind(0), kind(0)
+    return kind(totals[0] / count), kind(totals[1] / count * spread * spread)
 
 
 @njit(fastmath=REORDER, **INNER)
-def _branch_backward(u, dx, du, c, k, table, eps, modes, gradients):
-    """Compute the gradient of a branch, whose norm has index k, from the gradient of x, for one channel."""
-    images, _, rows, columns = u.shape
-    if modes[k] == NO_NORM:
-        for n in range(images):
-            _copy(dx[n, c], du[n, c])
-        return
-    count = images * rows * columns
-    scale, _, spread = _scale_and_shift(table, k, c, eps[k], modes[k])
-    centre = table[ROWS * k + MEAN, c]
-    totals = np.zeros(2, np.float64)
-    for n in range(images):
-        _norm_sums(dx[n, c], u[n, c], centre, totals)
-    gradients[GRADIENTS * k + GAMMA, c] = totals[1] * spread
-    gradients[GRADIENTS * k + BETA, c] = totals[0]
-    if modes[k] == FIXED_NORM:
-        totals[:] = 0
-    constant = u.dtype.type(totals[0] / count)
-    multiple = u.dtype.type(totals[1] / count * spread * spread)
-    for n in range(images):
-        _norm_gradient(dx[n, c], u[n, c], centre, scale, constant, multiple, du[n, c])
+def _norm_gradient(grad, pitch, u, norm, less, columns, out, pitch_of_out):
+    """Compute the gradient of the input of a norm. ``less`` is the result of :func:`_finish_norm`; ``out`` may be ``grad``."""
+    centre, scale, (constant, multiple) = norm[CENTRE], norm[SCALE], less
+    for i in range((grad.shape[0] - columns) // pitch + 1):
+        g, row = _row(grad, pitch, columns, i), _row(u, pitch, columns, i)
+        target = _row(out, pitch_of_out, columns, i)
+        for j in range(columns):
+            target[j] = scale * (g[j] - constant - (row[j] - centre) * multiple)
 
 
 @njit(fastmath=REORDER, **INNER)
 def _backward_channels(
-    start, stop, u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients, workspace,
+    start, stop, us, taps, steps, halo, columns, maximum, table, eps, modes, grad, dx, dus, dtaps, gradients, workspace
 ):  # fmt: skip
-    images, _, rows, columns = u1.shape
-    windows = 1 if taps2.shape[1] == 0 else 2
+    images, rows = grad.shape[0], grad.shape[2] // columns
+    windows = 2 if taps[1].shape[0] else 1
     count = images * rows * columns
-    # The gradient of x is written into that of the second branch if this has no norm, and otherwise into that of the first.
-    is_shortcut = u2.shape[0] > 0 and modes[BRANCH + 1] == NO_NORM
-    dx = du2 if is_shortcut else du1
     pitch = columns + 2 * halo[1]
+    first = halo[0] * pitch + halo[1]
     size, size_of_sums = (rows + 2 * halo[0]) * pitch, (rows - 1) * pitch + columns
     with_halo = workspace[: (images + 1) * size].reshape(images + 1, size)
     with_halo[:] = 0
     padded, dsums = with_halo[:images], with_halo[images]
-    others = workspace[(images + 1) * size :][: (2 * images + 1) * windows * size_of_sums]
-    others = others.reshape(2 * images + 1, windows, size_of_sums)
-    sums, shares, through = others[:images], others[images:-1], others[-1]
-    norm = np.zeros((2, 3), grad.dtype)
-    scales, shifts = np.ones(2, grad.dtype), np.zeros(2, grad.dtype)
-    less = np.zeros((2, 2), grad.dtype)
-    totals = np.zeros((2, 2), np.float64)
-    of_taps1 = np.zeros(taps1.shape[1:], np.float64)
-    of_taps2 = np.zeros(taps2.shape[1:], np.float64)
+    others = workspace[(images + 1) * size :][: 2 * images * windows * size_of_sums]
+    others = others.reshape(2, images, windows, size_of_sums)
+    sums, shares = others[0], others[1]
+    norms = np.empty((NORMS, 5), grad.dtype)
+    totals = np.empty((2, 2), np.float64)
     for c in range(start, stop):
-        spread = np.zeros(2, np.float64)
-        for k in range(windows):
-            norm[k, 1], _, spread[k] = _scale_and_shift(table, k, c, eps[k], modes[k])
-            norm[k, 0] = table[ROWS * k + MEAN, c] - table[ROWS * k + BIAS, c]
-            norm[k, 2] = table[ROWS * k + BETA, c]
-        for branch in range(2):
-            k = BRANCH + branch
-            if modes[k] != NO_NORM:
-                scales[branch], shifts[branch], _ = _scale_and_shift(table, k, c, eps[k], modes[k])
+        for k in range(NORMS):
+            _load_norm(table, k, c, eps, modes, norms)
         totals[:] = 0
         for n in range(images):
-            _put_branches(u1, u2, n, c, scales, shifts, padded[n], halo, pitch)
-            _window(padded[n], halo, pitch, taps1[c], steps[0], sums[n, 0])
-            if windows == 2:
-                _window(padded[n], halo, pitch, taps2[c], steps[1], sums[n, 1])
+            inside = padded[n][first:]
+            _put_branches(us, n, c, norms, inside, pitch, columns)
+            for k in range(windows):
+                _window(padded[n], halo, pitch, taps[k][c], steps[k], sums[n, k])
             _share_out(
-                padded[n], halo, pitch, sums[n], norm, maximum, grad[n, c], shares[n], totals
+                inside, pitch, sums[n], norms, maximum, columns, grad[n, c], shares[n], totals
             )
         for k in range(windows):
-            # A shift of all values of a channel does not change the output of a batch norm.
-            bias = 0 if modes[k] == BATCH_NORM else totals[k, 0] * norm[k, 1]
-            gradients[GRADIENTS * k + BIAS, c] = bias
-            gradients[GRADIENTS * k + GAMMA, c] = totals[k, 1] * spread[k]
-            gradients[GRADIENTS * k + BETA, c] = totals[k, 0]
-            if modes[k] == BATCH_NORM:
-                less[k, 0] = totals[k, 0] / count
-                less[k, 1] = totals[k, 1] / count * spread[k] * spread[k]
-        of_taps1[:] = 0
-        of_taps2[:] = 0
-        turned1, turned2 = taps1[c, ::-1, ::-1].copy(), taps2[c, ::-1, ::-1].copy()
-        for n in range(images):
-            _through_norm(
-                shares[n, 0], sums[n, 0], norm[0], less[0], halo, pitch, rows, columns, dsums
-            )
-            _correlate(padded[n], halo, pitch, steps[0], dsums, of_taps1)
-            _window(dsums, halo, pitch, turned1, steps[0], through[0])
-            if windows == 2:
-                _through_norm(
-                    shares[n, 1], sums[n, 1], norm[1], less[1], halo, pitch, rows, columns, dsums
+            less = _finish_norm(totals[k], count, k, c, norms[k], modes[k], gradients)
+            turned = taps[k][c, ::-1, ::-1].copy()
+            of_taps = np.zeros(turned.shape, np.float64)
+            for n in range(images):
+                _norm_gradient(
+                    shares[n, k], pitch, sums[n, k], norms[k], less, columns, dsums[first:], pitch
                 )
-                _correlate(padded[n], halo, pitch, steps[1], dsums, of_taps2)
-                _window(dsums, halo, pitch, turned2, steps[1], through[1])
-            _gather(grad[n, c], shares[n], through, pitch, maximum, dx[n, c])
-        dtaps1[c] = of_taps1
-        dtaps2[c] = of_taps2
-        if u2.shape[0] and not is_shortcut:
-            _branch_backward(u2, dx, du2, c, BRANCH + 1, table, eps, modes, gradients)
-        if is_shortcut or modes[BRANCH] != NO_NORM:
-            _branch_backward(u1, dx, du1, c, BRANCH, table, eps, modes, gradients)
+                _correlate(padded[n], halo, pitch, steps[k], dsums, of_taps)
+                # The sums are not needed any more, so the gradient through the window takes their place.
+                _window(dsums, halo, pitch, turned, steps[k], sums[n, k])
+            dtaps[k][c] = of_taps
+        for n in range(images):
+            _gather(grad[n, c], shares[n], sums[n], pitch, columns, maximum, dx[n, c])
+        for k in (BRANCH + 1, BRANCH):  # dx may be the gradient of the first branch
+            u, du = us[k - BRANCH], dus[k - BRANCH]
+            if modes[k] == NO_NORM:
+                continue
+            totals[:] = 0
+            for n in range(images):
+                _norm_sums(dx[n, c], u[n, c], norms[k, CENTRE], columns, totals[0])
+            less = _finish_norm(totals[0], count, k, c, norms[k], modes[k], gradients)
+            for n in range(images):
+                _norm_gradient(
+                    dx[n, c], columns, u[n, c], norms[k], less, columns, du[n, c], columns
+                )
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def backward(
-    u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-    grad, du1, du2, dtaps1, dtaps2, gradients, workspace,
+    us, taps, steps, halo, columns, maximum, table, eps, modes, grad, dx, dus, dtaps, gradients, workspace
 ):  # fmt: skip
     """Compute the gradients of the branches, of the windows, and of the norms of both.
 
     Args:
-        u1: First branch, (N, C, H, W).
-        u2: Second branch, with zero images if there is none.
-        taps1: As in :func:`forward`.
-        taps2: As there.
+        us: As in :func:`forward`.
+        taps: As there.
         steps: As there.
         halo: As there.
+        columns: As there.
         maximum: As there.
         table: As there, but mean and variance of every batch norm are inputs.
         eps: As in :func:`forward`.
         modes: As there.
-        grad: Gradient of y, (N, C, H, W).
-        du1: Output: gradient of the first branch.
-        du2: Output: gradient of the second branch.
-        dtaps1: Output: gradient of the first window.
-        dtaps2: Output: gradient of the second window.
-        gradients: Output: gradients of bias, scale and shift, (12, C), of each window and of each branch with a norm.
+        grad: Gradient of y, (N, C, H * W).
+        dx: Output: gradient of x, (N, C, H * W).
+        dus: Output: gradients of the branches. That of a branch without norm is ``dx``, and that of the first may be.
+        dtaps: Output: gradients of the windows.
+        gradients: Output: gradients of bias, scale and shift, (12, C), of each norm.
         workspace: One row for each thread; :class:`.backend.NumbaFunnelPlan` computes its size.
     """
-    channels = taps1.shape[0]
+    channels = grad.shape[1]
     threads = workspace.shape[0]
     for thread in prange(threads):
         _backward_channels(
             thread * channels // threads, (thread + 1) * channels // threads,
-            u1, u2, taps1, taps2, steps, halo, maximum, table, eps, modes,
-            grad, du1, du2, dtaps1, dtaps2, gradients, workspace[thread],
+            us, taps, steps, halo, columns, maximum, table, eps, modes,
+            grad, dx, dus, dtaps, gradients, workspace[thread],
         )  # fmt: skip

@@ -93,22 +93,18 @@ class TritonFunnelPlan(Plan):
         self.count = x.numel() // x.shape[1]
         self.statistics = spec.statistics
         self.channels_last = is_channels_last(x)
+        norms: List[_Place] = []
+        first = 0
+        for norm, start, bias in spec.places:
+            bias = None if bias is None or row[bias] is None else bias
+            norms.append(_Place(norm, start, first, bias))
+            first += 2 * (norm.mode == BATCH)
+        count = len(spec.branches)
         # A branch with a norm comes first, because the kernels support a norm of the first branch or of both.
-        order = sorted(range(len(spec.branches)), key=lambda k: spec.branches[k].mode == NONE)
-        starts = spec.norm_starts
-        first = [2 * sum(norm.mode == BATCH for norm in spec.norms[:k]) for k in range(len(starts))]
-        self.branches = [_Place(spec.branches[k], starts[k], first[k]) for k in order]
-        self.windows = [
-            _Place(
-                window.norm,
-                starts[k],
-                first[k],
-                None if row[starts[k] - 1] is None else starts[k] - 1,
-            )
-            for k, window in enumerate(spec.windows, start=len(order))
-        ]
+        self.branches = sorted(norms[:count], key=lambda place: place.norm.mode == NONE)
+        self.windows = norms[count:]
         self.batch = self.windows[0].norm.mode == BATCH
-        self.two = len(order) == 2
+        self.two = count == 2
         self.scaled = self.branches[0].norm.mode == FIXED
         places = [place.start + step for place in self.branches for step in (0, 1)]
         places += [place.start + step for place in self.windows for step in (-2, -1, 0, 1)]
