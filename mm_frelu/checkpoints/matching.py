@@ -5,7 +5,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
-from ..engine.errors import UserError
+from ..engine.errors import UserError, listed
 
 
 def refuse_names(source: str, network: str, verb: str, names: Sequence[str], advice: str) -> None:
@@ -23,11 +23,10 @@ def refuse_names(source: str, network: str, verb: str, names: Sequence[str], adv
     """
     if not names:
         return
-    shown = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
     number = '1 tensor' if len(names) == 1 else f'{len(names)} tensors'
     what = {'lacks': 'that the network needs', 'has': 'that the network does not have'}[verb]
     raise UserError(
-        f'SRC: {source} looks like {network} but {verb} {number} {what}: {shown}. {advice}'
+        f'SRC: {source} looks like {network} but {verb} {number} {what}: {listed(names, 3)}. {advice}'
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, Tuple, Union
 
 from torch import Tensor
 
-from .errors import UserError
+from .errors import UserError, listed
 from .remote_weights import require_fetchable
 from .safe_load import load_safely
 
@@ -85,7 +85,7 @@ def weights_of(checkpoint: Any, where: str) -> Dict[str, Tensor]:
             for name, value in weights.items()
             if not (isinstance(name, str) and isinstance(value, Tensor))
         ]
-        found = ', '.join(odd[:4]) + (', ...' if len(odd) > 4 else '') or 'an empty dict'
+        found = listed(odd) or 'an empty dict'
     else:
         found = f'a {type(weights).__name__}'
     raise UserError(

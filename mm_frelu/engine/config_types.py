@@ -3,7 +3,7 @@
 A type is a name, a name with a scope (``'mmdet.Resize'``) or, in configs in pure Python style, the class itself.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.registry import Registry
 
@@ -46,8 +46,3 @@ def metrics_of(cfg: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
     for index, metric in enumerate(evaluators if several else [evaluators]):
         if isinstance(metric, dict):
             yield f'{key}.{index}' if several else key, metric
-
-
-def as_list(entries: Any) -> List[Any]:
-    """Return the entries of a key that takes one entry or several, such as ``test_evaluator``."""
-    return list(entries) if isinstance(entries, (list, tuple)) else [entries]

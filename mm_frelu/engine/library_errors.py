@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .errors import UserError, is_refused_setting
+from .errors import UserError, is_refused_setting, listed
 
 
 @contextmanager
@@ -175,4 +175,4 @@ def _pictures(batch: Any) -> str:
             path = getattr(one, 'img_path', None)
             if path and path not in paths:
                 paths.append(str(path))
-    return ', '.join(paths[:8]) + (', ...' if len(paths) > 8 else '')
+    return listed(paths, 8)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
 from .arguments import task_of
-from .config_types import as_list, kind_of
+from .config_types import kind_of, metrics_of
 from .errors import UserError
 from .output_folder import require_writable
 from .write_file import partial_file, require_target
@@ -67,7 +67,7 @@ def apply_out(cfg: Config, out: Optional[str]) -> Optional[Path]:
     partial = None
     task = task_of(cfg)
     pickled = out.endswith(('.pkl', '.pickle'))
-    evaluators = as_list(cfg.test_evaluator)
+    evaluators = [metric for _, metric in metrics_of(cfg, 'test_evaluator')]
     if task == 'segmentation':
         if pickled or os.path.isfile(out):
             raise UserError(

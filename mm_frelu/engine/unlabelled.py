@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mm_frelu.datasets.check_dataset import leaf_datasets
 
-from .config_types import as_list, kind_of
+from .config_types import kind_of, metrics_of
 from .errors import UserError
 
 _NEED_LABELS = ('LoadAnnotations', 'CheckLabelIds')
@@ -52,24 +52,24 @@ def require_output(cfg: Config) -> None:
         UserError: For a metric with ``format_only=True`` but no output path, which would otherwise fail after the last image; and
             for a CityscapesMetric that would delete its output folder at the end, with everything in it.
     """
-    for metric in as_list(cfg.test_evaluator):
+    for key, metric in metrics_of(cfg, 'test_evaluator'):
         kind = kind_of(metric)
         folder = metric.get('output_dir')
         filled = folder and os.path.isdir(folder) and os.listdir(folder)
         deleted = kind == 'CityscapesMetric' and folder and not metric.get('keep_results')
         if deleted and (filled or metric.get('format_only')):
             raise UserError(
-                f'test_evaluator.output_dir={folder}: CityscapesMetric deletes this folder at the end unless '
-                'keep_results=True. Add --cfg-options test_evaluator.keep_results=True, or give --out DIR.'
+                f'{key}.output_dir={folder}: CityscapesMetric deletes this folder at the end unless '
+                f'keep_results=True. Add --cfg-options {key}.keep_results=True, or give --out DIR.'
             )
         if not metric.get('format_only'):
             continue
         if kind in ('IoUMetric', 'CityscapesMetric') and not metric.get('output_dir'):
             raise UserError(
-                f'test_evaluator.format_only=True: {kind} has no folder to write predictions to. Add --out DIR.'
+                f'{key}.format_only=True: {kind} has no folder to write predictions to. Add --out DIR.'
             )
         if kind.startswith('Coco') and not metric.get('outfile_prefix'):
             raise UserError(
-                f'test_evaluator.format_only=True: {kind} has no file to write predictions to. Add '
-                '--cfg-options test_evaluator.outfile_prefix=DIR/NAME to write DIR/NAME.bbox.json.'
+                f'{key}.format_only=True: {kind} has no file to write predictions to. Add '
+                f'--cfg-options {key}.outfile_prefix=DIR/NAME to write DIR/NAME.bbox.json.'
             )

@@ -12,10 +12,9 @@ from mmengine.dataset import Compose
 from torch import nn
 
 from mm_frelu.datasets.class_colors import class_colors
-from mm_frelu.engine.errors import UserError, listed
+from mm_frelu.engine.errors import UserError, first_line, listed
 from mm_frelu.evaluation.boxes import Detections
 
-from .segmentors import warn_about_preprocessing
 from .test_set import first_test_set, image_steps
 from .trained_model import Change, load_trained
 
@@ -58,7 +57,7 @@ class Detector(NamedTuple):
         ) as error:  # any step may fail; OpenCV cannot resize a narrow image to 0 pixels
             height, width = image.shape[:2]
             raise UserError(
-                f'the test pipeline of {self.name} fails on an image of {width}x{height} ({str(error).strip().splitlines()[0]}). Use a '
+                f'the test pipeline of {self.name} fails on an image of {width}x{height} ({first_line(error)}). Use a '
                 'Resize with another scale, or crop the image.'
             ) from error
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
@@ -73,7 +72,7 @@ class Detector(NamedTuple):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]
             raise UserError(
-                f'the model {self.name} does not support images of {channels} channels ({str(error).splitlines()[0]}). Give images '
+                f'the model {self.name} does not support images of {channels} channels ({first_line(error)}). Give images '
                 f'like those that it was trained on, or change {self.loader} of its test pipeline.'
             ) from None
         boxes = getattr(found.bboxes, 'tensor', found.bboxes)
@@ -111,7 +110,6 @@ def load_detector(
         raise UserError(
             f'{name}: the model of {config} is a {type(model).__name__}, not a detector of MMDetection.'
         )
-    warn_about_preprocessing(name, cfg, loaded)
     classes, palette = _classes(cfg, loaded)
     if not classes:
         raise UserError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mm_frelu.datasets.check_paths import IMAGE_SUFFIXES
 from mm_frelu.datasets.label_files import Renumbering, check_label_file
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, listed
 
 _CITYSCAPES_IMAGE = '_leftImg8bit'
 _CITYSCAPES_LABELS = '_gtFine_labelTrainIds.png'
@@ -259,9 +259,8 @@ def read_labels(
     ids = np.unique(labels)
     outside = ids[(ids >= num_classes) & (ids != ignore_index)].tolist()
     if outside:
-        shown = ', '.join(map(str, outside[:6])) + (', ...' if len(outside) > 6 else '')
         raise UserError(
-            f'{path} has labels that are not classes: {shown}. Expected 0 to {num_classes - 1}, or {ignore_index} '
+            f'{path} has labels that are not classes: {listed(outside, 6)}. Expected 0 to {num_classes - 1}, or {ignore_index} '
             'for "not labelled". Check that they are the right ids (CityScapes: labelTrainIds, not labelIds).'
         )
     return labels

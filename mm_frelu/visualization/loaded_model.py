@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mm_frelu.datasets.check_dataset import check_datasets
 from mm_frelu.engine.arguments import task_of
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.model_builder import recorded_tensors
 from mm_frelu.engine.output_names import image_paths
 
@@ -150,7 +150,7 @@ class LoadedModel:
 
     def _wrong_channels(self, path: Any, image: Tensor, error: Exception) -> UserError:
         return UserError(
-            f'{path}: the model {self.name} does not support images of {image.shape[0]} channels ({str(error).splitlines()[0]}). '
+            f'{path}: the model {self.name} does not support images of {image.shape[0]} channels ({first_line(error)}). '
             'Give images like those that it was trained on, or change the loading step of its test pipeline.'
         )
 

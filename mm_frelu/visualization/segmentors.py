@@ -9,12 +9,10 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import mmcv
 import numpy as np
-from mmengine.config import Config
 from torch import nn
 
 from mm_frelu.datasets.label_files import Renumbering
-from mm_frelu.engine import preprocessing
-from mm_frelu.engine.errors import UserError, listed
+from mm_frelu.engine.errors import UserError, first_line, listed
 
 from .overlay import nearest_labels
 from .test_set import SegmentationTestSet, image_steps
@@ -99,7 +97,7 @@ class Segmentor(NamedTuple):
                 raise
             channels = 1 if image.ndim == 2 else image.shape[2]
             raise UserError(
-                f'the model {self.name} does not support images of {channels} channels ({str(error).splitlines()[0]}). Give '
+                f'the model {self.name} does not support images of {channels} channels ({first_line(error)}). Give '
                 f'images like those that it was trained on, or change {self.loader} of its test pipeline.'
             ) from None
         labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
@@ -140,7 +138,6 @@ def load_segmentor(
         raise UserError(
             f'{name}: the model of {config} is a {type(model).__name__}, not a segmentor of MMSegmentation.'
         )
-    warn_about_preprocessing(name, cfg, loaded)
     test_set = SegmentationTestSet(cfg, config)
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     meta = meta if meta.get('classes') else test_set.metainfo
@@ -174,14 +171,3 @@ def check_same_labels(segmentors: Sequence[Segmentor]) -> None:
                     f'--gt: the test sets of {first.name} and {other.name} read labels differently: {key} is {values[0]} '
                     f'and {values[1]}. Compare models that were trained on the same dataset.'
                 )
-
-
-def warn_about_preprocessing(name: str, cfg: Config, checkpoint: Dict[str, Any]) -> None:
-    """Warns if the preprocessing of a config differs from that of the weights."""
-    trained = preprocessing.of_checkpoint(checkpoint)
-    current = preprocessing.of_config(cfg)
-    if trained and current and trained.differs(current):
-        warnings.warn(
-            f'{name}: the weights were trained on {trained}, the config feeds {current}. The predictions will be poor.',
-            stacklevel=3,
-        )

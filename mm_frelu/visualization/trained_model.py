@@ -11,7 +11,7 @@ from torch import nn
 from mm_frelu.engine.arguments import read_config, task_of
 from mm_frelu.engine.checkpoint_file import check_checkpoint_file
 from mm_frelu.engine.checkpoint_guard import load_strictly
-from mm_frelu.engine.errors import UserError
+from mm_frelu.engine.errors import UserError, first_line
 from mm_frelu.engine.model_builder import build_model
 
 Change = Callable[[Config], None]
@@ -56,7 +56,7 @@ def load_trained(
         warnings.simplefilter('ignore')  # advice on training
         model = build_model(cfg)
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    load_strictly(model, loaded, f'{name}: {checkpoint}')
+    load_strictly(model, loaded, f'{name}: {checkpoint}', cfg)
     # NaN is never larger than another number, so a picture would show the first class, or no choice of a window, everywhere.
     bad = [key for key, value in model.state_dict().items() if value.isnan().any()]
     if bad:
@@ -79,7 +79,7 @@ def usable_device(device: Optional[str]) -> str:
     except Exception as error:  # each backend raises its own types
         found = f'{torch.cuda.device_count()} CUDA devices' if torch.cuda.is_available() else 'none'
         raise UserError(
-            f'--device {device} cannot be used here ({str(error).splitlines()[0]}). Accelerators found: {found}. '
+            f'--device {device} cannot be used here ({first_line(error)}). Accelerators found: {found}. '
             'Use --device cpu, or cuda:N of a device that exists.'
         ) from None
     return device

@@ -14,15 +14,15 @@ from mm_frelu.analysis.host_work import activation_runs, driver, host_work  # no
 
 BOUNDS = {
     # launches, allocations, Python calls
-    'FReLU': (7, 9, 320),
-    'BN, FReLU': (10, 11, 385),
-    'fixed BN, FReLU': (7, 11, 355),
-    'BN + shortcut, FReLU': (10, 12, 405),
-    'fixed BN + shortcut, FReLU': (7, 12, 375),
-    'BN + BN, FReLU': (12, 14, 460),
-    'FReLU: inference': (1, 1, 136),
-    'fixed BN, FReLU: inference': (1, 1, 162),
-    'fixed BN + shortcut, FReLU: inference': (1, 1, 172),
+    'FReLU': (7, 9, 290),
+    'BN, FReLU': (10, 11, 360),
+    'fixed BN, FReLU': (7, 11, 320),
+    'BN + shortcut, FReLU': (10, 12, 375),
+    'fixed BN + shortcut, FReLU': (7, 12, 340),
+    'BN + BN, FReLU': (12, 14, 430),
+    'FReLU: inference': (1, 1, 126),
+    'fixed BN, FReLU: inference': (1, 1, 148),
+    'fixed BN + shortcut, FReLU: inference': (1, 1, 158),
 }
 
 
