@@ -409,6 +409,24 @@ def test_models_that_cannot_be_loaded(tool, data, models, tmp_path, capsys):
     assert 'names the classes' in error_of(tool, capsys, [*start, 'A', nameless, frelu[2]])
 
 
+def test_weights_of_another_preprocessing_are_a_warning(models, tmp_path, monkeypatch):
+    from mm_frelu.visualization.trained_model import load_trained
+
+    said = []
+    monkeypatch.setattr(
+        'mm_frelu.engine.checkpoint_guard.print_log', lambda message, *_, **__: said.append(message)
+    )
+    name, config, checkpoint = models[1:4]
+    load_trained(name, config, checkpoint)
+    assert said == []
+    other = torch.load(checkpoint)
+    other['meta']['preprocessing'] = dict(mean=[0.0] * 3, std=[1.0] * 3, bgr_to_rgb=False)
+    torch.save(other, tmp_path / 'other.pth')
+    load_trained(name, config, str(tmp_path / 'other.pth'))
+    assert len(said) == 1
+    assert said[0].startswith(f'Preprocessing differs: {name}: ')
+
+
 def test_missing_paths(tool, data, models, capsys):
     images = data / 'leftImg8bit'
     nowhere, empty = data / 'nowhere', data / 'empty'
